@@ -1,0 +1,5 @@
+//! Durable becomes object, and can be found again.
+//!
+//! Invariant: a sealed segment is freed only after every object made from it was confirmed and the confirmation is
+//! itself durable. Keys and bytes of objects are functions of the segment, so doing it twice changes nothing.
+//! Refuses to: know the wire or route tables, delete what is not confirmed.

@@ -1,0 +1,4 @@
+//! The data plane's front door: HTTP in, one invocation through its life, HTTP out.
+//!
+//! Invariant: no request waits on control, SQL or the object store; every limit has a name; the order of an
+//! invocation's life is known to `invoke` alone. Refuses to: import control, archive, backends or monitor.

@@ -1,0 +1,21 @@
+//! The hatch between the two planes: what control publishes, and what the gateway reads.
+//!
+//! Control builds a whole new [`RouteTable`] and sends it through a `watch`; the gateway reads the latest snapshot and
+//! never asks. A snapshot is immutable: an update is another snapshot, so no call fails or waits while it happens.
+//!
+//! Invariant: everything a call needs (backend, capture policy, weights) rides in the snapshot it started with.
+//! Refuses to: do IO, know HTTP or the wire's shapes.
+
+mod backend;
+mod capture_policy;
+mod clock;
+mod invocation;
+mod signature;
+mod table;
+
+pub use backend::{Answer, Backend, BackendError, Invoking};
+pub use capture_policy::{CapturePolicy, CaptureSettings, Durability, WhenUnavailable};
+pub use clock::Clock;
+pub use invocation::{Consumer, Invocation, ModelRequest};
+pub use signature::{Field, FieldType, Signature};
+pub use table::{Endpoint, NoVariant, RouteTable, Variant};
