@@ -2,3 +2,6 @@
 //!
 //! Invariant: what AWS's clients parse or compare is written here verbatim, once.
 //! Refuses to: open sockets or files, know tokio, know captura's own concepts.
+
+pub mod runtime;
+pub mod scope;
