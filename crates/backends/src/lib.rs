@@ -1,4 +1,85 @@
 //! Ways to run a model.
 //!
+//! [`Backends`] turns what a model resource says (an image, the address of its data, its environment) into a
+//! [`captura_route::Backend`] that is loaded and ready to answer.
+//!
 //! Invariant: a backend answers every call once, or says why not; a request that does not suit the model is refused in
 //! words that name the column. Refuses to: know which endpoint it serves, capture, or speak AWS.
+
+pub mod artifact;
+mod image;
+mod load_error;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use captura_names::S3Uri;
+use captura_route::Backend;
+use object_store::ObjectStore;
+
+use crate::artifact::{Artifact, ArtifactError, Fetcher};
+pub use crate::image::{BackendKind, ImageRule};
+pub use crate::load_error::LoadError;
+pub use crate::settings::Settings;
+
+/// Finds the store and the path inside it that an `s3://` address stands for, or says why there is none.
+pub type StoreResolver =
+    Arc<dyn Fn(&S3Uri) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path), String> + Send + Sync>;
+
+/// What a model resource says about how it wants to be run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModelSpec {
+    /// The container image, which picks the backend.
+    pub image: String,
+    /// Where the model's files are; absent for images that need none.
+    pub model_data_url: Option<String>,
+    /// Environment of the container; embedded backends read `CAPTURA_*` keys of it.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// Loads models. Cheap to clone.
+#[derive(Clone)]
+pub struct Backends {
+    settings: Arc<Settings>,
+    fetcher: Fetcher,
+}
+
+impl Backends {
+    /// A loader with these settings; `stores` finds the object store behind an `s3://` address.
+    #[must_use]
+    pub fn new(settings: Settings, stores: StoreResolver) -> Self {
+        let fetcher = Fetcher::new(&settings, stores);
+        Self { settings: Arc::new(settings), fetcher }
+    }
+
+    /// Loads a model, ready to answer its first call.
+    ///
+    /// # Errors
+    /// Says in words for a person why the model cannot be served; the text is the endpoint's `FailureReason`.
+    pub async fn load(&self, spec: &ModelSpec) -> Result<Arc<dyn Backend>, LoadError> {
+        let kind = image::kind_of(&self.settings.images, &spec.image)?;
+        let _artifact = self.fetch(spec).await?;
+        Err(LoadError::NotBuilt { image: spec.image.clone(), kind })
+    }
+
+    /// Whether there is anything at the address of a model's data.
+    ///
+    /// # Errors
+    /// When the address cannot be read here, or its store does not answer.
+    pub async fn model_data_exists(&self, url: &str) -> Result<bool, ArtifactError> {
+        self.fetcher.exists(url).await
+    }
+
+    async fn fetch(&self, spec: &ModelSpec) -> Result<Artifact, LoadError> {
+        let url = spec.model_data_url.as_deref();
+        let url = url.ok_or_else(|| LoadError::NoModelData { image: spec.image.clone() })?;
+        Ok(self.fetcher.fetch(url).await?)
+    }
+}
+
+impl std::fmt::Debug for Backends {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Backends").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

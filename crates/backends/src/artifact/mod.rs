@@ -1,0 +1,51 @@
+//! A model's files, from wherever they are to a folder that a backend can read.
+//!
+//! Sources: an `s3://` object (one model file, or a `model.tar.gz`), an `s3://` prefix, and where the operator allows it
+//! a file, an archive or a folder of this machine. An archive is told by its first two bytes, not by its name.
+//!
+//! Invariant: nothing that comes from an archive or a store is written outside the [`Artifact`]'s own folder, which is
+//! gone when the artifact is dropped. Backends read their model into memory and drop it.
+//! Refuses to: run, import or unpickle anything it finds.
+
+mod choose;
+mod entry_name;
+mod extract;
+mod fetch;
+mod limits;
+mod meter;
+mod source;
+mod tar_extension;
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+pub use self::choose::ModelFileError;
+pub use self::extract::{ExtractError, Extracted, extract};
+pub use self::fetch::{ArtifactError, Fetcher};
+pub use self::limits::Limits;
+pub use self::meter::Breach;
+
+/// A model's files, readable until this is dropped.
+#[derive(Debug)]
+pub struct Artifact {
+    root: PathBuf,
+    /// Set when the source was one bare file: nothing else in `root` belongs to the model.
+    only: Option<PathBuf>,
+    /// Set when the files are a copy of ours.
+    _scratch: Option<TempDir>,
+}
+
+impl Artifact {
+    /// The folder that the model's files are in.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A file's name for a person: relative to the model's folder.
+    #[must_use]
+    pub fn name_of(&self, file: &Path) -> String {
+        file.strip_prefix(&self.root).unwrap_or(file).display().to_string()
+    }
+}

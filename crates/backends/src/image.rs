@@ -1,0 +1,128 @@
+//! Which backend runs an image: an ordered table of globs, the first match decides.
+//!
+//! The table belongs to the operator; images are only names here, nothing is pulled.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use crate::LoadError;
+
+/// One line of the table.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageRule {
+    /// Pattern on the whole image name; `*` stands for any run of characters, everything else for itself.
+    pub image: String,
+    /// What runs the images that match.
+    pub backend: BackendKind,
+}
+
+/// The backends there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BackendKind {
+    /// ONNX models in this process, through ONNX Runtime.
+    Onnx,
+    /// XGBoost and LightGBM models in this process, natively.
+    Trees,
+    /// Answers with the request: for tests and benchmarks.
+    Echo,
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Onnx => "onnx",
+            Self::Trees => "trees",
+            Self::Echo => "echo",
+        })
+    }
+}
+
+impl ImageRule {
+    /// A line of the table.
+    pub fn new(image: impl Into<String>, backend: BackendKind) -> Self {
+        Self { image: image.into(), backend }
+    }
+
+    /// The table that holds when the operator gives none.
+    #[must_use]
+    pub fn defaults() -> Vec<Self> {
+        vec![
+            Self::new("captura/onnx*", BackendKind::Onnx),
+            Self::new("*sagemaker-xgboost*", BackendKind::Trees),
+            Self::new("captura/trees*", BackendKind::Trees),
+            Self::new("captura/echo*", BackendKind::Echo),
+        ]
+    }
+
+    /// Whether the pattern covers the whole of `image`.
+    #[must_use]
+    pub fn matches(&self, image: &str) -> bool {
+        let mut parts = self.image.split('*');
+        let first = parts.next().unwrap_or_default();
+        let Some(mut rest) = image.strip_prefix(first) else { return false };
+        let Some(last) = parts.next_back() else { return rest.is_empty() };
+        for part in parts {
+            // The leftmost place is as good as any: what follows can only gain room by it.
+            let Some(at) = rest.find(part) else { return false };
+            rest = &rest[at + part.len()..];
+        }
+        rest.ends_with(last)
+    }
+}
+
+/// What runs `image`, by the first rule that matches.
+pub(crate) fn kind_of(rules: &[ImageRule], image: &str) -> Result<BackendKind, LoadError> {
+    rules.iter().find(|rule| rule.matches(image)).map(|rule| rule.backend).ok_or_else(|| LoadError::UnknownImage {
+        image: image.to_owned(),
+        known: rules.iter().map(|rule| rule.image.as_str()).collect::<Vec<_>>().join(", "),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_table_knows_the_images_of_the_contract() {
+        let rules = ImageRule::defaults();
+        for (image, kind) in [
+            ("captura/onnx", BackendKind::Onnx),
+            ("captura/onnx:1", BackendKind::Onnx),
+            ("captura/trees", BackendKind::Trees),
+            ("captura/echo:latest", BackendKind::Echo),
+            ("683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1", BackendKind::Trees),
+        ] {
+            assert_eq!(kind_of(&rules, image).unwrap(), kind, "{image}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_image_is_refused_in_words_that_say_what_is_known() {
+        let error = kind_of(&ImageRule::defaults(), "my-registry/my-model:3").unwrap_err().to_string();
+        assert!(error.contains("\"my-registry/my-model:3\""), "{error}");
+        assert!(error.contains("captura/onnx*, *sagemaker-xgboost*, captura/trees*, captura/echo*"), "{error}");
+        assert!(error.contains("containers"), "{error}");
+    }
+
+    #[test]
+    fn a_star_stands_for_any_run_and_the_whole_name_must_match() {
+        let matches = |pattern: &str, image: &str| ImageRule::new(pattern, BackendKind::Echo).matches(image);
+        assert!(matches("a*b*c", "a-b-b-c"));
+        assert!(matches("*", ""));
+        assert!(matches("exact", "exact"));
+        assert!(!matches("exact", "exactly"));
+        assert!(!matches("a*a", "a"));
+        assert!(!matches("a*b", "b-a"));
+        assert!(matches("**x", "yx"));
+    }
+
+    #[test]
+    fn the_first_rule_decides() {
+        let rules = [ImageRule::new("team/*", BackendKind::Echo), ImageRule::new("*", BackendKind::Trees)];
+        assert_eq!(kind_of(&rules, "team/x").unwrap(), BackendKind::Echo);
+        assert_eq!(kind_of(&rules, "x").unwrap(), BackendKind::Trees);
+    }
+}

@@ -1,0 +1,58 @@
+//! Why a model cannot be served, in words for the person who deployed it.
+
+use crate::artifact::{ArtifactError, ModelFileError};
+use crate::image::BackendKind;
+
+/// Why a model cannot be served. The text becomes the endpoint's `FailureReason`.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// No rule of the image table matches.
+    #[error(
+        "no backend here runs the image {image:?}; this server runs images that match {known}. \
+         Other images as containers, supervised processes or remote servers are not there yet"
+    )]
+    UnknownImage {
+        /// The image of the model.
+        image: String,
+        /// The patterns of the table.
+        known: String,
+    },
+    /// The image is known, its backend is not part of this build.
+    #[error("the image {image:?} needs the {kind} backend, which is not part of this build")]
+    NotBuilt {
+        /// The image of the model.
+        image: String,
+        /// The backend it needs.
+        kind: BackendKind,
+    },
+    /// The image needs model data, and the model names none.
+    #[error("the image {image:?} needs a model, and the model has no ModelDataUrl")]
+    NoModelData {
+        /// The image of the model.
+        image: String,
+    },
+    /// The model's files cannot be had.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// None of the files, or more than one, is the model.
+    #[error(transparent)]
+    ModelFile(#[from] ModelFileError),
+    /// A key of the model's environment has a value that cannot be used.
+    #[error("the model's environment has {name}={value:?}; {wanted}")]
+    Environment {
+        /// The key.
+        name: &'static str,
+        /// Its value.
+        value: String,
+        /// What would be right.
+        wanted: &'static str,
+    },
+    /// The model's file was read and is not a model that this backend can run.
+    #[error("{file} cannot be served: {reason}")]
+    Model {
+        /// Name of the file inside the model's data.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
