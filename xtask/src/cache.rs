@@ -1,0 +1,69 @@
+//! The folder outside the checkout where builds and fetched things live, so that a second run is incremental.
+//!
+//! ```text
+//! ${XDG_CACHE_HOME:-$HOME/.cache}/captura/
+//!   target/        builds of `cargo xtask ci`
+//!   onnxruntime/   libonnxruntime.so.X.Y.Z and a plain libonnxruntime.so that points to it
+//!   venv/          Python with the AWS SDK, for stories told by a real client
+//!   tools/bin/     cargo-deny, cargo-fuzz
+//! ```
+//!
+//! Invariant: nothing here is needed to build captura, and all of it can be deleted at any time.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+/// Where the cached things are, whether they exist yet or not.
+pub(crate) struct Cache {
+    root: PathBuf,
+}
+
+impl Cache {
+    pub(crate) fn locate() -> Result<Cache> {
+        let base = match std::env::var_os("XDG_CACHE_HOME").filter(|value| !value.is_empty()) {
+            Some(folder) => PathBuf::from(folder),
+            None => PathBuf::from(std::env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?)
+                .join(".cache"),
+        };
+        Ok(Cache { root: base.join("captura") })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Builds of the checks: `CARGO_TARGET_DIR` where the caller chose one, so that it is never second-guessed.
+    pub(crate) fn target(&self) -> PathBuf {
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| self.root.join("target"), PathBuf::from)
+    }
+
+    pub(crate) fn onnxruntime(&self) -> PathBuf {
+        self.root.join("onnxruntime")
+    }
+
+    pub(crate) fn onnxruntime_library(&self) -> PathBuf {
+        self.onnxruntime().join("libonnxruntime.so")
+    }
+
+    pub(crate) fn venv(&self) -> PathBuf {
+        self.root.join("venv")
+    }
+
+    pub(crate) fn python(&self) -> PathBuf {
+        self.venv().join("bin/python")
+    }
+
+    pub(crate) fn tools(&self) -> PathBuf {
+        self.root.join("tools")
+    }
+
+    pub(crate) fn tool(&self, name: &str) -> PathBuf {
+        self.tools().join("bin").join(name)
+    }
+}
+
+/// The checkout this tool was built from.
+pub(crate) fn checkout() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("our bug: xtask lies in the checkout").to_path_buf()
+}

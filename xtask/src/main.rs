@@ -1,0 +1,48 @@
+//! The one tool beside cargo: sets a machine up, checks the whole house, keeps its rules, breaks it and measures it.
+//!
+//! Invariant: whatever the continuous integration runs, a person runs with the same command, `cargo xtask ci`.
+//! Refuses to: be a dependency of anything, contain product code, or hide what was skipped.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to the person who ran it")]
+#![expect(clippy::disallowed_methods, reason = "xtask starts programs, waits for them, and reads the environment")]
+
+mod cache;
+mod ci;
+mod program;
+mod setup;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Everything about captura that is not captura", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything a change must pass: format, lints, house rules, licences, build, tests, documentation
+    Ci,
+    /// Bring what tests need into a cache folder outside the checkout; quiet when it is all there
+    Setup,
+    /// Check the house rules: arrows between crates, sizes, headers, names, paths, dependencies
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Ci => ci::run(),
+        Task::Setup => setup::run(),
+        Task::Tidy => tidy::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
