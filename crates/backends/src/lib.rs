@@ -9,6 +9,7 @@
 pub mod artifact;
 mod image;
 mod load_error;
+pub mod payload;
 mod settings;
 
 use std::collections::BTreeMap;
