@@ -3,3 +3,16 @@
 //! Invariant: a sealed segment is freed only after every object made from it was confirmed and the confirmation is
 //! itself durable. Keys and bytes of objects are functions of the segment, so doing it twice changes nothing.
 //! Refuses to: know the wire or route tables, delete what is not confirmed.
+
+#[cfg(feature = "cloud")]
+mod cloud;
+pub mod folder;
+pub mod jsonl;
+pub mod layout;
+pub mod line;
+pub mod stores;
+
+pub use stores::{StoreError, StoreMapping, StoreSettings, Stores};
+
+#[cfg(test)]
+mod fixture;
