@@ -10,6 +10,7 @@ pub mod folder;
 pub mod jsonl;
 pub mod layout;
 pub mod line;
+pub mod reader;
 pub mod stores;
 
 pub use stores::{StoreError, StoreMapping, StoreSettings, Stores};

@@ -136,11 +136,13 @@ pub struct Place {
 #[derive(Debug, Clone)]
 pub struct Stores(Arc<Inner>);
 
+/// Bucket and encryption key.
+type Opened = (String, Option<String>);
+
 #[derive(Debug)]
 struct Inner {
     settings: StoreSettings,
-    /// By bucket and encryption key.
-    open: Mutex<HashMap<(String, Option<String>), Arc<dyn ObjectStore>>>,
+    open: Mutex<HashMap<Opened, Arc<dyn ObjectStore>>>,
 }
 
 impl Stores {
