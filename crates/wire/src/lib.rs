@@ -3,5 +3,8 @@
 //! Invariant: what AWS's clients parse or compare is written here verbatim, once.
 //! Refuses to: open sockets or files, know tokio, know captura's own concepts.
 
+pub mod aws_json;
+pub mod hosting;
 pub mod runtime;
 pub mod scope;
+pub mod validation;

@@ -1,0 +1,205 @@
+//! Which operations there are, and how a request of each is checked and read.
+
+use captura_names::ResourceKind;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::schema;
+use crate::aws_json::{Fault, FaultCode, TARGET_PREFIX};
+use crate::validation::{self, Member};
+
+/// An operation of the control plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Operation {
+    /// Names where a model's data lies and what runs it.
+    CreateModel,
+    /// Tells what a model was created with.
+    DescribeModel,
+    /// Pages through models.
+    ListModels,
+    /// Forgets a model.
+    DeleteModel,
+    /// States variants and data capture.
+    CreateEndpointConfig,
+    /// Tells what a configuration was created with.
+    DescribeEndpointConfig,
+    /// Pages through configurations.
+    ListEndpointConfigs,
+    /// Forgets a configuration.
+    DeleteEndpointConfig,
+    /// Puts a configuration into service.
+    CreateEndpoint,
+    /// Tells an endpoint's state.
+    DescribeEndpoint,
+    /// Pages through endpoints.
+    ListEndpoints,
+    /// Puts another configuration into service.
+    UpdateEndpoint,
+    /// Shifts traffic between variants.
+    UpdateEndpointWeightsAndCapacities,
+    /// Takes an endpoint out of service.
+    DeleteEndpoint,
+    /// Adds tags to a resource.
+    AddTags,
+    /// Tells the tags of a resource.
+    ListTags,
+    /// Takes tags off a resource.
+    DeleteTags,
+}
+
+impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 17] = [
+        Self::CreateModel,
+        Self::DescribeModel,
+        Self::ListModels,
+        Self::DeleteModel,
+        Self::CreateEndpointConfig,
+        Self::DescribeEndpointConfig,
+        Self::ListEndpointConfigs,
+        Self::DeleteEndpointConfig,
+        Self::CreateEndpoint,
+        Self::DescribeEndpoint,
+        Self::ListEndpoints,
+        Self::UpdateEndpoint,
+        Self::UpdateEndpointWeightsAndCapacities,
+        Self::DeleteEndpoint,
+        Self::AddTags,
+        Self::ListTags,
+        Self::DeleteTags,
+    ];
+
+    /// The operation that a target header names.
+    ///
+    /// # Errors
+    /// `UnknownOperationException`.
+    pub fn from_target(target: &str) -> Result<Self, Fault> {
+        let name = target.strip_prefix(TARGET_PREFIX);
+        Self::ALL
+            .into_iter()
+            .find(|operation| Some(operation.name()) == name)
+            .ok_or_else(|| Fault::unknown_operation(target))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CreateModel => "CreateModel",
+            Self::DescribeModel => "DescribeModel",
+            Self::ListModels => "ListModels",
+            Self::DeleteModel => "DeleteModel",
+            Self::CreateEndpointConfig => "CreateEndpointConfig",
+            Self::DescribeEndpointConfig => "DescribeEndpointConfig",
+            Self::ListEndpointConfigs => "ListEndpointConfigs",
+            Self::DeleteEndpointConfig => "DeleteEndpointConfig",
+            Self::CreateEndpoint => "CreateEndpoint",
+            Self::DescribeEndpoint => "DescribeEndpoint",
+            Self::ListEndpoints => "ListEndpoints",
+            Self::UpdateEndpoint => "UpdateEndpoint",
+            Self::UpdateEndpointWeightsAndCapacities => "UpdateEndpointWeightsAndCapacities",
+            Self::DeleteEndpoint => "DeleteEndpoint",
+            Self::AddTags => "AddTags",
+            Self::ListTags => "ListTags",
+            Self::DeleteTags => "DeleteTags",
+        }
+    }
+
+    /// Checks a request, as [`crate::aws_json::read_input`] returns it.
+    ///
+    /// # Errors
+    /// As [`validation::check`].
+    pub fn check(self, input: &Map<String, Value>) -> Result<(), Fault> {
+        validation::check(input, self.members())
+    }
+
+    /// What a request may hold.
+    #[must_use]
+    pub fn members(self) -> &'static [Member] {
+        match self {
+            Self::CreateModel => schema::CREATE_MODEL,
+            Self::DescribeModel | Self::DeleteModel => schema::MODEL_NAME_ONLY,
+            Self::ListModels | Self::ListEndpointConfigs => schema::LIST,
+            Self::CreateEndpointConfig => schema::CREATE_ENDPOINT_CONFIG,
+            Self::DescribeEndpointConfig | Self::DeleteEndpointConfig => schema::ENDPOINT_CONFIG_NAME_ONLY,
+            Self::CreateEndpoint => schema::CREATE_ENDPOINT,
+            Self::DescribeEndpoint | Self::DeleteEndpoint => schema::ENDPOINT_NAME_ONLY,
+            Self::ListEndpoints => schema::LIST_ENDPOINTS,
+            Self::UpdateEndpoint => schema::UPDATE_ENDPOINT,
+            Self::UpdateEndpointWeightsAndCapacities => schema::UPDATE_WEIGHTS,
+            Self::AddTags => schema::ADD_TAGS,
+            Self::ListTags => schema::LIST_TAGS,
+            Self::DeleteTags => schema::DELETE_TAGS,
+        }
+    }
+
+    /// The kind of resource that the operation is about; tags are about any.
+    #[must_use]
+    pub fn kind(self) -> Option<ResourceKind> {
+        match self {
+            Self::CreateModel | Self::DescribeModel | Self::ListModels | Self::DeleteModel => Some(ResourceKind::Model),
+            Self::CreateEndpointConfig
+            | Self::DescribeEndpointConfig
+            | Self::ListEndpointConfigs
+            | Self::DeleteEndpointConfig => Some(ResourceKind::EndpointConfig),
+            Self::CreateEndpoint
+            | Self::DescribeEndpoint
+            | Self::ListEndpoints
+            | Self::UpdateEndpoint
+            | Self::UpdateEndpointWeightsAndCapacities
+            | Self::DeleteEndpoint => Some(ResourceKind::Endpoint),
+            Self::AddTags | Self::ListTags | Self::DeleteTags => None,
+        }
+    }
+}
+
+/// Reads a checked request into its shape.
+///
+/// # Errors
+/// `SerializationException`, when the schema let something through that the shape does not hold.
+pub fn read<T: DeserializeOwned>(input: &Map<String, Value>) -> Result<T, Fault> {
+    T::deserialize(Value::Object(input.clone()))
+        .map_err(|error| Fault::new(FaultCode::SerializationException, format!("The request cannot be read: {error}.")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_name_operations_and_nothing_else_does() {
+        for operation in Operation::ALL {
+            assert_eq!(Operation::from_target(&format!("SageMaker.{}", operation.name())), Ok(operation));
+        }
+        for bad in [
+            "",
+            "SageMaker.",
+            "CreateModel",
+            "SageMaker.createmodel",
+            "Logs.CreateModel",
+            "SageMaker.CreateTrainingJob",
+        ] {
+            assert_eq!(Operation::from_target(bad).unwrap_err().code, FaultCode::UnknownOperationException, "{bad}");
+        }
+    }
+
+    /// The list was written out from the service model that botocore carries, so it is not this room's own opinion.
+    #[test]
+    fn the_schemas_say_what_the_service_model_says() {
+        let mut lines = Vec::new();
+        for operation in Operation::ALL {
+            let before = lines.len();
+            for member in operation.members() {
+                let required = if member.required { "*" } else { "" };
+                member.shape.describe(&format!("{}.{}{required}", operation.name(), member.name), &mut lines);
+            }
+            assert!(lines.len() > before, "{} has no schema", operation.name());
+        }
+        lines.sort();
+        let mut expected: Vec<&str> = include_str!("constraints.txt").lines().filter(|l| !l.starts_with('#')).collect();
+        expected.sort_unstable();
+        let missing: Vec<_> = expected.iter().filter(|line| !lines.iter().any(|have| have == *line)).collect();
+        let extra: Vec<_> = lines.iter().filter(|line| !expected.contains(&line.as_str())).collect();
+        assert!(missing.is_empty() && extra.is_empty(), "missing: {missing:#?}\nextra: {extra:#?}");
+    }
+}
