@@ -1,0 +1,140 @@
+//! A model that answers with the request, for tests and benchmarks.
+//!
+//! Its behaviour is set by the model's environment:
+//!
+//! | key | effect |
+//! | --- | --- |
+//! | `CAPTURA_ECHO_DELAY_MS` | every answer waits this long, 0 to 600000 |
+//! | `CAPTURA_ECHO_STATUS` | every call fails with this status, 400 to 599, and the body as its message |
+//! | `CAPTURA_ECHO_RESPONSE` | answers this text instead of the request |
+//! | `CAPTURA_ECHO_CONTENT_TYPE` | answers with this content type instead of the request's |
+//!
+//! Invariant: without these keys, body, content type and custom attributes come back as they were sent, unlooked at.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use captura_route::{Answer, Backend, BackendError, Invoking, ModelRequest};
+
+use crate::LoadError;
+
+const DELAY: &str = "CAPTURA_ECHO_DELAY_MS";
+const STATUS: &str = "CAPTURA_ECHO_STATUS";
+const RESPONSE: &str = "CAPTURA_ECHO_RESPONSE";
+const CONTENT_TYPE: &str = "CAPTURA_ECHO_CONTENT_TYPE";
+const DELAY_MAX_MS: u64 = 600_000;
+
+/// Answers with the request.
+#[derive(Debug, Clone, Default)]
+pub struct Echo {
+    delay: Duration,
+    status: Option<u16>,
+    response: Option<Bytes>,
+    content_type: Option<Box<str>>,
+}
+
+impl Echo {
+    /// An echo that behaves as the model's environment says.
+    ///
+    /// # Errors
+    /// When a key has a value out of range.
+    pub fn from_environment(environment: &BTreeMap<String, String>) -> Result<Self, LoadError> {
+        let delay_ms = number(environment, DELAY, "give milliseconds, 0 to 600000", 0..=DELAY_MAX_MS)?;
+        let status = number(environment, STATUS, "give an HTTP status, 400 to 599", 400..=599)?;
+        Ok(Self {
+            delay: Duration::from_millis(delay_ms.unwrap_or(0)),
+            status: status.and_then(|status| u16::try_from(status).ok()),
+            response: environment.get(RESPONSE).map(|text| Bytes::copy_from_slice(text.as_bytes())),
+            content_type: environment.get(CONTENT_TYPE).map(|text| text.as_str().into()),
+        })
+    }
+
+    fn answer(&self, request: &ModelRequest) -> Result<Answer, BackendError> {
+        let body = self.response.as_ref().unwrap_or(&request.body).clone();
+        match self.status {
+            Some(status) => {
+                Err(BackendError::Model { status, message: String::from_utf8_lossy(&body).into_owned(), body })
+            }
+            None => Ok(Answer {
+                body,
+                content_type: self.content_type.clone().or_else(|| request.content_type.clone()),
+                custom_attributes: request.custom_attributes.clone(),
+            }),
+        }
+    }
+}
+
+impl Backend for Echo {
+    fn invoke<'a>(&'a self, request: &'a ModelRequest) -> Invoking<'a> {
+        Box::pin(async move {
+            if !self.delay.is_zero() {
+                tokio::time::sleep(self.delay).await;
+            }
+            self.answer(request)
+        })
+    }
+}
+
+fn number(
+    environment: &BTreeMap<String, String>,
+    name: &'static str,
+    wanted: &'static str,
+    range: std::ops::RangeInclusive<u64>,
+) -> Result<Option<u64>, LoadError> {
+    let Some(value) = environment.get(name) else { return Ok(None) };
+    match value.trim().parse() {
+        Ok(number) if range.contains(&number) => Ok(Some(number)),
+        _ => Err(LoadError::Environment { name, value: value.clone(), wanted }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn echo(settings: &[(&str, &str)]) -> Result<Echo, LoadError> {
+        Echo::from_environment(&settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect())
+    }
+
+    fn request() -> ModelRequest {
+        ModelRequest {
+            body: Bytes::from_static(b"\x00\xff"),
+            content_type: Some("image/png".into()),
+            custom_attributes: Some("trace=1".into()),
+            ..ModelRequest::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_comes_back() {
+        let answer = echo(&[]).unwrap().invoke(&request()).await.unwrap();
+        assert_eq!(answer.body, request().body);
+        assert_eq!(answer.content_type.as_deref(), Some("image/png"));
+        assert_eq!(answer.custom_attributes.as_deref(), Some("trace=1"));
+    }
+
+    #[tokio::test]
+    async fn the_environment_sets_answer_and_status() {
+        let model = echo(&[(RESPONSE, "0.5"), (CONTENT_TYPE, "text/csv")]).unwrap();
+        let answer = model.invoke(&request()).await.unwrap();
+        assert_eq!((&answer.body[..], answer.content_type.as_deref()), (&b"0.5"[..], Some("text/csv")));
+        let error = echo(&[(RESPONSE, "no"), (STATUS, "503")]).unwrap().invoke(&request()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the model answered 503: no");
+    }
+
+    #[tokio::test]
+    async fn a_delayed_answer_is_not_there_at_once() {
+        let model = echo(&[(DELAY, "60000")]).unwrap();
+        let request = request();
+        tokio::time::timeout(Duration::ZERO, model.invoke(&request)).await.unwrap_err();
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        let error = echo(&[(STATUS, "200")]).unwrap_err().to_string();
+        assert_eq!(error, "the model's environment has CAPTURA_ECHO_STATUS=\"200\"; give an HTTP status, 400 to 599");
+        assert!(echo(&[(DELAY, "-1")]).is_err());
+        assert!(echo(&[(DELAY, "600001")]).is_err());
+    }
+}
