@@ -1,0 +1,11 @@
+//! Stories of the whole: each starts the real program, calls it as its users do, and reads what it left behind.
+//!
+//! One binary for all of them. Few stories, each about something that no smaller boundary can see.
+#![expect(clippy::unwrap_used, reason = "a story that meets something unexpected ends there")]
+#![expect(clippy::disallowed_methods, reason = "the recorded runs are set by the environment")]
+
+mod capture;
+mod crash;
+mod lifecycle;
+mod model;
+mod operator;
