@@ -5,9 +5,13 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks to the person who ran it")]
 #![expect(clippy::disallowed_methods, reason = "xtask starts programs, waits for them, and reads the environment")]
 
+mod bench;
 mod cache;
 mod ci;
+mod crash;
+mod fuzz;
 mod program;
+mod recorded;
 mod setup;
 mod tidy;
 
@@ -28,6 +32,18 @@ enum Task {
     Ci,
     /// Bring what tests need into a cache folder outside the checkout; quiet when it is all there
     Setup,
+    /// Kill the server under load again and again; what came out is noted in docs/faults.md
+    Crash(crash::Crash),
+    /// Run the fuzz targets; what came out is noted in docs/fuzzing.md
+    Fuzz(fuzz::Fuzz),
+    /// Measure; one markdown table
+    Bench {
+        #[command(subcommand)]
+        bench: bench::Bench,
+    },
+    /// The echo that a benchmark is compared with
+    #[command(hide = true)]
+    Floor,
     /// Check the house rules: arrows between crates, sizes, headers, names, paths, dependencies
     Tidy,
 }
@@ -36,6 +52,10 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Ci => ci::run(),
         Task::Setup => setup::run(),
+        Task::Crash(crash) => crash::run(&crash),
+        Task::Fuzz(fuzz) => fuzz::run(&fuzz),
+        Task::Bench { bench } => bench::run(&bench),
+        Task::Floor => bench::serve_floor(),
         Task::Tidy => tidy::run(),
     };
     match done {

@@ -19,6 +19,7 @@ const ONNXRUNTIME: &str = "1.31.1";
 const PACKAGES: [&str; 2] = ["boto3", "numpy"];
 /// Programs of cargo that checks use.
 const CARGO_DENY: &str = "0.20.2";
+const CARGO_FUZZ: &str = "0.13.2";
 
 /// Something that could not be had, and why.
 pub(crate) struct Missing {
@@ -57,6 +58,11 @@ pub(crate) fn provide(cache: &Cache) -> Result<Vec<Missing>> {
     note("tests of ONNX models", onnxruntime(cache));
     note("licences, bans and sources of dependencies", cargo_tool(cache, "cargo-deny", CARGO_DENY));
     Ok(missing)
+}
+
+/// `cargo-fuzz`, which only `cargo xtask fuzz` needs.
+pub(crate) fn cargo_fuzz(cache: &Cache) -> Result<()> {
+    cargo_tool(cache, "cargo-fuzz", CARGO_FUZZ)
 }
 
 fn venv(cache: &Cache) -> Result<()> {

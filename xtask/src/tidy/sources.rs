@@ -10,7 +10,7 @@ const EMPTY_NAMES: [&str; 9] = ["util", "utils", "common", "helper", "helpers", 
 
 pub(super) fn check(file: &File) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let is_tests = file.path.ends_with("/tests.rs") || file.path.contains("/tests/");
+    let is_tests = file.path.ends_with("tests.rs") || file.path.contains("/tests/");
     let first = file.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     // A sibling `tests.rs` belongs to the module beside it, which has the header.
     if !is_tests && !first.starts_with("//!") {

@@ -1,0 +1,130 @@
+//! A server in a process of its own: started, deployed to, its CPU time read, ended with us.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cache;
+use crate::program::Program;
+
+/// Ticks of `/proc/PID/stat` in a second: fixed at 100 on Linux for every program.
+const TICKS_PER_SECOND: u64 = 100;
+/// A server that used at most this much of the last pause is at rest.
+const REST: Duration = Duration::from_millis(10);
+const REST_PAUSE: Duration = Duration::from_millis(300);
+const REST_LIMIT: Duration = Duration::from_secs(60);
+
+pub(super) struct Process {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Process {
+    pub(super) fn floor() -> Result<Process> {
+        let mut command = Command::new(std::env::current_exe().context("who am I")?);
+        command.arg("floor");
+        Process::start(command, "floor listening on http://")
+    }
+
+    /// A server with an echo and the demo's tree model; no percentage is no capture.
+    pub(super) fn captura(program: &Path, folder: &Path, name: &str, percent: Option<u8>) -> Result<Process> {
+        let home = folder.join(name);
+        std::fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
+        // Sealed after two seconds instead of sixty, so that archiving falls into the time that is measured.
+        let configuration = home.join("captura.toml");
+        std::fs::write(&configuration, "[capture]\nseal_after = \"2s\"\n").context("cannot write the configuration")?;
+        let mut command = Command::new(program);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(configuration);
+        command.arg("--data-dir").arg(home.join("data"));
+        command.stderr(std::fs::File::create(home.join("log")).context("cannot make the log")?);
+        let process = Process::start(command, "captura listening on http://")?;
+        let model = cache::checkout().join("demo/model.json");
+        for (endpoint, model) in [("echo", "captura/echo".as_ref()), ("tree", model.as_os_str())] {
+            let mut deploy = Program::new(program).args(["deploy", endpoint]).arg(model).arg("--wait");
+            if let Some(percent) = percent {
+                deploy = deploy.arg("--capture").arg(percent.to_string());
+            }
+            deploy.env("CAPTURA_URL", format!("http://{}", process.address)).read()?;
+        }
+        Ok(process)
+    }
+
+    fn start(mut command: Command, ready: &str) -> Result<Process> {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+        let mut child = child.with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        let stdout = child.stdout.take().expect("our bug: stdout is piped");
+        let mut process = Process { child, address: SocketAddr::from(([0, 0, 0, 0], 0)) };
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line).context("cannot read the ready line")?;
+        let Some(address) = line.trim().strip_prefix(ready).and_then(|address| address.parse().ok()) else {
+            bail!("{:?} did not get ready: {line:?}", command.get_program());
+        };
+        process.address = address;
+        Ok(process)
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// User and system time so far, of all threads.
+    pub(super) fn cpu(&self) -> Result<Duration> {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let ticks = ticks(&stat).with_context(|| format!("cannot understand {path}"))?;
+        Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
+    }
+
+    /// The same, once the process has nothing left to do.
+    pub(super) fn cpu_at_rest(&self) -> Result<Duration> {
+        let began = Instant::now();
+        let mut last = self.cpu()?;
+        loop {
+            std::thread::sleep(REST_PAUSE);
+            let now = self.cpu()?;
+            if now - last <= REST || began.elapsed() > REST_LIMIT {
+                return Ok(now);
+            }
+            last = now;
+        }
+    }
+
+    /// A floor in a thread of this test instead of a process.
+    #[cfg(test)]
+    pub(super) fn floor_of_this_test() -> SocketAddr {
+        let (say, hear) = std::sync::mpsc::sync_channel(1);
+        std::thread::spawn(move || super::floor::serve_and_say(|address| say.send(address).unwrap()));
+        hear.recv().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Fields 14 and 15 of `/proc/PID/stat`; the second field is a name in parentheses that may contain anything.
+fn ticks(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(user + system)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_time_is_found_behind_a_name_with_spaces_and_parentheses() {
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 100 0 0 0 250 30 0 0 20 0 1 0 5 6 7";
+        assert_eq!(ticks(stat), Some(280));
+        assert_eq!(ticks("nonsense"), None);
+    }
+}
