@@ -8,6 +8,7 @@
 
 pub mod artifact;
 pub mod echo;
+mod embedded;
 mod image;
 mod load_error;
 pub mod payload;
@@ -21,6 +22,7 @@ use captura_route::Backend;
 use object_store::ObjectStore;
 
 use crate::artifact::{Artifact, ArtifactError, Fetcher};
+pub use crate::embedded::onnx::LibraryError as OnnxLibraryError;
 pub use crate::image::{BackendKind, ImageRule};
 pub use crate::load_error::LoadError;
 pub use crate::settings::Settings;
@@ -28,6 +30,9 @@ pub use crate::settings::Settings;
 /// Finds the store and the path inside it that an `s3://` address stands for, or says why there is none.
 pub type StoreResolver =
     Arc<dyn Fn(&S3Uri) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path), String> + Send + Sync>;
+
+/// Makes a backend of a model's files. Blocks.
+type Loader = fn(&Artifact, &ModelSpec, &Settings) -> Result<Arc<dyn Backend>, LoadError>;
 
 /// What a model resource says about how it wants to be run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -61,11 +66,22 @@ impl Backends {
     /// Says in words for a person why the model cannot be served; the text is the endpoint's `FailureReason`.
     pub async fn load(&self, spec: &ModelSpec) -> Result<Arc<dyn Backend>, LoadError> {
         let kind = image::kind_of(&self.settings.images, &spec.image)?;
-        if kind == BackendKind::Echo {
-            return Ok(Arc::new(echo::Echo::from_environment(&spec.environment)?));
+        match kind {
+            BackendKind::Onnx => self.load_with(spec, embedded::onnx::load).await,
+            BackendKind::Echo => Ok(Arc::new(echo::Echo::from_environment(&spec.environment)?)),
+            BackendKind::Trees => Err(LoadError::NotBuilt { image: spec.image.clone(), kind }),
         }
-        let _artifact = self.fetch(spec).await?;
-        Err(LoadError::NotBuilt { image: spec.image.clone(), kind })
+    }
+
+    /// Fetches the model's files and loads them where it may block.
+    async fn load_with(&self, spec: &ModelSpec, load: Loader) -> Result<Arc<dyn Backend>, LoadError> {
+        let artifact = self.fetch(spec).await?;
+        let (spec, settings) = (spec.clone(), Arc::clone(&self.settings));
+        match tokio::task::spawn_blocking(move || load(&artifact, &spec, &settings)).await {
+            Ok(loaded) => loaded,
+            Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
+            Err(_) => Err(LoadError::ShuttingDown),
+        }
     }
 
     /// Whether there is anything at the address of a model's data.

@@ -1,6 +1,7 @@
 //! Why a model cannot be served, in words for the person who deployed it.
 
 use crate::artifact::{ArtifactError, ModelFileError};
+use crate::embedded::onnx::LibraryError;
 use crate::image::BackendKind;
 
 /// Why a model cannot be served. The text becomes the endpoint's `FailureReason`.
@@ -47,6 +48,12 @@ pub enum LoadError {
         /// What would be right.
         wanted: &'static str,
     },
+    /// There is no ONNX Runtime.
+    #[error(transparent)]
+    OnnxLibrary(#[from] LibraryError),
+    /// The server stops.
+    #[error("the server shuts down")]
+    ShuttingDown,
     /// The model's file was read and is not a model that this backend can run.
     #[error("{file} cannot be served: {reason}")]
     Model {

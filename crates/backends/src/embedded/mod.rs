@@ -1,0 +1,3 @@
+//! Models that run inside this process.
+
+pub(crate) mod onnx;

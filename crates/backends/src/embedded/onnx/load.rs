@@ -1,0 +1,84 @@
+//! From a model's files to a backend.
+
+use std::fs;
+use std::sync::Arc;
+
+use captura_route::{Backend, Signature};
+use ort::environment::Environment;
+use ort::session::Session;
+use ort::session::builder::SessionBuilder;
+
+use super::cost::Cost;
+use super::inputs::Inputs;
+use super::inspect::inspect;
+use super::options::Options;
+use super::outputs::Outputs;
+use super::sessions::Sessions;
+use super::{Model, OnnxBackend, library};
+use crate::artifact::Artifact;
+use crate::payload::{self, Cells};
+use crate::{LoadError, ModelSpec, Settings};
+
+/// Largest message that protocol buffers allow, bytes; larger models keep their tensors in other files.
+const MAX_MODEL_BYTES: u64 = (1 << 31) - 1;
+
+/// Loads the model of an artifact. Blocks.
+pub(crate) fn load(artifact: &Artifact, spec: &ModelSpec, settings: &Settings) -> Result<Arc<dyn Backend>, LoadError> {
+    let options = Options::from_environment(&spec.environment)?;
+    let file = artifact.onnx_file()?;
+    let name = artifact.name_of(&file);
+    let wrong = |reason: String| LoadError::Model { file: name.clone(), reason };
+
+    let bytes = fs::metadata(&file).and_then(|metadata| match metadata.len() {
+        0..=MAX_MODEL_BYTES => fs::read(&file).map(Some),
+        _ => Ok(None),
+    });
+    let bytes = bytes.map_err(|error| wrong(format!("it cannot be read: {error}")))?;
+    let bytes = bytes.ok_or_else(|| wrong(format!("it is larger than {MAX_MODEL_BYTES} bytes")))?;
+    let folder = file.parent().unwrap_or(artifact.root());
+    let has_external_data = inspect(&bytes, folder).map_err(|suspicion| wrong(suspicion.to_string()))?;
+
+    let environment = library::open(settings.onnx_library.as_deref(), &settings.cache_dir)?;
+    let open = || {
+        let mut builder = builder(&environment, &options)?;
+        // From memory, so that what was looked at is what runs; with other files the library needs the path.
+        if has_external_data { builder.commit_from_file(&file) } else { builder.commit_from_memory(&bytes) }
+    };
+    let sessions: Result<Vec<Session>, ort::Error> =
+        (0..options.sessions(bytes.len() as u64)).map(|_| open()).collect();
+    let mut sessions = sessions.map_err(|error| wrong(error.message().to_owned()))?;
+
+    let session = &mut sessions[0];
+    let inputs = Inputs::of(session.inputs(), options.columns.as_deref()).map_err(&wrong)?;
+    let outputs = Outputs::of(session.outputs(), options.outputs.as_deref()).map_err(&wrong)?;
+    let signature = Signature { inputs: inputs.fields(), outputs: outputs.fields() };
+    let model = Model { inputs, outputs, signature, cost: Cost::default() };
+    warm_up(&model, session, &name);
+    Ok(Arc::new(OnnxBackend { model: Arc::new(model), sessions: Sessions::new(sessions) }))
+}
+
+fn builder(environment: &Environment, options: &Options) -> Result<SessionBuilder, ort::Error> {
+    let builder = SessionBuilder::new(environment)?;
+    let builder = builder.with_intra_threads(options.threads)?.with_inter_threads(1)?;
+    // Threads that spin while they wait take the processor from everything else here.
+    Ok(builder.with_intra_op_spinning(false)?)
+}
+
+/// Runs a row of zeros, so that the first caller does not pay for what the library does once, and so that the cost of a
+/// row is known. A model may refuse zeros (an encoder that knows no such category); that is no reason not to serve it.
+fn warm_up(model: &Model, session: &mut Session, name: &str) {
+    let Some(widths) = model.inputs.widths() else { return };
+    let row = vec!["0"; widths.iter().sum()].join(",");
+    let body = vec![row; model.inputs.batch().unwrap_or(1)].join("\n");
+    let run = |session: &mut Session| {
+        let table = payload::decode(body.as_bytes(), None, Cells::Verbatim)?;
+        model.predict(session, &table)
+    };
+    // Twice: the first run is not like the others.
+    for _ in 0..2 {
+        if let Err(error) = run(session) {
+            tracing::debug!(model = name, "a row of zeros was refused: {error}");
+            return;
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! ONNX models, run by ONNX Runtime inside this process.
+//!
+//! The library is opened at run time and only when the first ONNX model is loaded, so everything else works without it.
+//! A model file is looked into before the library sees it: see [`inspect`].
+//!
+//! Invariant: a call keeps the thread of other calls for no longer than about half a millisecond; whatever is likely to
+//! take longer runs on the blocking pool. Refuses to: download anything, load operators from other libraries.
+
+mod cost;
+mod element;
+mod inputs;
+mod inspect;
+mod library;
+mod load;
+mod options;
+mod outputs;
+mod protobuf;
+mod sessions;
+mod tensor;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use captura_route::{Answer, Backend, BackendError, Invoking, ModelRequest, Signature};
+use ort::ErrorCode;
+use ort::session::Session;
+
+use self::cost::Cost;
+use self::inputs::Inputs;
+pub use self::library::LibraryError;
+pub(crate) use self::load::load;
+use self::outputs::Outputs;
+use self::sessions::Sessions;
+use crate::payload::{self, Format, Predictions, Table};
+
+/// Bodies above this size are read on the blocking pool, bytes.
+const INLINE_BODY_BYTES: usize = 32 * 1024;
+
+/// A model that is loaded.
+pub(crate) struct OnnxBackend {
+    model: Arc<Model>,
+    sessions: Arc<Sessions>,
+}
+
+/// What is known of a model apart from its sessions.
+#[derive(Debug)]
+struct Model {
+    inputs: Inputs,
+    outputs: Outputs,
+    signature: Signature,
+    cost: Cost,
+}
+
+impl Model {
+    fn decode(&self, request: &ModelRequest) -> Result<(Table, Format), BackendError> {
+        // First, because it is cheap: nothing is worth computing that cannot be answered.
+        let format = Format::negotiate(request.accept.as_deref(), Format::Csv)?;
+        let table = payload::decode(&request.body, request.content_type.as_deref(), self.inputs.cells())?;
+        Ok((self.inputs.arrange(table)?, format))
+    }
+
+    fn predict(&self, session: &mut Session, table: &Table) -> Result<Predictions, BackendError> {
+        let bound = self.inputs.bind(table)?;
+        let rows = table.rows();
+        let batch = self.inputs.batch().unwrap_or(rows);
+        if !rows.is_multiple_of(batch) {
+            return Err(BackendError::refused(format!("the model takes {batch} rows at a time, and {rows} were sent")));
+        }
+        let mut predictions = Predictions::default();
+        let begun = Instant::now();
+        for start in (0..rows).step_by(batch) {
+            let inputs = self.inputs.tensors(table, &bound, &(start..start + batch))?;
+            let outputs = session.run(inputs).map_err(|error| failed(&error))?;
+            self.outputs.take(&outputs, batch, &mut predictions)?;
+        }
+        self.cost.note(rows, begun.elapsed());
+        Ok(predictions)
+    }
+
+    fn answer(&self, session: &mut Session, table: &Table, format: Format) -> Result<Answer, BackendError> {
+        Ok(payload::encode(&self.predict(session, table)?, format))
+    }
+}
+
+impl Backend for OnnxBackend {
+    fn invoke<'a>(&'a self, request: &'a ModelRequest) -> Invoking<'a> {
+        Box::pin(async move {
+            let decoded = match request.body.len() {
+                0..=INLINE_BODY_BYTES => Some(self.model.decode(request)?),
+                _ => None,
+            };
+            let mut lease = self.sessions.lease().await;
+            if let Some((table, format)) = &decoded
+                && self.model.cost.is_cheap(table.rows())
+            {
+                return self.model.answer(lease.session(), table, *format);
+            }
+            let (model, request) = (Arc::clone(&self.model), request.clone());
+            let running = tokio::task::spawn_blocking(move || {
+                let (table, format) = match decoded {
+                    Some(decoded) => decoded,
+                    None => model.decode(&request)?,
+                };
+                model.answer(lease.session(), &table, format)
+            });
+            match running.await {
+                Ok(answer) => answer,
+                Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
+                Err(_) => Err(BackendError::Unavailable("the server shuts down".into())),
+            }
+        })
+    }
+
+    fn signature(&self) -> Option<&Signature> {
+        Some(&self.model.signature)
+    }
+}
+
+impl fmt::Debug for OnnxBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OnnxBackend").field("signature", &self.model.signature).finish_non_exhaustive()
+    }
+}
+
+/// An error of the library: the caller's when it is about the arguments, else the model's.
+fn failed(error: &ort::Error) -> BackendError {
+    match error.code() {
+        ErrorCode::InvalidArgument => BackendError::refused(error.message()),
+        _ => broken(error.message().to_owned()),
+    }
+}
+
+/// The model does not do what it promised.
+fn broken(message: String) -> BackendError {
+    BackendError::Model { status: 500, body: Bytes::copy_from_slice(message.as_bytes()), message }
+}
