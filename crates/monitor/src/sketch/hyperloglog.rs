@@ -1,0 +1,151 @@
+//! Distinct counts in four kilobytes: HyperLogLog with Ertl's improved raw estimator (arXiv:1702.01284, algorithm 6).
+//!
+//! 2^12 registers, standard error 1.04/√4096 = 1.6 %; near exact for small counts, without bias corrections or tables.
+//!
+//! Invariant: the state depends on the set of values only, not on order or merging. The hash is fixed, so stored and
+//! fresh sketches agree. Refuses to: seed the hash.
+
+const PRECISION: u32 = 12;
+const REGISTERS: usize = 1 << PRECISION;
+/// Largest register value: one more than the bits left after the register's index.
+const MAX_RANK: usize = 64 - PRECISION as usize + 1;
+
+/// Estimates how many different values were seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HyperLogLog {
+    /// Empty until the first value, so that columns without one cost nothing.
+    registers: Vec<u8>,
+}
+
+impl HyperLogLog {
+    /// Adds a number; `-0.0` and `0.0` are one value.
+    pub fn insert_number(&mut self, value: f64) {
+        let bits = if value == 0.0 { 0 } else { value.to_bits() };
+        self.insert_hash(mix(bits ^ 0x9E37_79B9_7F4A_7C15));
+    }
+
+    /// Adds a text.
+    pub fn insert_text(&mut self, value: &str) {
+        let mut hash = 0xCBF2_9CE4_8422_2325 ^ value.len() as u64;
+        let mut words = value.as_bytes().chunks_exact(8);
+        for word in &mut words {
+            let word = u64::from_le_bytes(word.try_into().expect("our bug: chunks of eight bytes"));
+            hash = mix(hash ^ word).wrapping_add(0x9E37_79B9_7F4A_7C15);
+        }
+        let mut tail = [0_u8; 8];
+        tail[..words.remainder().len()].copy_from_slice(words.remainder());
+        self.insert_hash(mix(hash ^ u64::from_le_bytes(tail)));
+    }
+
+    /// Takes in the values of another sketch.
+    pub fn merge(&mut self, other: &Self) {
+        if self.registers.is_empty() {
+            self.registers.clone_from(&other.registers);
+            return;
+        }
+        for (mine, &theirs) in self.registers.iter_mut().zip(&other.registers) {
+            *mine = (*mine).max(theirs);
+        }
+    }
+
+    /// The estimate, in values.
+    #[must_use]
+    pub fn estimate(&self) -> u64 {
+        if self.registers.is_empty() {
+            return 0;
+        }
+        let mut counts = [0_u32; MAX_RANK + 1];
+        for &rank in &self.registers {
+            counts[usize::from(rank)] += 1;
+        }
+        let m = REGISTERS as f64;
+        let mut z = m * tau((m - f64::from(counts[MAX_RANK])) / m);
+        for rank in (1..MAX_RANK).rev() {
+            z = 0.5 * (z + f64::from(counts[rank]));
+        }
+        z += m * sigma(f64::from(counts[0]) / m);
+        (m * m / (2.0 * std::f64::consts::LN_2 * z)).round() as u64
+    }
+
+    fn insert_hash(&mut self, hash: u64) {
+        if self.registers.is_empty() {
+            self.registers = vec![0; REGISTERS];
+        }
+        let place = (hash >> (64 - PRECISION)) as usize;
+        let rank = ((hash << PRECISION).leading_zeros() as usize + 1).min(MAX_RANK) as u8;
+        if self.registers[place] < rank {
+            self.registers[place] = rank;
+        }
+    }
+}
+
+/// Finaliser of SplitMix64: every input bit reaches every output bit.
+fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+fn sigma(mut x: f64) -> f64 {
+    if x >= 1.0 {
+        return f64::INFINITY;
+    }
+    let (mut y, mut z) = (1.0, x);
+    loop {
+        x *= x;
+        let before = z;
+        z += x * y;
+        y += y;
+        if z <= before {
+            return z;
+        }
+    }
+}
+
+fn tau(mut x: f64) -> f64 {
+    if x <= 0.0 || x >= 1.0 {
+        return 0.0;
+    }
+    let (mut y, mut z) = (1.0, 1.0 - x);
+    loop {
+        x = x.sqrt();
+        let before = z;
+        y *= 0.5;
+        z -= (1.0 - x) * (1.0 - x) * y;
+        if z >= before {
+            return z / 3.0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HyperLogLog;
+
+    #[test]
+    fn estimates_lie_within_four_standard_errors() {
+        for n in [1_u32, 2, 10, 57, 500, 3_000, 20_000, 300_000] {
+            let (mut numbers, mut texts) = (HyperLogLog::default(), HyperLogLog::default());
+            for i in 0..n {
+                numbers.insert_number(f64::from(i) * 0.37);
+                texts.insert_text(&format!("customer-{i}"));
+            }
+            for estimate in [numbers.estimate(), texts.estimate()] {
+                let error = (estimate as f64 / f64::from(n) - 1.0).abs();
+                assert!(error <= 0.065, "{n}: {estimate}");
+            }
+        }
+        assert_eq!(HyperLogLog::default().estimate(), 0);
+    }
+
+    #[test]
+    fn order_and_merging_change_nothing() {
+        let (mut forward, mut backward, mut half) = Default::default();
+        let add = |sketch: &mut HyperLogLog, i: u32| sketch.insert_number(f64::from(i));
+        (0..1000).for_each(|i| add(&mut forward, i));
+        (500..1000).rev().for_each(|i| add(&mut backward, i));
+        (0..700).for_each(|i| add(&mut half, i));
+        backward.merge(&half);
+        assert_eq!(forward, backward);
+    }
+}

@@ -1,0 +1,330 @@
+//! The quantile sketch of `statistics.json`: KLL in the variant of open-source Deequ.
+//!
+//! Level `i` holds values that stand for `2^i` rows each. The top level may hold `2·(ceil(k/2)+1)` values, the level `h`
+//! below it `2·(ceil(k·c^h/2)+1)`. When the levels together hold more than their capacities, every level that has
+//! reached its own capacity is compacted once, from the bottom: it is sorted and every second value moves up, starting
+//! with the first or the second one in turn. Of an odd number of values the largest stays behind.
+//!
+//! Invariant: the weights (`Σ len·2^level`) sum to the number of rows exactly. Same values in the same order give the
+//! same sketch. Another order, or another way of merging, gives a sketch with the same error bound, not the same bytes.
+//! Refuses to: hold NaN.
+
+/// Deequ's `c`: how much smaller each lower level is.
+pub const SHRINKING_FACTOR: f64 = 0.64;
+/// Deequ's `k` as Model Monitor sets it: size of the top level, in values.
+pub const SKETCH_SIZE: u32 = 2048;
+/// Rows a sketch from outside may stand for: doubles count exactly up to here, and no sum of sketches overflows.
+const MAX_ROWS: u128 = 1 << 53;
+/// Levels a sketch from outside may have: one value of a higher level would stand for more rows.
+const MAX_LEVELS: usize = 54;
+
+/// A quantile sketch over doubles.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kll {
+    k: u32,
+    c: f64,
+    levels: Vec<Level>,
+    /// By level, bottom first.
+    capacities: Vec<usize>,
+    /// Values held now, and how many may be held before a compaction.
+    held: usize,
+    limit: usize,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Level {
+    values: Vec<f64>,
+    /// Next compaction keeps the values at odd places.
+    odd_next: bool,
+}
+
+/// Why numbers from outside are not a sketch.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum InvalidSketch {
+    /// `k` or `c` is outside what the algorithm allows.
+    #[error("sketch parameters c={c}, k={k} are not usable: c must be above 0.5 and below 1, k from 2 to 1048576")]
+    Parameters {
+        /// As read.
+        c: f64,
+        /// As read.
+        k: f64,
+    },
+    /// A level holds something that is not a finite number.
+    #[error("level {level} of the sketch holds a value that is not a finite number")]
+    Value {
+        /// Level, from 0.
+        level: usize,
+    },
+    /// More levels than rows can be counted with.
+    #[error("the sketch has {0} levels, more than 54")]
+    TooManyLevels(usize),
+    /// The weights sum to more than 2^53 rows.
+    #[error("the weights of the sketch sum to more than 2^53 rows")]
+    TooManyRows,
+}
+
+impl Default for Kll {
+    fn default() -> Self {
+        Self::with_parameters(SKETCH_SIZE, SHRINKING_FACTOR)
+    }
+}
+
+impl Kll {
+    fn with_parameters(k: u32, c: f64) -> Self {
+        let mut sketch = Self { k, c, levels: Vec::new(), capacities: Vec::new(), held: 0, limit: 0 };
+        sketch.grow();
+        sketch
+    }
+
+    /// Rebuilds a sketch from `statistics.json`.
+    ///
+    /// # Errors
+    /// When the parameters are unusable, a value is not finite, or there are more than 54 levels.
+    pub fn from_levels(c: f64, k: f64, data: &[Vec<f64>]) -> Result<Self, InvalidSketch> {
+        if !(c > 0.5 && c < 1.0 && (2.0..=1_048_576.0).contains(&k)) {
+            return Err(InvalidSketch::Parameters { c, k });
+        }
+        if data.len() > MAX_LEVELS {
+            return Err(InvalidSketch::TooManyLevels(data.len()));
+        }
+        if let Some(level) = data.iter().position(|values| values.iter().any(|value| !value.is_finite())) {
+            return Err(InvalidSketch::Value { level });
+        }
+        let rows: u128 = data.iter().enumerate().map(|(level, values)| (values.len() as u128) << level).sum();
+        if rows > MAX_ROWS {
+            return Err(InvalidSketch::TooManyRows);
+        }
+        let mut sketch = Self::with_parameters(k as u32, c);
+        while sketch.levels.len() < data.len() {
+            sketch.grow();
+        }
+        for (level, values) in sketch.levels.iter_mut().zip(data) {
+            level.values.clone_from(values);
+        }
+        sketch.held = data.iter().map(Vec::len).sum();
+        Ok(sketch)
+    }
+
+    /// Adds one value.
+    pub fn insert(&mut self, value: f64) {
+        debug_assert!(!value.is_nan(), "our bug: NaN has no rank");
+        self.levels[0].values.push(value);
+        self.held += 1;
+        if self.held > self.limit {
+            self.condense();
+        }
+    }
+
+    /// Takes in the rows of another sketch; the result has the error bound of one sketch over all rows.
+    pub fn merge(&mut self, other: &Self) {
+        while self.levels.len() < other.levels.len() {
+            self.grow();
+        }
+        for (level, theirs) in self.levels.iter_mut().zip(&other.levels) {
+            level.values.extend_from_slice(&theirs.values);
+        }
+        self.held += other.held;
+        while self.held > self.limit {
+            self.condense();
+        }
+    }
+
+    /// Rows summarised: exactly the number of values inserted.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.levels.iter().enumerate().map(|(level, part)| (part.values.len() as u64) << level).sum()
+    }
+
+    /// The sketch's parameters `(c, k)` as `statistics.json` prints them.
+    #[must_use]
+    pub fn parameters(&self) -> (f64, f64) {
+        (self.c, f64::from(self.k))
+    }
+
+    /// The values by level, as `statistics.json` prints them.
+    pub fn levels(&self) -> impl Iterator<Item = &[f64]> {
+        self.levels.iter().map(|level| level.values.as_slice())
+    }
+
+    /// The values with the number of rows each stands for, smallest value first.
+    #[must_use]
+    pub fn weighted(&self) -> Vec<(f64, u64)> {
+        let mut values: Vec<(f64, u64)> = self
+            .levels
+            .iter()
+            .enumerate()
+            .flat_map(|(level, part)| part.values.iter().map(move |&value| (value, 1_u64 << level)))
+            .collect();
+        values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        values
+    }
+
+    /// Counts in `buckets` equal parts of `min..=max`, the last one closed; the counts sum to [`Kll::rows`].
+    #[must_use]
+    pub fn histogram(&self, min: f64, max: f64, buckets: usize) -> Vec<Bucket> {
+        let edge = |i: usize| match (i, max - min) {
+            (i, _) if i == buckets => max,
+            (i, width) if width.is_finite() => min + width * i as f64 / buckets as f64,
+            (i, _) => min * ((buckets - i) as f64 / buckets as f64) + max * (i as f64 / buckets as f64),
+        };
+        let mut result: Vec<Bucket> =
+            (0..buckets).map(|i| Bucket { lower_bound: edge(i), upper_bound: edge(i + 1), rows: 0 }).collect();
+        for (level, part) in self.levels.iter().enumerate() {
+            for &value in &part.values {
+                let place = result[1..].partition_point(|bucket| bucket.lower_bound <= value);
+                result[place].rows += 1 << level;
+            }
+        }
+        result
+    }
+
+    fn grow(&mut self) {
+        let depth = self.levels.len() as i32;
+        self.levels.push(Level::default());
+        self.capacities.insert(0, 2 * ((f64::from(self.k) * self.c.powi(depth) / 2.0).ceil() as usize + 1));
+        self.limit = self.capacities.iter().sum();
+    }
+
+    fn condense(&mut self) {
+        let mut height = 0;
+        while height < self.levels.len() {
+            if self.levels[height].values.len() >= self.capacities[height] {
+                if height + 1 == self.levels.len() {
+                    self.grow();
+                }
+                let (below, above) = self.levels.split_at_mut(height + 1);
+                below[height].compact_into(&mut above[0].values);
+            }
+            height += 1;
+        }
+        self.held = self.levels.iter().map(|level| level.values.len()).sum();
+    }
+}
+
+impl Level {
+    fn compact_into(&mut self, above: &mut Vec<f64>) {
+        self.values.sort_unstable_by(f64::total_cmp);
+        let left_behind = if self.values.len() % 2 == 1 { self.values.pop() } else { None };
+        above.extend(self.values.iter().skip(usize::from(self.odd_next)).step_by(2));
+        self.odd_next = !self.odd_next;
+        self.values.clear();
+        self.values.extend(left_behind);
+    }
+}
+
+/// One part of a histogram: `lower_bound ≤ value < upper_bound`, the last part of a histogram closed on both sides.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bucket {
+    /// Where it begins.
+    pub lower_bound: f64,
+    /// Where it ends.
+    pub upper_bound: f64,
+    /// Rows inside.
+    pub rows: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sketch_of(values: impl IntoIterator<Item = f64>) -> Kll {
+        let mut sketch = Kll::default();
+        values.into_iter().for_each(|value| sketch.insert(value));
+        sketch
+    }
+
+    /// Largest difference between true and estimated rank over all values, as a share of the rows.
+    fn worst_rank_error(sketch: &Kll, mut values: Vec<f64>) -> f64 {
+        values.sort_unstable_by(f64::total_cmp);
+        let weighted = sketch.weighted();
+        let (mut at, mut below, mut worst) = (0, 0_u64, 0_f64);
+        for (rank, pair) in values.windows(2).enumerate() {
+            while at < weighted.len() && weighted[at].0 <= pair[0] {
+                below += weighted[at].1;
+                at += 1;
+            }
+            if pair[0] < pair[1] {
+                worst = worst.max((below as f64 - (rank + 1) as f64).abs());
+            }
+        }
+        worst / values.len() as f64
+    }
+
+    fn scattered(n: u64) -> Vec<f64> {
+        (0..n).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 11) as f64 / (1_u64 << 53) as f64).collect()
+    }
+
+    #[test]
+    fn few_rows_are_kept_exactly() {
+        let sketch = sketch_of((0..2050).map(f64::from));
+        assert_eq!(sketch.levels().map(<[f64]>::len).collect::<Vec<_>>(), [2050]);
+    }
+
+    #[test]
+    fn one_row_more_moves_half_of_them_up() {
+        let sketch = sketch_of((0..2051).map(f64::from));
+        let levels: Vec<_> = sketch.levels().collect();
+        assert_eq!(levels[0], [2050.0]);
+        assert_eq!(&levels[1][..3], [0.0, 2.0, 4.0]);
+        assert_eq!((levels[1].len(), sketch.rows()), (1025, 2051));
+    }
+
+    #[test]
+    fn rank_error_stays_below_a_fifth_of_a_percent_at_half_a_million_rows() {
+        for values in
+            [scattered(500_000), (0..500_000).map(f64::from).collect(), (0..500_000).rev().map(f64::from).collect()]
+        {
+            let sketch = sketch_of(values.iter().copied());
+            assert_eq!(sketch.rows(), 500_000);
+            let error = worst_rank_error(&sketch, values);
+            assert!(error < 0.002, "{error}");
+        }
+    }
+
+    #[test]
+    fn merged_sketches_keep_weight_and_error() {
+        let values = scattered(300_000);
+        let mut merged = Kll::default();
+        for part in values.chunks(7_001) {
+            merged.merge(&sketch_of(part.iter().copied()));
+        }
+        assert_eq!(merged.rows(), 300_000);
+        let error = worst_rank_error(&merged, values);
+        assert!(error < 0.003, "{error}");
+    }
+
+    #[test]
+    fn histogram_holds_every_row_once() {
+        let sketch = sketch_of([1.0, 1.0, 2.0, 5.0, 10.0, 10.0]);
+        let rows: Vec<u64> = sketch.histogram(1.0, 10.0, 10).iter().map(|bucket| bucket.rows).collect();
+        assert_eq!(rows, [2, 1, 0, 0, 1, 0, 0, 0, 0, 2]);
+        let flat = sketch_of([4.0; 7]);
+        assert_eq!(flat.histogram(4.0, 4.0, 10).iter().map(|bucket| bucket.rows).sum::<u64>(), 7);
+    }
+
+    #[test]
+    fn unusable_sketches_are_refused() {
+        assert!(matches!(Kll::from_levels(0.64, 0.0, &[]), Err(InvalidSketch::Parameters { .. })));
+        assert!(matches!(Kll::from_levels(f64::NAN, 9.0, &[]), Err(InvalidSketch::Parameters { .. })));
+        assert!(matches!(Kll::from_levels(0.64, 2048.0, &vec![vec![]; 55]), Err(InvalidSketch::TooManyLevels(55))));
+        let infinite = [vec![1.0], vec![f64::INFINITY]];
+        assert_eq!(Kll::from_levels(0.64, 2048.0, &infinite), Err(InvalidSketch::Value { level: 1 }));
+    }
+
+    proptest! {
+        #[test]
+        fn weight_is_conserved_and_levels_round_trip(sizes in prop::collection::vec(0_usize..9_000, 1..5)) {
+            let mut merged = Kll::default();
+            for (i, &size) in sizes.iter().enumerate() {
+                merged.merge(&sketch_of((0..size).map(|v| (v * (i + 1)) as f64)));
+            }
+            prop_assert_eq!(merged.rows(), sizes.iter().sum::<usize>() as u64);
+            let levels: Vec<Vec<f64>> = merged.levels().map(<[f64]>::to_vec).collect();
+            let (c, k) = merged.parameters();
+            let read = Kll::from_levels(c, k, &levels).unwrap();
+            prop_assert_eq!(read.weighted(), merged.weighted());
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Small summaries that can be merged: quantiles and distinct counts.
+//!
+//! Invariant: no randomness and no process-dependent hashing, so the same values in the same order give the same bytes.
+
+mod hyperloglog;
+mod kll;
+
+pub use hyperloglog::HyperLogLog;
+pub use kll::{Bucket, InvalidSketch, Kll, SHRINKING_FACTOR, SKETCH_SIZE};
