@@ -1,0 +1,196 @@
+//! Both bodies of a call to rows: output columns first, then input columns.
+//!
+//! The sides may be encoded differently. When both have k rows they pair by row; when the output is one flat list of k
+//! values and the input has k rows, each row gets one of them (containers join the answers of a batch with commas).
+//! Invariant: every row of one call has its output and its input part, or the call is refused with a reason.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::cell::Cell;
+use super::record::{CapturedRecord, Encoding, Side};
+use super::{csv_rows, json_rows};
+
+/// One row of the data set before it is laid into columns.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Row<'a> {
+    /// Name of each cell where the body gave one; empty when no cell has a name.
+    pub(crate) names: Vec<Option<String>>,
+    pub(crate) cells: Vec<Cell<'a>>,
+}
+
+/// Text of a body and how to read it, kept so that rows can borrow from it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Body<'a> {
+    text: Cow<'a, str>,
+    json: bool,
+}
+
+impl<'a> Body<'a> {
+    /// # Errors
+    /// Why the body is neither CSV nor JSON text.
+    pub(crate) fn of(side: &'a Side<'a>) -> Result<Self, String> {
+        let borrowed = Cow::Borrowed(side.data.0.as_ref());
+        match side.encoding {
+            Encoding::Csv => Ok(Self { text: borrowed, json: false }),
+            Encoding::Json => Ok(Self { text: borrowed, json: true }),
+            Encoding::Base64 => Self::of_base64(side),
+        }
+    }
+
+    fn of_base64(side: &Side<'_>) -> Result<Self, String> {
+        let content_type = side.observed_content_type.as_ref().map_or("", |text| text.0.as_ref());
+        let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+        let json = match media_type.as_str() {
+            "text/csv" | "csv" => false,
+            "application/json" | "application/vnd.sagemaker.json" => true,
+            "" => return Err("the body is BASE64 without a content type, so it cannot be read as CSV or JSON".into()),
+            other => return Err(format!("the body is BASE64 of {other}; only text/csv and application/json are read")),
+        };
+        let bytes =
+            STANDARD.decode(side.data.0.as_bytes()).map_err(|error| format!("the body is not BASE64: {error}"))?;
+        let text = String::from_utf8(bytes).map_err(|_| format!("the body says {media_type} but is not UTF-8"))?;
+        Ok(Self { text: Cow::Owned(text), json })
+    }
+
+    /// The only line of a CSV body without quotes, when it is one: the common case, which needs no row objects.
+    pub(crate) fn plain_csv_line(&self) -> Option<&str> {
+        if self.json {
+            return None;
+        }
+        let line = self.text.strip_suffix('\n').unwrap_or(&self.text);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let plain = !line.is_empty() && memchr::memchr3(b'\n', b'\r', b'"', line.as_bytes()).is_none();
+        plain.then_some(line)
+    }
+
+    fn rows(&self) -> Result<(Vec<Row<'_>>, bool), String> {
+        if self.json {
+            let json_rows::JsonRows { rows, flat } = json_rows::rows(&self.text)?;
+            let rows = rows
+                .into_iter()
+                .map(|row| Row {
+                    names: row.names.map_or_else(Vec::new, |names| names.into_iter().map(Some).collect()),
+                    cells: row.cells,
+                })
+                .collect();
+            return Ok((rows, flat));
+        }
+        let rows: Vec<Row<'_>> = csv_rows::rows(&self.text)?
+            .into_iter()
+            .map(|cells| Row { names: Vec::new(), cells: cells.into_iter().map(Cell::parse).collect() })
+            .collect();
+        let flat = rows.len() == 1;
+        Ok((rows, flat))
+    }
+}
+
+/// The bodies of a call, output first; a side that was not captured is absent.
+///
+/// # Errors
+/// Why a side cannot be read.
+pub(crate) fn bodies<'a>(record: &'a CapturedRecord<'a>) -> Result<(Option<Body<'a>>, Option<Body<'a>>), String> {
+    let of = |side: &'a Option<Side<'a>>, name: &str| {
+        side.as_ref().map(Body::of).transpose().map_err(|reason| format!("{name}: {reason}"))
+    };
+    let output = of(&record.capture_data.endpoint_output, "output")?;
+    let input = of(&record.capture_data.endpoint_input, "input")?;
+    if output.is_none() && input.is_none() {
+        return Err("neither input nor output was captured".into());
+    }
+    Ok((output, input))
+}
+
+/// Pairs the rows of both bodies.
+///
+/// # Errors
+/// When they are no rows or do not pair.
+pub(crate) fn paired<'b>(output: Option<&'b Body<'_>>, input: Option<&'b Body<'_>>) -> Result<Vec<Row<'b>>, String> {
+    let rows_of = |body: Option<&'b Body<'_>>, name: &str| {
+        body.map(Body::rows).transpose().map_err(|reason| format!("{name}: {reason}"))
+    };
+    let (mut outputs, inputs) = match (rows_of(output, "output")?, rows_of(input, "input")?) {
+        (Some((rows, _)), None) | (None, Some((rows, _))) => return non_empty(rows),
+        (None, None) => return Ok(Vec::new()),
+        (Some((outputs, flat)), Some((inputs, _))) => (one_value_per_row(outputs, flat, inputs.len()), inputs),
+    };
+    if outputs.len() != inputs.len() {
+        return Err(format!("{} output rows do not pair with {} input rows", outputs.len(), inputs.len()));
+    }
+    for (output, input) in outputs.iter_mut().zip(inputs) {
+        if !(output.names.is_empty() && input.names.is_empty()) {
+            output.names.resize(output.cells.len(), None);
+            output.names.extend(input.names);
+            output.names.resize(output.cells.len() + input.cells.len(), None);
+        }
+        output.cells.extend(input.cells);
+    }
+    non_empty(outputs)
+}
+
+fn one_value_per_row(mut outputs: Vec<Row<'_>>, flat: bool, input_rows: usize) -> Vec<Row<'_>> {
+    if flat && input_rows > 1 && outputs.len() == 1 && outputs[0].cells.len() == input_rows {
+        let cells = std::mem::take(&mut outputs[0].cells);
+        return cells.into_iter().map(|cell| Row { names: Vec::new(), cells: vec![cell] }).collect();
+    }
+    outputs
+}
+
+fn non_empty(rows: Vec<Row<'_>>) -> Result<Vec<Row<'_>>, String> {
+    if rows.is_empty() { Err("the bodies hold no rows".into()) } else { Ok(rows) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::record::Text;
+
+    fn side(data: &str, encoding: Encoding, content_type: &str) -> Side<'static> {
+        let owned = |text: &str| Text(Cow::Owned(text.to_owned()));
+        Side { observed_content_type: Some(owned(content_type)), data: owned(data), encoding }
+    }
+
+    fn pair(output: &Side<'_>, input: &Side<'_>) -> Result<Vec<Vec<String>>, String> {
+        let (output, input) = (Body::of(output)?, Body::of(input)?);
+        let text = |cell: &Cell<'_>| match cell {
+            Cell::Missing => String::new(),
+            Cell::Number { text, .. } | Cell::Text(text) => text.to_string(),
+        };
+        Ok(paired(Some(&output), Some(&input))?.iter().map(|row| row.cells.iter().map(text).collect()).collect())
+    }
+
+    #[test]
+    fn output_comes_first_whatever_the_encodings() {
+        let csv = |data: &str| side(data, Encoding::Csv, "text/csv");
+        let json = |data: &str| side(data, Encoding::Json, "application/json");
+        assert_eq!(pair(&csv("0.5"), &csv("1,2\n")).unwrap(), [["0.5", "1", "2"]]);
+        assert_eq!(pair(&json("{\"predictions\":[{\"score\":0.5}]}"), &csv("1,2")).unwrap(), [["0.5", "1", "2"]]);
+        assert_eq!(
+            pair(&side("MC41", Encoding::Base64, "text/csv; charset=utf-8"), &csv("1")).unwrap(),
+            [["0.5", "1"]]
+        );
+    }
+
+    #[test]
+    fn batches_pair_row_by_row_joined_by_lines_or_commas() {
+        let csv = |data: &str| side(data, Encoding::Csv, "text/csv");
+        for output in ["0.1\n0.2\n", "0.1,0.2"] {
+            assert_eq!(pair(&csv(output), &csv("1,2\n3,4\n")).unwrap(), [["0.1", "1", "2"], ["0.2", "3", "4"]]);
+        }
+        assert_eq!(pair(&csv("0.1,0.9"), &csv("1")).unwrap(), [["0.1", "0.9", "1"]]);
+        assert!(pair(&csv("0.1\n0.2"), &csv("1,2")).unwrap_err().contains("2 output rows do not pair with 1 input"));
+    }
+
+    #[test]
+    fn bodies_that_are_not_tables_say_so() {
+        let image = side("AAAA", Encoding::Base64, "image/png");
+        assert!(Body::of(&image).unwrap_err().contains("image/png"));
+        let broken = side("*", Encoding::Base64, "text/csv");
+        assert!(Body::of(&broken).unwrap_err().contains("not BASE64"));
+        let csv = side("1", Encoding::Csv, "text/csv");
+        let empty = side("", Encoding::Csv, "text/csv");
+        assert!(pair(&empty, &csv).is_err());
+    }
+}

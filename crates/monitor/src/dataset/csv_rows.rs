@@ -1,0 +1,60 @@
+//! CSV text to rows of cells: commas, double quotes, `\n` or `\r\n`; quoted cells may hold all of them.
+//!
+//! Bodies of calls are mostly one short line without quotes, so that case borrows its cells; anything with a quote goes
+//! through the `csv` crate. Blank lines are no rows. Refuses to: sniff other delimiters.
+
+use std::borrow::Cow;
+
+/// Cells of one row, before classification.
+pub(crate) type TextRow<'a> = Vec<Cow<'a, str>>;
+
+/// Splits `text` into rows and calls `row` for each; stops at its first error.
+///
+/// # Errors
+/// The error of `row`, or a description of what is not CSV.
+pub(crate) fn each_row<'a>(
+    text: &'a str,
+    mut row: impl FnMut(TextRow<'a>) -> Result<(), String>,
+) -> Result<(), String> {
+    if memchr::memchr(b'"', text.as_bytes()).is_none() {
+        for line in text.split('\n') {
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            if !line.is_empty() {
+                row(line.split(',').map(Cow::Borrowed).collect())?;
+            }
+        }
+        return Ok(());
+    }
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(|error| error.to_string())? {
+        row(record.iter().map(|cell| Cow::Owned(cell.to_owned())).collect())?;
+    }
+    Ok(())
+}
+
+/// All rows of a body.
+///
+/// # Errors
+/// A description of what is not CSV.
+pub(crate) fn rows(text: &str) -> Result<Vec<TextRow<'_>>, String> {
+    let mut rows = Vec::new();
+    each_row(text, |row| {
+        rows.push(row);
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rows;
+
+    #[test]
+    fn one_line_many_lines_and_quotes() {
+        assert_eq!(rows("1,2,\n").unwrap(), [["1", "2", ""]]);
+        assert_eq!(rows("1,a\r\n\r\n2,b").unwrap(), [["1", "a"], ["2", "b"]]);
+        assert_eq!(rows("\"a,b\",\"say \"\"hi\"\"\"\n\"x\ny\",2\n").unwrap(), [["a,b", "say \"hi\""], ["x\ny", "2"]]);
+        assert!(rows("").unwrap().is_empty());
+    }
+}

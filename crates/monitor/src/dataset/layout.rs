@@ -1,0 +1,96 @@
+//! Which cell of a row goes into which column.
+//!
+//! By name where the row has names that the columns know, the unnamed cells filling what is left in order; else by
+//! position. Invariant: no two cells share a column.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::batch::Columns;
+use super::cell::Cell;
+
+/// Names that fit no column which are still listed one by one.
+const MAX_STRANGERS: usize = 1000;
+
+/// Finds places for cells; remembers the last answer, since calls of one endpoint look alike.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    by_name: HashMap<String, usize>,
+    last_names: Vec<Option<String>>,
+    last_places: Option<Vec<Option<usize>>>,
+    /// Names seen in rows that no column has, with how many rows had them.
+    pub(crate) strangers: BTreeMap<String, u64>,
+    /// Columns that some row filled by name.
+    pub(crate) named: Vec<bool>,
+}
+
+impl Layout {
+    pub(crate) fn new(columns: &Columns) -> Self {
+        let by_name = columns.names.iter().cloned().enumerate().map(|(place, name)| (name, place)).collect();
+        Self { by_name, named: vec![false; columns.len()], ..Self::default() }
+    }
+
+    /// Lays a row with names out, one cell per column, absent ones missing. `None` when no name fits a column, so that
+    /// the row can only be taken by position.
+    pub(crate) fn place<'a>(&mut self, names: &[Option<String>], cells: Vec<Cell<'a>>) -> Option<Vec<Cell<'a>>> {
+        if self.last_names != names {
+            self.last_places = self.places(names);
+            self.last_names = names.to_vec();
+        }
+        let places = self.last_places.as_ref()?;
+        let mut row = vec![Cell::Missing; self.named.len()];
+        for ((cell, place), name) in cells.into_iter().zip(places).zip(names) {
+            match (place, name) {
+                (Some(place), _) => {
+                    row[*place] = cell;
+                    self.named[*place] = true;
+                }
+                (None, Some(name)) => {
+                    if let Some(rows) = self.strangers.get_mut(name) {
+                        *rows += 1;
+                    } else if self.strangers.len() < MAX_STRANGERS {
+                        self.strangers.insert(name.clone(), 1);
+                    }
+                }
+                (None, None) => {}
+            }
+        }
+        Some(row)
+    }
+
+    fn places(&self, names: &[Option<String>]) -> Option<Vec<Option<usize>>> {
+        let mut places: Vec<Option<usize>> = vec![None; names.len()];
+        let mut taken = vec![false; self.named.len()];
+        for (place, name) in places.iter_mut().zip(names) {
+            let found = name.as_ref().and_then(|name| self.by_name.get(name)).copied();
+            if let Some(found) = found.filter(|&found| !std::mem::replace(&mut taken[found], true)) {
+                *place = Some(found);
+            }
+        }
+        if places.iter().all(Option::is_none) {
+            return None;
+        }
+        let mut free = (0..taken.len()).filter(|&column| !taken[column]);
+        for (place, _) in places.iter_mut().zip(names).filter(|(_, name)| name.is_none()) {
+            *place = free.next();
+        }
+        Some(places)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    #[test]
+    fn named_cells_find_their_columns_and_the_others_fill_up() {
+        let mut layout = Layout::new(&Columns::named(["p", "a", "b"].map(String::from)));
+        let text = |text: &'static str| Cell::Text(Cow::Borrowed(text));
+        let names = [None, Some("b".into()), Some("zzz".into()), Some("a".into())];
+        let row = layout.place(&names, vec![text("1"), text("2"), text("3"), text("4")]).unwrap();
+        assert_eq!(row, [text("1"), text("4"), text("2")]);
+        assert_eq!(layout.strangers.get("zzz"), Some(&1));
+        assert_eq!(layout.place(&[Some("q".into())], vec![text("1")]), None);
+    }
+}

@@ -1,0 +1,40 @@
+//! Captured JSON lines and CSV to Arrow batches.
+//!
+//! Rows are output columns first, then input columns, as SageMaker's analyser lays them. Invariant: bad records are
+//! counted and described, never fatal; the same bytes give the same batches. Refuses to: do IO, interpret values.
+
+mod batch;
+mod body;
+mod cell;
+mod csv_rows;
+mod json_rows;
+mod layout;
+mod reader;
+pub mod record;
+
+pub(crate) use batch::number_text;
+pub use batch::{BATCH_ROWS, Batch, Columns, Kinds};
+pub(crate) use cell::{Parsed, number};
+pub use reader::{BadRecord, Header, MAX_DESCRIBED, Matching, Plan, Reader, Tally};
+
+/// Longest row that is taken in, bytes of its text.
+pub const MAX_ROW_BYTES: usize = 64 << 20;
+/// Most columns a data set may have.
+pub const MAX_COLUMNS: usize = 100_000;
+
+/// Runs the decoders over arbitrary bytes, for the fuzzer: as captured lines and as CSV. Must return, whatever comes.
+pub fn fuzz_entry(bytes: &[u8]) {
+    for header in [Header::Yes, Header::No, Header::Auto] {
+        let mut rows = 0;
+        let mut reader = Reader::new(Plan { with_calls: true, ..Plan::default() }, |batch: Batch| {
+            rows += batch.rows.num_rows();
+        });
+        reader.captures("fuzz.jsonl", bytes);
+        reader.csv("fuzz.csv", bytes, header);
+        let tally = reader.finish();
+        assert_eq!(tally.rows, rows as u64, "every row counted is in a batch");
+    }
+}
+
+#[cfg(test)]
+mod tests;

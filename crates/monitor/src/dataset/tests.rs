@@ -1,0 +1,125 @@
+//! Whole objects through the reader.
+
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, TimestampMicrosecondType};
+use proptest::prelude::*;
+
+use super::*;
+
+fn line(output: &str, input: &str, consumer: &str) -> String {
+    let side = |mode: &str, data: &str| serde_json::json!({"observedContentType": "text/csv", "mode": mode, "data": data, "encoding": "CSV"});
+    let record = serde_json::json!({
+        "captureData": {"endpointInput": side("INPUT", input), "endpointOutput": side("OUTPUT", output)},
+        "eventMetadata": {"eventId": format!("id-{input}"), "inferenceTime": "2026-01-31T10:00:00Z"},
+        "eventVersion": "0", "captura": {"consumer": consumer, "outcome": "ok"}
+    });
+    format!("{record}\n")
+}
+
+fn read(plan: Plan, feed: impl FnOnce(&mut Reader<&mut dyn FnMut(Batch)>)) -> (Vec<Batch>, Tally) {
+    let mut batches = Vec::new();
+    let mut sink = |batch| batches.push(batch);
+    let mut reader = Reader::new(plan, &mut sink as &mut dyn FnMut(Batch));
+    feed(&mut reader);
+    let tally = reader.finish();
+    (batches, tally)
+}
+
+fn numbers(batch: &Batch, column: usize) -> Vec<Option<f64>> {
+    batch.rows.column(column).as_primitive::<Float64Type>().iter().collect()
+}
+
+#[test]
+fn captured_lines_become_columns_with_the_output_first() {
+    let text = line("0.5", "1,2\n", "web") + "not json\n\n" + &line("0.25", ",4", "app");
+    let (batches, tally) =
+        read(Plan { with_calls: true, ..Plan::default() }, |reader| reader.captures("a.jsonl", text.as_bytes()));
+    assert_eq!(numbers(&batches[0], 0), [Some(0.5), Some(0.25)]);
+    assert_eq!(numbers(&batches[0], 1), [Some(1.0), None]);
+    assert_eq!((tally.records, tally.used, tally.rows, tally.bad), (3, 2, 2, 1));
+    assert_eq!((tally.described[0].line, tally.columns.names.join(",")), (2, "_c0,_c1,_c2".into()));
+    let calls = batches[0].calls.as_ref().unwrap();
+    assert_eq!(calls.column(1).as_string::<i32>().value(1), "app");
+    assert_eq!(calls.column(2).as_primitive::<TimestampMicrosecondType>().value(0), 1_769_853_600_000_000);
+}
+
+#[test]
+fn names_come_from_the_baseline_by_position() {
+    let plan = Plan { columns: Some(Columns::named(["p", "a", "b"].map(String::from))), with_calls: false };
+    let text = line("0.5", "1,2", "web") + &line("0.5", "1", "web");
+    let (batches, tally) = read(plan, |reader| reader.captures("a", text.as_bytes()));
+    assert_eq!(batches[0].rows.schema().field(1).name(), "a");
+    assert_eq!(tally.matching, Matching::ByPosition);
+    assert_eq!(tally.widths.into_iter().collect::<Vec<_>>(), [(2, 1), (3, 1)]);
+    assert_eq!(tally.described[0].reason, "the row has 2 columns, the data set 3");
+}
+
+#[test]
+fn failed_calls_are_counted_apart() {
+    let text = line("boom", "1,2", "web").replace("\"ok\"", "\"server_error\"");
+    let (batches, tally) = read(Plan::default(), |reader| reader.captures("a", text.as_bytes()));
+    assert!(batches.is_empty());
+    assert_eq!((tally.unanswered, tally.bad), (1, 0));
+}
+
+#[test]
+fn csv_headers_are_found_and_columns_matched_by_name() {
+    let plan = Plan { columns: Some(Columns::named(["p", "a", "b"].map(String::from))), with_calls: false };
+    let (batches, tally) = read(plan, |reader| reader.csv("x.csv", b"b,p,\"a\"\n1,2,3\n4,5\n", Header::Auto));
+    assert_eq!(
+        batches[0].rows.schema().fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(),
+        ["b", "p", "a"]
+    );
+    assert_eq!((tally.matching, tally.rows, tally.bad), (Matching::ByName, 1, 1));
+    let (_, tally) = read(Plan::default(), |reader| reader.csv("x.csv", b"1,2\n3,4\n", Header::Auto));
+    assert_eq!((tally.rows, tally.columns.names[0].as_str()), (2, "_c0"));
+}
+
+#[test]
+fn json_inputs_match_by_name_and_strangers_are_reported() {
+    let record = |input: &str| {
+        serde_json::json!({"captureData": {
+            "endpointInput": {"data": input, "encoding": "JSON"},
+            "endpointOutput": {"data": "{\"predictions\":[0.5]}", "encoding": "JSON"}}, "eventMetadata": {}})
+        .to_string()
+    };
+    let plan = Plan { columns: Some(Columns::named(["p", "a", "b"].map(String::from))), with_calls: false };
+    let text = record("{\"b\":2,\"a\":1,\"new\":7}") + "\n" + &record("{\"b\":3}");
+    let (batches, tally) = read(plan, |reader| reader.captures("a", text.as_bytes()));
+    assert_eq!(numbers(&batches[0], 0), [Some(0.5), Some(0.5)]);
+    assert_eq!(numbers(&batches[0], 1), [Some(1.0), None]);
+    assert_eq!(numbers(&batches[0], 2), [Some(2.0), Some(3.0)]);
+    assert_eq!((tally.matching, tally.strangers["new"]), (Matching::ByName, 1));
+}
+
+#[test]
+fn batches_are_cut_and_nothing_is_lost() {
+    let text: String = (0..BATCH_ROWS + 5).map(|i| line("1", &format!("{i},x"), "c")).collect();
+    let (batches, tally) = read(Plan::default(), |reader| reader.captures("a", text.as_bytes()));
+    assert_eq!(batches.iter().map(|batch| batch.rows.num_rows()).collect::<Vec<_>>(), [BATCH_ROWS, 5]);
+    assert_eq!(tally.promoted, ["_c2"]);
+    assert_eq!(batches[1].rows.column(2).null_count(), 0);
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_are_counted_and_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        fuzz_entry(&bytes);
+    }
+
+    #[test]
+    fn nearly_right_lines_are_counted_and_never_panic(
+        output in "[-0-9.,\"\n a{}\\[\\]:]{0,20}", input in "[-0-9.,\"\n a{}\\[\\]:]{0,30}",
+        encoding in prop::sample::select(vec!["CSV", "JSON", "BASE64", "XML"]),
+    ) {
+        let record = serde_json::json!({"captureData": {
+            "endpointInput": {"data": input, "encoding": encoding, "observedContentType": "text/csv"},
+            "endpointOutput": {"data": output, "encoding": encoding, "observedContentType": "application/json"}},
+            "eventMetadata": {"eventId": "1", "inferenceTime": "yesterday"}});
+        fuzz_entry(record.to_string().as_bytes());
+        let (batches, tally) = read(Plan::default(), |reader| reader.captures("a", record.to_string().as_bytes()));
+        prop_assert_eq!(tally.used + tally.bad, 1);
+        prop_assert_eq!(batches.iter().map(|batch| batch.rows.num_rows() as u64).sum::<u64>(), tally.rows);
+    }
+}
