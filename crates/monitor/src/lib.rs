@@ -2,3 +2,12 @@
 //!
 //! Invariant: same input, same bytes out, whatever the order of files. Refuses to: read clocks, do IO outside `job`,
 //! know the gateway, control or backends.
+
+pub mod artefact;
+pub mod cause;
+pub mod constraints;
+pub mod dataset;
+pub mod drift;
+pub mod profile;
+pub mod sketch;
+pub mod violations;
