@@ -8,7 +8,7 @@
 
 pub mod artifact;
 pub mod echo;
-mod embedded;
+pub mod embedded;
 mod image;
 mod load_error;
 pub mod payload;
@@ -69,7 +69,7 @@ impl Backends {
         match kind {
             BackendKind::Onnx => self.load_with(spec, embedded::onnx::load).await,
             BackendKind::Echo => Ok(Arc::new(echo::Echo::from_environment(&spec.environment)?)),
-            BackendKind::Trees => Err(LoadError::NotBuilt { image: spec.image.clone(), kind }),
+            BackendKind::Trees => self.load_with(spec, embedded::trees::load).await,
         }
     }
 

@@ -2,7 +2,6 @@
 
 use crate::artifact::{ArtifactError, ModelFileError};
 use crate::embedded::onnx::LibraryError;
-use crate::image::BackendKind;
 
 /// Why a model cannot be served. The text becomes the endpoint's `FailureReason`.
 #[derive(Debug, thiserror::Error)]
@@ -17,14 +16,6 @@ pub enum LoadError {
         image: String,
         /// The patterns of the table.
         known: String,
-    },
-    /// The image is known, its backend is not part of this build.
-    #[error("the image {image:?} needs the {kind} backend, which is not part of this build")]
-    NotBuilt {
-        /// The image of the model.
-        image: String,
-        /// The backend it needs.
-        kind: BackendKind,
     },
     /// The image needs model data, and the model names none.
     #[error("the image {image:?} needs a model, and the model has no ModelDataUrl")]

@@ -1,0 +1,209 @@
+//! Tree ensembles, run natively: XGBoost (JSON, UBJ) and LightGBM (text), with predictions equal to those libraries'.
+//!
+//! A request is decoded into a table, put into the order of the model's features, predicted and written in the format
+//! that was asked for: `score` for each row, an array of scores where the model has several outputs.
+//!
+//! Invariant: a model that loads cannot fail to predict; all checks are made while it loads. Small requests run in the
+//! caller's task, large ones on tokio's blocking threads, so no task is held up for more than about a millisecond.
+//! Refuses to: unpickle anything, and to serve a model whose answers it could not reproduce.
+
+mod forest;
+mod lightgbm;
+mod lightgbm_objective;
+mod real;
+#[cfg(test)]
+mod tests;
+mod ubj;
+mod xgboost;
+mod xgboost_file;
+mod xgboost_objective;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::Arc;
+
+use captura_route::{Answer, Backend, BackendError, Field, FieldType, Invoking, ModelRequest, Signature};
+
+use self::lightgbm::Lightgbm;
+use self::xgboost::Xgboost;
+use super::sniff::{ModelFormat, sniff};
+use crate::artifact::Artifact;
+use crate::payload::{Cells, Format, Output, Predictions, Refusal, Table, Values, decode, encode};
+use crate::{LoadError, ModelSpec, Settings};
+
+/// Key of a model's environment that names the format of answers to calls that do not ask for one.
+const DEFAULT_ACCEPT: &str = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT";
+
+/// Costs of a call as measured on a 2.5 GHz server core, nanoseconds, rounded up.
+const BYTE_NS: u64 = 8;
+const STEP_NS: u64 = 3;
+/// Longest run within the caller's task, nanoseconds.
+const INLINE_NS: u64 = 700_000;
+
+/// Largest model file that is read, bytes. Trees take about as much memory as their file while they load.
+const MAX_MODEL_BYTES: u64 = 4 << 30;
+
+/// Loads the tree ensemble among a model's files.
+pub(crate) fn load(artifact: &Artifact, spec: &ModelSpec, _settings: &Settings) -> Result<Arc<dyn Backend>, LoadError> {
+    let path = artifact.tree_file()?;
+    let file = artifact.name_of(&path);
+    let wrong = |reason: String| LoadError::Model { file: file.clone(), reason };
+    let size_bytes = fs::metadata(&path).map_err(|error| wrong(format!("it cannot be read: {error}")))?.len();
+    if size_bytes > MAX_MODEL_BYTES {
+        return Err(wrong(format!("it is larger than {MAX_MODEL_BYTES} bytes")));
+    }
+    let bytes = fs::read(&path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
+    Ok(Arc::new(Trees::load(&file, &bytes, &spec.environment)?))
+}
+
+/// A tree ensemble at work.
+#[derive(Debug)]
+pub struct Trees(Arc<Loaded>);
+
+#[derive(Debug)]
+struct Loaded {
+    model: Model,
+    signature: Signature,
+    default_format: Format,
+}
+
+#[derive(Debug)]
+enum Model {
+    Xgboost(Xgboost),
+    Lightgbm(Lightgbm),
+}
+
+impl Trees {
+    /// Loads a model from the bytes of its file. `environment` is the model's; `file` names it in errors.
+    ///
+    /// # Errors
+    /// When the bytes are no model, or one that cannot be reproduced here.
+    pub fn load(file: &str, bytes: &[u8], environment: &BTreeMap<String, String>) -> Result<Self, LoadError> {
+        let model = Model::parse(file, bytes).map_err(|reason| LoadError::Model { file: file.to_owned(), reason })?;
+        let default_format = match environment.get(DEFAULT_ACCEPT) {
+            None => Format::Csv,
+            Some(value) => Format::negotiate(Some(value), Format::Csv).map_err(|_| LoadError::Environment {
+                name: DEFAULT_ACCEPT,
+                value: value.clone(),
+                wanted: "give text/csv, application/json or application/jsonlines",
+            })?,
+        };
+        let signature = model.signature();
+        Ok(Self(Arc::new(Loaded { model, signature, default_format })))
+    }
+
+    /// Number of trees in use.
+    #[must_use]
+    pub fn trees(&self) -> usize {
+        match &self.0.model {
+            Model::Xgboost(model) => model.trees(),
+            Model::Lightgbm(model) => model.trees(),
+        }
+    }
+
+    /// Answers one request, in the calling thread.
+    ///
+    /// # Errors
+    /// When the request does not suit the model; the message says where.
+    pub fn answer(&self, request: &ModelRequest) -> Result<Answer, Refusal> {
+        self.0.answer(request)
+    }
+}
+
+impl Backend for Trees {
+    fn invoke<'a>(&'a self, request: &'a ModelRequest) -> Invoking<'a> {
+        if self.0.cost_ns(request.body.len()) <= INLINE_NS {
+            return Box::pin(std::future::ready(self.answer(request).map_err(BackendError::from)));
+        }
+        let (loaded, request) = (Arc::clone(&self.0), request.clone());
+        Box::pin(async move {
+            let run = tokio::task::spawn_blocking(move || loaded.answer(&request));
+            match run.await {
+                Ok(answer) => Ok(answer?),
+                Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
+                Err(_) => Err(BackendError::Unavailable("the server shuts down".into())),
+            }
+        })
+    }
+
+    fn signature(&self) -> Option<&Signature> {
+        Some(&self.0.signature)
+    }
+}
+
+impl Loaded {
+    /// What a body of this size costs at most, roughly: its bytes are read once, and hold rows of short cells.
+    fn cost_ns(&self, body_bytes: usize) -> u64 {
+        let (bytes, features) = (body_bytes as u64, self.model.features().len() as u64);
+        let rows = 1 + bytes / (4 * features);
+        bytes * BYTE_NS + rows.saturating_mul(self.model.steps().saturating_mul(STEP_NS))
+    }
+
+    fn answer(&self, request: &ModelRequest) -> Result<Answer, Refusal> {
+        let format = Format::negotiate(request.accept.as_deref(), self.default_format)?;
+        let table = decode(&request.body, request.content_type.as_deref(), Cells::Numbers)?;
+        let table = self.model.arrange(table)?;
+        table.demand_numbers(0..table.columns(), self.model.features())?;
+        let predictions = Predictions { rows: table.rows(), outputs: vec![self.model.predict(&table)] };
+        Ok(encode(&predictions, format))
+    }
+}
+
+impl Model {
+    fn parse(file: &str, bytes: &[u8]) -> Result<Self, String> {
+        match sniff(bytes, file) {
+            Some(ModelFormat::XgboostJson) => Xgboost::from_json(bytes).map(Self::Xgboost),
+            Some(ModelFormat::XgboostUbj) => Xgboost::from_ubj(bytes).map(Self::Xgboost),
+            Some(ModelFormat::LightgbmText) => Lightgbm::parse(bytes).map(Self::Lightgbm),
+            Some(ModelFormat::Onnx) => Err("it is an ONNX model; use the image captura/onnx".into()),
+            None => Err(xgboost::explain_unknown(bytes)),
+        }
+    }
+
+    fn features(&self) -> &[Field] {
+        match self {
+            Self::Xgboost(model) => &model.features,
+            Self::Lightgbm(model) => &model.features,
+        }
+    }
+
+    fn steps(&self) -> u64 {
+        match self {
+            Self::Xgboost(model) => model.steps(),
+            Self::Lightgbm(model) => model.steps(),
+        }
+    }
+
+    fn signature(&self) -> Signature {
+        let (width, kind) = match self {
+            Self::Xgboost(model) if model.classes() => (model.width(), FieldType::Integral),
+            Self::Xgboost(model) => (model.width(), FieldType::Fractional),
+            Self::Lightgbm(model) => (model.width(), FieldType::Fractional),
+        };
+        let shape = if width == 1 { Vec::new() } else { vec![Some(width as u64)] };
+        let outputs = vec![Field { name: "score".into(), kind, shape }];
+        Signature { inputs: self.features().to_vec(), outputs }
+    }
+
+    /// The table in the order of the features. Made-up names bind nobody: unless the caller uses them, columns go by place.
+    fn arrange(&self, table: Table) -> Result<Table, Refusal> {
+        let features = self.features();
+        let names_features = match self {
+            Self::Xgboost(model) => model.names_features,
+            Self::Lightgbm(model) => model.names_features,
+        };
+        if names_features || table.named(&features[0].name).is_some() {
+            return table.arrange(features);
+        }
+        table.demand_width(features.len())?;
+        Ok(table)
+    }
+
+    fn predict(&self, table: &Table) -> Output {
+        let (width, values) = match self {
+            Self::Xgboost(model) => (model.width(), Values::F32(model.predict(table.numbers()))),
+            Self::Lightgbm(model) => (model.width(), Values::F64(model.predict(table.numbers()))),
+        };
+        if width == 1 { Output::scalar("score", values) } else { Output::vector("score", width, values) }
+    }
+}

@@ -1,0 +1,284 @@
+//! XGBoost models, JSON and UBJ: `gbtree`, `dart` and `gblinear`, in single precision as XGBoost computes.
+//!
+//! Early stopping counts: where the model names a `best_iteration`, the rounds after it are left out, as SageMaker's
+//! container and scikit-learn's wrapper do.
+//!
+//! Refuses: vector leaves (`multi_strategy=multi_output_tree`), objectives whose transform is not known.
+
+use captura_route::{Field, FieldType};
+use serde::de::IgnoredAny;
+
+use super::forest::{Builder, CategorySet, Forest, SourceNode, Treatment};
+use super::xgboost_file::{RawBooster, RawFile, RawLearner, RawModel, RawTree};
+use super::xgboost_objective::Objective;
+
+/// Most outputs per row; a bound on what a small file may allocate.
+const MAX_GROUPS: usize = 1 << 16;
+const MAX_FEATURES: usize = 1 << 28;
+
+#[derive(Debug)]
+enum Body {
+    Trees(Forest<f32>),
+    /// Weights by feature and output, then the bias of each output.
+    Linear(Vec<f32>),
+}
+
+/// An XGBoost model ready to run.
+#[derive(Debug)]
+pub(super) struct Xgboost {
+    body: Body,
+    /// Margin that each output starts from.
+    base: Vec<f32>,
+    objective: Objective,
+    pub(super) features: Vec<Field>,
+    /// Whether the file names its features, or the names are made up.
+    pub(super) names_features: bool,
+}
+
+impl Xgboost {
+    pub(super) fn from_json(bytes: &[u8]) -> Result<Self, String> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let file: RawFile = serde_json::from_slice(bytes).map_err(|error| format!("not an XGBoost model: {error}"))?;
+        Self::from_learner(&file.learner)
+    }
+
+    pub(super) fn from_ubj(bytes: &[u8]) -> Result<Self, String> {
+        let file: RawFile =
+            super::ubj::from_slice(bytes).map_err(|error| format!("not an XGBoost model in UBJ: {error}"))?;
+        Self::from_learner(&file.learner)
+    }
+
+    fn from_learner(learner: &RawLearner) -> Result<Self, String> {
+        let parameters = &learner.learner_model_param;
+        let features = count("num_feature", &parameters.num_feature, MAX_FEATURES)?.max(1);
+        let classes = count("num_class", &parameters.num_class, MAX_GROUPS)?;
+        let targets = count("num_target", &parameters.num_target, MAX_GROUPS)?;
+        if classes > 1 && targets > 1 {
+            return Err("models of several targets with several classes each are not supported".into());
+        }
+        let groups = classes.max(targets).max(1);
+        let objective = Objective::parse(&learner.objective.name)?;
+        let best = learner.attributes.get("best_iteration").and_then(|text| text.parse::<usize>().ok());
+        let body = match &learner.gradient_booster {
+            RawBooster { name, model: Some(model), .. } if name == "gbtree" => {
+                Body::Trees(forest(model, &[], features, groups, best)?)
+            }
+            RawBooster { name, gbtree: Some(inner), weight_drop, .. } if name == "dart" => {
+                Body::Trees(forest(&inner.model, weight_drop, features, groups, best)?)
+            }
+            RawBooster { name, model: Some(model), .. } if name == "gblinear" => {
+                if model.weights.len() != (features + 1) * groups {
+                    return Err(format!(
+                        "the linear model has {} weights where {} features and {groups} outputs need {}",
+                        model.weights.len(),
+                        features,
+                        (features + 1) * groups
+                    ));
+                }
+                Body::Linear(model.weights.clone())
+            }
+            other => return Err(format!("booster {:?} is not supported", other.name)),
+        };
+        let mut base = base_margins(&parameters.base_score, groups, objective)?;
+        if matches!(body, Body::Linear(_)) {
+            // XGBoost 3.2's gblinear starts every output from the first one's score; equal means equal.
+            base = vec![base[0]; groups];
+        }
+        let names_features = learner.feature_names.len() == features;
+        Ok(Self { body, base, objective, features: fields(learner, features), names_features })
+    }
+
+    /// Values of one row of the answer.
+    pub(super) fn width(&self) -> usize {
+        if self.objective == Objective::Argmax { 1 } else { self.base.len() }
+    }
+
+    pub(super) fn classes(&self) -> bool {
+        matches!(self.objective, Objective::Argmax | Objective::Hinge)
+    }
+
+    pub(super) fn steps(&self) -> u64 {
+        match &self.body {
+            Body::Trees(forest) => forest.steps(),
+            Body::Linear(weights) => weights.len() as u64,
+        }
+    }
+
+    pub(super) fn trees(&self) -> usize {
+        match &self.body {
+            Body::Trees(forest) => forest.trees(),
+            Body::Linear(_) => 0,
+        }
+    }
+
+    /// Predicts whole rows of the model's features.
+    pub(super) fn predict(&self, numbers: &[f64]) -> Vec<f32> {
+        let rows = numbers.len() / self.features.len();
+        let mut margins = self.base.repeat(rows);
+        match &self.body {
+            Body::Trees(forest) => forest.add_leaves(numbers, &mut margins),
+            Body::Linear(weights) => self.add_products(weights, numbers, &mut margins),
+        }
+        self.objective.transform(margins, self.base.len())
+    }
+
+    fn add_products(&self, weights: &[f32], numbers: &[f64], margins: &mut [f32]) {
+        let groups = self.base.len();
+        let (weights, bias) = weights.split_at(self.features.len() * groups);
+        for (row, margins) in numbers.chunks_exact(self.features.len()).zip(margins.chunks_exact_mut(groups)) {
+            for (group, margin) in margins.iter_mut().enumerate() {
+                let mut sum = bias[group] + *margin;
+                for (value, weights) in row.iter().zip(weights.chunks_exact(groups)) {
+                    if !value.is_nan() {
+                        sum += *value as f32 * weights[group];
+                    }
+                }
+                *margin = sum;
+            }
+        }
+    }
+}
+
+fn count(name: &str, text: &str, most: usize) -> Result<usize, String> {
+    let count = text.trim().parse::<usize>().map_err(|_| format!("{name} {text:?} is not a count"))?;
+    if count > most { Err(format!("{name} {count} is more than {most}")) } else { Ok(count) }
+}
+
+fn fields(learner: &RawLearner, features: usize) -> Vec<Field> {
+    let kind = |index: usize| match learner.feature_types.get(index).map(String::as_str) {
+        Some("int" | "c") => FieldType::Integral,
+        Some("i") => FieldType::Boolean,
+        _ => FieldType::Fractional,
+    };
+    let name = |index: usize| match learner.feature_names.get(index) {
+        Some(name) if learner.feature_names.len() == features => name.clone(),
+        _ => format!("f{index}"),
+    };
+    (0..features).map(|index| Field { name: name(index), kind: kind(index), shape: Vec::new() }).collect()
+}
+
+/// `"5E-1"`, or since XGBoost 3.1 `"[5E-1]"` with one score per output.
+fn base_margins(text: &str, groups: usize, objective: Objective) -> Result<Vec<f32>, String> {
+    let list = text.trim().trim_start_matches('[').trim_end_matches(']');
+    let scores = list
+        .split(',')
+        .map(|score| score.trim().parse::<f32>().ok().filter(|score| score.is_finite()))
+        .collect::<Option<Vec<f32>>>()
+        .ok_or_else(|| format!("base_score {text:?} is not a number"))?;
+    let scores = match scores.as_slice() {
+        [score] => vec![*score; groups],
+        several if several.len() == groups => scores,
+        several => return Err(format!("base_score has {} values for {groups} outputs", several.len())),
+    };
+    Ok(scores.into_iter().map(|score| objective.margin_of(score)).collect())
+}
+
+fn forest(
+    model: &RawModel,
+    weights: &[f32],
+    features: usize,
+    groups: usize,
+    best: Option<usize>,
+) -> Result<Forest<f32>, String> {
+    if model.tree_info.len() != model.trees.len() || !(weights.is_empty() || weights.len() == model.trees.len()) {
+        return Err("the lists of trees, their outputs and weights differ in length".into());
+    }
+    let kept = kept_trees(model, groups, best)?;
+    let mut builder = Builder::new(features, groups);
+    for (index, (tree, group)) in model.trees.iter().zip(&model.tree_info).enumerate().take(kept) {
+        let weight = weights.get(index).copied();
+        source_nodes(tree, weight)
+            .and_then(|nodes| builder.add(&nodes, *group))
+            .map_err(|reason| format!("tree {index}: {reason}"))?;
+    }
+    Ok(builder.build())
+}
+
+/// Trees up to the best iteration.
+fn kept_trees(model: &RawModel, groups: usize, best: Option<usize>) -> Result<usize, String> {
+    let all = model.trees.len();
+    let Some(rounds) = best.and_then(|best| best.checked_add(1)) else { return Ok(all) };
+    if let Some(end) = model.iteration_indptr.get(rounds) {
+        return Ok(all.min(*end));
+    }
+    if !model.iteration_indptr.is_empty() {
+        return Ok(all);
+    }
+    let parallel = &model.gbtree_model_param.num_parallel_tree;
+    let per_round = count("num_parallel_tree", parallel, 1 << 24)?.max(1).saturating_mul(groups);
+    Ok(all.min(rounds.saturating_mul(per_round)))
+}
+
+fn source_nodes(tree: &RawTree, weight: Option<f32>) -> Result<Vec<SourceNode<f32>>, String> {
+    let nodes = tree.left_children.len();
+    let lengths =
+        [tree.right_children.len(), tree.split_indices.len(), tree.split_conditions.len(), tree.default_left.len()];
+    if lengths.iter().any(|length| *length != nodes) || !(tree.split_type.is_empty() || tree.split_type.len() == nodes)
+    {
+        return Err("its lists differ in length".into());
+    }
+    if !matches!(tree.tree_param.size_leaf_vector.as_str(), "" | "0" | "1") {
+        return Err("leaves that hold vectors (multi_strategy=multi_output_tree) are not supported".into());
+    }
+    let child = |child: i32| usize::try_from(child).map_err(|_| format!("child {child} does not exist"));
+    (0..nodes)
+        .map(|node| {
+            if tree.left_children[node] == -1 {
+                let leaf = tree.split_conditions[node];
+                return Ok(SourceNode::Leaf(weight.map_or(leaf, |weight| leaf * weight)));
+            }
+            let feature = tree.split_indices[node] as usize;
+            let (left, right) = (child(tree.left_children[node])?, child(tree.right_children[node])?);
+            let missing_right = !tree.default_left[node].0;
+            Ok(match tree.split_type.get(node) {
+                Some(1) => {
+                    SourceNode::Categories { feature, set: category_set(tree, node)?, missing_right, left, right }
+                }
+                _ => {
+                    let threshold = tree.split_conditions[node];
+                    let treatment = Treatment::AsIs;
+                    SourceNode::Split { feature, treatment, threshold, missing_right, left, right }
+                }
+            })
+        })
+        .collect()
+}
+
+fn category_set(tree: &RawTree, node: usize) -> Result<CategorySet, String> {
+    let broken = || format!("the categories of node {node} are broken");
+    // `categories_nodes` ascends.
+    let at = tree.categories_nodes.binary_search(&(node as i64)).map_err(|_| broken())?;
+    let start = tree.categories_segments.get(at).and_then(|start| usize::try_from(*start).ok());
+    let size = tree.categories_sizes.get(at).and_then(|size| usize::try_from(*size).ok());
+    let range = start.zip(size).and_then(|(start, size)| Some(start..start.checked_add(size)?)).ok_or_else(broken)?;
+    let categories = tree.categories.get(range).ok_or_else(broken)?;
+    let mut bits = Vec::new();
+    for category in categories {
+        /// XGBoost's own limit: the largest whole number that single precision counts to.
+        const MOST: usize = 1 << 24;
+        let category = usize::try_from(*category).ok().filter(|category| *category < MOST).ok_or_else(broken)?;
+        if bits.len() <= category / 32 {
+            bits.resize(category / 32 + 1, 0_u32);
+        }
+        bits[category / 32] |= 1 << (category % 32);
+    }
+    Ok(CategorySet { bits, members_go_right: true, rounds_to_zero: false })
+}
+
+/// Whether bytes look like XGBoost's formats of old, which are told apart only to say what to do.
+pub(super) fn explain_unknown(bytes: &[u8]) -> String {
+    if serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
+        return "it is JSON, but not an XGBoost model".into();
+    }
+    let advice = "save the model with booster.save_model(\"model.json\") or \"model.ubj\"";
+    if bytes.starts_with(b"binf") {
+        return format!("it is in XGBoost's deprecated binary format; {advice}");
+    }
+    if matches!(bytes, [0x80, 2..=5, ..]) {
+        return format!("it is a Python pickle, which is a program rather than data and is never run here; {advice}");
+    }
+    if bytes.get(..256).unwrap_or(bytes).contains(&0) {
+        return format!("it may be in XGBoost's deprecated binary format; {advice}");
+    }
+    "it is no XGBoost model (JSON, UBJ) and no LightGBM model (text)".into()
+}
