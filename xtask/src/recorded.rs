@@ -44,7 +44,11 @@ pub(crate) fn machine() -> String {
     let name = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    format!("{cores} cores, {}, Linux {}", name.map_or("unknown processor", |(_, name)| name), kernel.trim())
+    format!(
+        "{cores} cores, {}, Linux {}",
+        name.map_or("unknown processor", |(_, name)| name),
+        kernel.split('-').next().unwrap_or_default().trim()
+    )
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! One binary for all of them. Few stories, each about something that no smaller boundary can see.
 #![expect(clippy::unwrap_used, reason = "a story that meets something unexpected ends there")]
+#![expect(clippy::print_stdout, reason = "a story that was not told says so")]
 #![expect(clippy::disallowed_methods, reason = "the recorded runs are set by the environment")]
 
 mod capture;
@@ -9,3 +10,4 @@ mod crash;
 mod lifecycle;
 mod model;
 mod operator;
+mod trouble;

@@ -1,0 +1,111 @@
+//! A full disk and a destination nobody can write: serving goes on, nothing is lost uncounted, and it heals by itself.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use captura_e2e::connection::Connection;
+use captura_e2e::deployment::Deployment;
+use captura_e2e::program::{self, said};
+use captura_e2e::server::{Home, Server, wait_for};
+use serde_json::Value;
+
+/// A small file system of its own, so that it can be filled. Only root may mount one.
+struct SmallDisk<'a> {
+    at: &'a Path,
+}
+
+impl<'a> SmallDisk<'a> {
+    fn mount(at: &'a Path, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "captura-story"])
+            .arg(at)
+            .output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Self { at }),
+            other => {
+                println!("skipped: a full disk because no small file system can be mounted: {other:?}");
+                None
+            }
+        }
+    }
+
+    fn fill(&self) {
+        let filler = File::options().create(true).append(true).open(self.at.join("filler")).unwrap();
+        // Ever smaller pieces, until not one byte fits.
+        for size in [1 << 20, 1 << 16, 1 << 12, 1] {
+            while (&filler).write_all(&vec![1; size]).is_ok() {}
+        }
+    }
+
+    fn empty(&self) {
+        std::fs::remove_file(self.at.join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        // Lazily: a failed story may still have its server on it.
+        let _ = Command::new("umount").arg("-l").arg(self.at).status();
+    }
+}
+
+/// What became of the capture of one call, which must be answered.
+fn call(server: &Server, endpoint: &str) -> String {
+    let mut connection = Connection::open(server.address()).unwrap();
+    let path = format!("/endpoints/{endpoint}/invocations");
+    let reply = connection.post(&path, &[("content-type", "text/csv")], b"1,2,3").unwrap();
+    assert_eq!((reply.status, reply.text().as_str()), (200, "1,2,3"), "serving goes on");
+    reply.header("x-captura-capture").unwrap().to_owned()
+}
+
+/// The account of an endpoint's only variant; the book must balance.
+fn account(server: &Server, endpoint: &str) -> Value {
+    let told = program::run(["ledger", endpoint, "--json", "--url", &server.url()]);
+    assert!(told.status.success(), "the book does not balance: {}", said(&told));
+    let book: Value = serde_json::from_slice(&told.stdout).unwrap();
+    book["accounts"][0].clone()
+}
+
+#[test]
+fn a_full_disk_drops_captures_with_a_reason_and_heals_when_space_returns() {
+    let home = Home::new("[capture]\nseal_after = \"1s\"\nseal_bytes = \"1MiB\"\ndisk_min_free = \"4MiB\"\n");
+    let data_dir = home.data_dir();
+    let Some(disk) = SmallDisk::mount(&data_dir, "48m") else { return };
+    let server = home.serve();
+    Deployment::echo("full").create(&server);
+    assert!(call(&server, "full").starts_with("written"));
+
+    disk.fill();
+    wait_for("the disk to be found full", Duration::from_secs(30), || {
+        let capture = call(&server, "full");
+        (capture == "dropped;reason=disk_full").then_some(())
+    });
+    assert!(account(&server, "full")["dropped"]["disk_full"].as_u64().unwrap() > 0);
+
+    disk.empty();
+    wait_for("captures after space returned", Duration::from_secs(30), || {
+        call(&server, "full").starts_with("written").then_some(())
+    });
+    account(&server, "full");
+    assert!(server.stop().success(), "{}", home.log());
+    let reconciled =
+        program::run(["reconcile".as_ref(), "--deep".as_ref(), "--data-dir".as_ref(), data_dir.as_os_str()]);
+    assert!(reconciled.status.success(), "{}", said(&reconciled));
+}
+
+#[test]
+fn a_destination_that_cannot_be_written_drops_captures_with_a_reason_and_serving_goes_on() {
+    let home = Home::new("[capture]\nseal_after = \"1s\"\n[stores.nowhere]\nurl = \"file:///proc/captura-story\"\n");
+    let server = home.serve();
+    Deployment { destination: "s3://nowhere/captures", ..Deployment::echo("lost") }.create(&server);
+    wait_for("the destination to be found unwritable", Duration::from_secs(60), || {
+        let capture = call(&server, "lost");
+        (capture == "dropped;reason=destination_unwritable").then_some(())
+    });
+    let account = account(&server, "lost");
+    assert!(account["dropped"]["destination_unwritable"].as_u64().unwrap() > 0, "{account}");
+}
