@@ -57,6 +57,8 @@ pub(crate) fn run(fuzz: &Fuzz) -> Result<()> {
     for target in &wanted {
         build(&cache, target)?;
     }
+    // What is fuzzed is what was built, whatever is committed while it runs.
+    let commit = recorded::commit()?;
     let waiting = Mutex::new(VecDeque::from(wanted));
     let done = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -71,16 +73,16 @@ pub(crate) fn run(fuzz: &Fuzz) -> Result<()> {
             });
         }
     });
-    note(done.into_inner().expect("our bug: a worker panicked"), fuzz.minutes)
+    note(done.into_inner().expect("our bug: a worker panicked"), fuzz.minutes, &commit)
 }
 
-fn note(done: Vec<Result<Ran>>, minutes: u64) -> Result<()> {
+fn note(done: Vec<Result<Ran>>, minutes: u64, commit: &str) -> Result<()> {
     let mut findings = 0;
     for ran in done {
         let ran = ran?;
         findings += usize::from(ran.finding.is_some());
         let result = ran.finding.unwrap_or_else(|| "nothing found".to_owned());
-        let (date, commit) = (recorded::date()?, recorded::commit()?);
+        let (date, commit) = (recorded::date()?, commit.to_owned());
         let target = format!("`{}`", ran.target);
         let cells = [date, target, minutes.to_string(), ran.executions, ran.edges, result, commit, recorded::machine()];
         recorded::add_row(PAGE, OPENING, &cells)?;
