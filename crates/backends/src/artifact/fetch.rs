@@ -1,94 +1,20 @@
 //! Bringing a model's files here.
 
 use std::fs::{self, File};
-use std::future::poll_fn;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use captura_names::S3Uri;
-use futures_core::Stream;
-use futures_core::stream::BoxStream;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
 
-use super::entry_name::relative_path;
-use super::extract::{ExtractError, extract};
+use super::extract::extract;
+use super::place::{Place, next};
+use super::scratch::Scratch;
 use super::source::Source;
-use super::{Artifact, Limits};
+use super::{Artifact, ArtifactError, Limits};
 use crate::{Settings, StoreResolver};
 
 /// The first two bytes of every gzip stream.
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-
-/// Why a model's files cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum ArtifactError {
-    /// The address has a scheme that is not read here.
-    #[error("the model data {url:?} cannot be read: only s3:// addresses are read here, and local files where allowed")]
-    Scheme {
-        /// The address.
-        url: String,
-    },
-    /// The address is not well formed.
-    #[error("the model data {url:?} cannot be read: {reason}")]
-    Address {
-        /// The address.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Local paths are not allowed on this server.
-    #[error("the model data {url:?} cannot be read: this server does not read local paths; put the model into s3://")]
-    LocalNotAllowed {
-        /// The address.
-        url: String,
-    },
-    /// Nothing is there.
-    #[error("there is no model data at {url}")]
-    Missing {
-        /// The address.
-        url: String,
-    },
-    /// The object store does not answer, or there is none for the bucket.
-    #[error("the model data at {url} cannot be read: {reason}")]
-    Store {
-        /// The address.
-        url: String,
-        /// What the store said.
-        reason: String,
-    },
-    /// More than the limits allow.
-    #[error("the model data at {url} is larger than the limits of this server: {reason}")]
-    TooLarge {
-        /// The address.
-        url: String,
-        /// Which limit.
-        reason: String,
-    },
-    /// The archive was not unpacked.
-    #[error("the model archive at {url} was not unpacked: {source}")]
-    Extract {
-        /// The address.
-        url: String,
-        /// Why not.
-        source: ExtractError,
-    },
-    /// The server stops.
-    #[error("the server shuts down")]
-    ShuttingDown,
-    /// A local file could not be read or written.
-    #[error("{path}: {source}")]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-}
 
 /// Brings models' files here. Cheap to clone.
 #[derive(Clone)]
@@ -144,6 +70,10 @@ impl Fetcher {
             if metadata.is_dir() {
                 return Ok(Artifact { root: path, only: None, _scratch: None });
             }
+            if !metadata.is_file() {
+                let reason = "it is neither a file nor a folder".into();
+                return Err(ArtifactError::Address { url, reason });
+            }
             if is_gzip(&path)? {
                 return fetcher.unpack(&url, &path, fetcher.scratch()?);
             }
@@ -198,7 +128,7 @@ impl Fetcher {
         Ok(())
     }
 
-    fn unpack(&self, url: &str, archive: &Path, scratch: TempDir) -> Result<Artifact, ArtifactError> {
+    fn unpack(&self, url: &str, archive: &Path, scratch: Scratch) -> Result<Artifact, ArtifactError> {
         let file = File::open(archive).map_err(|source| ArtifactError::File { path: archive.to_owned(), source })?;
         // The folder's name is our own: an archive's object could be called the same.
         let root = scratch.path().join(".unpacked");
@@ -207,10 +137,8 @@ impl Fetcher {
         Ok(Artifact { root, only: None, _scratch: Some(scratch) })
     }
 
-    fn scratch(&self) -> Result<TempDir, ArtifactError> {
-        let failed = |source| ArtifactError::File { path: self.scratch.clone(), source };
-        fs::create_dir_all(&self.scratch).map_err(failed)?;
-        tempfile::Builder::new().prefix("loading-").tempdir_in(&self.scratch).map_err(failed)
+    fn scratch(&self) -> Result<Scratch, ArtifactError> {
+        Scratch::new(&self.scratch).map_err(|source| ArtifactError::File { path: self.scratch.clone(), source })
     }
 
     fn resolve(&self, uri: S3Uri) -> Result<Place, ArtifactError> {
@@ -219,91 +147,6 @@ impl Fetcher {
             Err(reason) => Err(ArtifactError::Store { url: uri.to_string(), reason }),
         }
     }
-}
-
-/// An address in an object store: an object, or a prefix of objects.
-struct Place {
-    uri: S3Uri,
-    store: Arc<dyn ObjectStore>,
-    path: object_store::path::Path,
-}
-
-impl Place {
-    /// What the store knows about the object; `None` when the address is a prefix or nothing.
-    async fn head(&self) -> Result<Option<ObjectMeta>, ArtifactError> {
-        if self.uri.key().is_empty() {
-            return Ok(None);
-        }
-        match self.store.head(&self.path).await {
-            Ok(meta) => Ok(Some(meta)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(self.store_error(&error)),
-        }
-    }
-
-    /// The objects below the prefix.
-    fn list(&self) -> Listing<'_> {
-        let prefix = Some(&self.path).filter(|path| !path.as_ref().is_empty());
-        Listing { place: self, objects: self.store.list(prefix) }
-    }
-
-    /// Copies one object into a new file; more than `max_bytes` are refused. Answers how many there were.
-    async fn download(&self, meta: &ObjectMeta, file: &Path, max_bytes: u64) -> Result<u64, ArtifactError> {
-        let too_large =
-            || self.too_large(format!("{} is larger than the {max_bytes} bytes left for it", meta.location));
-        if meta.size > max_bytes {
-            return Err(too_large());
-        }
-        let failed = |source| ArtifactError::File { path: file.to_owned(), source };
-        let object = self.store.get(&meta.location).await.map_err(|error| self.store_error(&error))?;
-        let mut content = object.into_stream();
-        let mut copy = tokio::fs::File::create_new(file).await.map_err(failed)?;
-        let mut bytes = 0;
-        while let Some(chunk) = next(&mut content).await {
-            let chunk = chunk.map_err(|error| self.store_error(&error))?;
-            bytes += chunk.len() as u64;
-            // The listing's size is a claim; what arrives is counted.
-            if bytes > max_bytes {
-                return Err(too_large());
-            }
-            copy.write_all(&chunk).await.map_err(failed)?;
-        }
-        copy.flush().await.map_err(failed)?;
-        Ok(bytes)
-    }
-
-    fn relative_path(&self, name: &str, limits: &Limits) -> Result<PathBuf, ArtifactError> {
-        relative_path(name.as_bytes(), limits)
-            .map_err(|reason| ArtifactError::Address { url: self.uri.to_string(), reason })
-    }
-
-    fn too_large(&self, reason: String) -> ArtifactError {
-        ArtifactError::TooLarge { url: self.uri.to_string(), reason }
-    }
-
-    fn store_error(&self, error: &object_store::Error) -> ArtifactError {
-        ArtifactError::Store { url: self.uri.to_string(), reason: error.to_string() }
-    }
-}
-
-/// The objects below a prefix, as they come.
-struct Listing<'a> {
-    place: &'a Place,
-    objects: BoxStream<'static, object_store::Result<ObjectMeta>>,
-}
-
-impl Stream for Listing<'_> {
-    type Item = Result<ObjectMeta, ArtifactError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let place = self.place;
-        let polled = self.objects.as_mut().poll_next(context);
-        polled.map(|next| next.map(|meta| meta.map_err(|error| place.store_error(&error))))
-    }
-}
-
-async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
-    poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await
 }
 
 fn is_gzip(path: &Path) -> Result<bool, ArtifactError> {

@@ -1,7 +1,9 @@
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use object_store::PutPayload;
 use object_store::memory::InMemory;
+use object_store::{ObjectStoreExt, PutPayload};
+
+use std::sync::Arc;
 
 use super::*;
 

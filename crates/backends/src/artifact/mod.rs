@@ -9,22 +9,25 @@
 
 mod choose;
 mod entry_name;
+mod error;
 mod extract;
 mod fetch;
 mod limits;
 mod meter;
+mod place;
+mod scratch;
 mod source;
 mod tar_extension;
 
 use std::path::{Path, PathBuf};
 
-use tempfile::TempDir;
-
 pub use self::choose::ModelFileError;
+pub use self::error::ArtifactError;
 pub use self::extract::{ExtractError, Extracted, extract};
-pub use self::fetch::{ArtifactError, Fetcher};
+pub use self::fetch::Fetcher;
 pub use self::limits::Limits;
 pub use self::meter::Breach;
+use self::scratch::Scratch;
 
 /// A model's files, readable until this is dropped.
 #[derive(Debug)]
@@ -33,7 +36,7 @@ pub struct Artifact {
     /// Set when the source was one bare file: nothing else in `root` belongs to the model.
     only: Option<PathBuf>,
     /// Set when the files are a copy of ours.
-    _scratch: Option<TempDir>,
+    _scratch: Option<Scratch>,
 }
 
 impl Artifact {

@@ -1,0 +1,89 @@
+//! A folder for a model's files while it is loaded, gone afterwards, and swept by the next server if this one dies.
+//!
+//! ```text
+//! models/
+//!   loading-Xa81Qz/        the files
+//!   loading-Xa81Qz.lock    locked as long as its process lives
+//! ```
+//! A lock file that can be locked belongs to nobody any more, so several servers can share the folder.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::Path;
+
+use tempfile::{NamedTempFile, TempDir};
+
+const PREFIX: &str = "loading-";
+const LOCK_SUFFIX: &str = ".lock";
+
+/// A folder of our own.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    /// Declared first, so that it is gone before its lock is.
+    folder: TempDir,
+    _lock: NamedTempFile,
+}
+
+impl Scratch {
+    /// A new, empty folder below `parent`, which is made; what dead processes left there is removed.
+    pub(super) fn new(parent: &Path) -> io::Result<Self> {
+        fs::create_dir_all(parent)?;
+        sweep(parent);
+        let lock = tempfile::Builder::new().prefix(PREFIX).suffix(LOCK_SUFFIX).tempfile_in(parent)?;
+        // A sweeper that comes between these two steps holds the lock only for as long as it takes to remove nothing.
+        lock.as_file().lock()?;
+        let name = lock.path().file_stem().unwrap_or_default();
+        let folder = tempfile::Builder::new().prefix(name).rand_bytes(0).tempdir_in(parent)?;
+        Ok(Self { folder, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Removes folders whose process is gone. What cannot be removed now will be tried again by the next one.
+fn sweep(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let name = entry.file_name();
+        let is_lock = name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(LOCK_SUFFIX));
+        let Some(lock) = is_lock.then(|| File::open(&path).ok()).flatten() else { continue };
+        match lock.try_lock() {
+            Ok(()) => {
+                let _ = fs::remove_dir_all(path.with_extension(""));
+                let _ = fs::remove_file(&path);
+            }
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => tracing::debug!(?path, "cannot be locked: {error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn living_folders_stay_and_dead_ones_go() {
+        let parent = tempfile::tempdir().unwrap();
+        let parent = parent.path().join("models");
+        let living = Scratch::new(&parent).unwrap();
+        fs::write(living.path().join("model.onnx"), "x").unwrap();
+        fs::create_dir(parent.join("loading-dead")).unwrap();
+        fs::write(parent.join("loading-dead/model.onnx"), "x").unwrap();
+        fs::write(parent.join("loading-dead.lock"), "").unwrap();
+        fs::write(parent.join("other"), "").unwrap();
+
+        let next = Scratch::new(&parent).unwrap();
+        assert!(living.path().join("model.onnx").exists());
+        assert!(!parent.join("loading-dead").exists() && !parent.join("loading-dead.lock").exists());
+        drop((living, next));
+        assert_eq!(names(&parent), ["other"]);
+    }
+}
