@@ -7,7 +7,7 @@ deploy, each a few kilobytes, with some rows and what the model answers to them.
     venv/bin/python make_onnx.py onnx
 
 The answers are ONNX Runtime's own, after they were compared with those of the library that trained the model.
-Writes NAME.onnx for every model, and expected.json:
+Writes external/ (a model with its weights in another file), NAME.onnx for every other model, and expected.json:
     {NAME: {"family": what it is, "rows": rows as JSON, "columns": their names or null,
             "expected": for each row all outputs side by side, "content": "csv" when rows can be sent as CSV too}}
 """
@@ -302,8 +302,22 @@ def networks(digits):
     keep("bytes_and_truths", "byte and truth inputs", model, {"pixels": pixels, "wanted": wanted}, rows)
 
 
+def external():
+    """A model that keeps its weights in a file beside it: external/model.onnx, external/weights.bin; y = 2 x."""
+    folder = os.path.join(OUT, "external")
+    os.makedirs(folder, exist_ok=True)
+    info = helper.make_tensor_value_info
+    model = build([helper.make_node("MatMul", ["x", "m"], ["y"])], [info("x", TensorProto.FLOAT, ["N", 3])],
+                  [info("y", TensorProto.FLOAT, ["N", 3])], [tensor(2 * np.eye(3), "m")])
+    weights = os.path.join(folder, "weights.bin")
+    if os.path.exists(weights):
+        os.remove(weights)
+    onnx.save(model, os.path.join(folder, "model.onnx"), save_as_external_data=True, location="weights.bin", size_threshold=0)
+
+
 if __name__ == "__main__":
     os.makedirs(OUT, exist_ok=True)
+    external()
     digits = scikit_learn()
     mixed()
     boosters()
@@ -311,5 +325,5 @@ if __name__ == "__main__":
     with open(os.path.join(OUT, "expected.json"), "w") as file:
         entries = [f" {json.dumps(name)}: {json.dumps(entry, ensure_ascii=False)}" for name, entry in index.items()]
         file.write("{\n" + ",\n".join(entries) + "\n}\n")
-    size = sum(os.path.getsize(os.path.join(OUT, name)) for name in os.listdir(OUT))
+    size = sum(os.path.getsize(os.path.join(folder, name)) for folder, _, names in os.walk(OUT) for name in names)
     print(f"{len(index)} models, {size} bytes")

@@ -1,6 +1,8 @@
 //! From a model's files to a backend.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 use captura_route::{Backend, Signature};
@@ -29,12 +31,7 @@ pub(crate) fn load(artifact: &Artifact, spec: &ModelSpec, settings: &Settings) -
     let name = artifact.name_of(&file);
     let wrong = |reason: String| LoadError::Model { file: name.clone(), reason };
 
-    let bytes = fs::metadata(&file).and_then(|metadata| match metadata.len() {
-        0..=MAX_MODEL_BYTES => fs::read(&file).map(Some),
-        _ => Ok(None),
-    });
-    let bytes = bytes.map_err(|error| wrong(format!("it cannot be read: {error}")))?;
-    let bytes = bytes.ok_or_else(|| wrong(format!("it is larger than {MAX_MODEL_BYTES} bytes")))?;
+    let bytes = read(&file).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
     let folder = file.parent().unwrap_or(artifact.root());
     let has_external_data = inspect(&bytes, folder).map_err(|suspicion| wrong(suspicion.to_string()))?;
 
@@ -55,6 +52,15 @@ pub(crate) fn load(artifact: &Artifact, spec: &ModelSpec, settings: &Settings) -
     let model = Model { inputs, outputs, signature, cost: Cost::default() };
     warm_up(&model, session, &name);
     Ok(Arc::new(OnnxBackend { model: Arc::new(model), sessions: Sessions::new(sessions) }))
+}
+
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?.take(MAX_MODEL_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_MODEL_BYTES {
+        return Err(io::Error::other(format!("it is larger than {MAX_MODEL_BYTES} bytes")));
+    }
+    Ok(bytes)
 }
 
 fn builder(environment: &Environment, options: &Options) -> Result<SessionBuilder, ort::Error> {

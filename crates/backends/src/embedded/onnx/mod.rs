@@ -89,29 +89,19 @@ impl Model {
 impl Backend for OnnxBackend {
     fn invoke<'a>(&'a self, request: &'a ModelRequest) -> Invoking<'a> {
         Box::pin(async move {
-            let decoded = match request.body.len() {
-                0..=INLINE_BODY_BYTES => Some(self.model.decode(request)?),
-                _ => None,
+            let (table, format) = match request.body.len() {
+                0..=INLINE_BODY_BYTES => self.model.decode(request)?,
+                _ => {
+                    let (model, request) = (Arc::clone(&self.model), request.clone());
+                    blocking(move || model.decode(&request)).await?
+                }
             };
             let mut lease = self.sessions.lease().await;
-            if let Some((table, format)) = &decoded
-                && self.model.cost.is_cheap(table.rows())
-            {
-                return self.model.answer(lease.session(), table, *format);
+            if self.model.cost.is_cheap(table.rows()) {
+                return self.model.answer(lease.session(), &table, format);
             }
-            let (model, request) = (Arc::clone(&self.model), request.clone());
-            let running = tokio::task::spawn_blocking(move || {
-                let (table, format) = match decoded {
-                    Some(decoded) => decoded,
-                    None => model.decode(&request)?,
-                };
-                model.answer(lease.session(), &table, format)
-            });
-            match running.await {
-                Ok(answer) => answer,
-                Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
-                Err(_) => Err(BackendError::Unavailable("the server shuts down".into())),
-            }
+            let model = Arc::clone(&self.model);
+            blocking(move || model.answer(lease.session(), &table, format)).await
         })
     }
 
@@ -123,6 +113,17 @@ impl Backend for OnnxBackend {
 impl fmt::Debug for OnnxBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OnnxBackend").field("signature", &self.model.signature).finish_non_exhaustive()
+    }
+}
+
+/// Does work where it may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BackendError> + Send + 'static,
+) -> Result<T, BackendError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
+        Err(_) => Err(BackendError::Unavailable("the server shuts down".into())),
     }
 }
 

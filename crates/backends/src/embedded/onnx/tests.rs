@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
 use captura_route::{Backend, BackendError, FieldType, ModelRequest};
+use object_store::ObjectStoreExt;
 use serde_json::{Value, json};
 
 use crate::{Backends, LoadError, ModelSpec, Settings};
@@ -338,4 +339,48 @@ async fn what_is_no_model_is_refused_in_words() {
     assert!(error.starts_with("model.onnx cannot be served: "), "{error}");
     let error = load_with(&[("CAPTURA_ONNX_THREADS", "many")], &path).await.unwrap().unwrap_err().to_string();
     assert_eq!(error, "the model's environment has CAPTURA_ONNX_THREADS=\"many\"; it must be a number from 1 to 256");
+}
+
+/// `model.tar.gz` of a folder's files, as `tar czf` makes it.
+fn archive(folder: &Path) -> Vec<u8> {
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default()));
+    tar.append_dir_all(".", folder).unwrap();
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+#[tokio::test]
+async fn a_model_with_weights_in_another_file_is_served_from_a_folder_and_from_a_store() {
+    let folder = data().join("external");
+    let Some(local) = load_with(&[], &folder).await else { return };
+    assert_eq!(call(&*local.unwrap(), "text/csv", "text/csv", "1,2,3").await.unwrap(), "2.0,4.0,6.0");
+
+    let cache = tempfile::tempdir().unwrap();
+    let mut settings = settings().unwrap();
+    settings.allow_file_urls = false;
+    settings.cache_dir = cache.path().to_owned();
+    let store = Arc::new(object_store::memory::InMemory::new());
+    store.put(&"churn/model.tar.gz".into(), archive(&folder).into()).await.unwrap();
+    let resolved = Arc::clone(&store);
+    let stores = move |uri: &captura_names::S3Uri| Ok((Arc::clone(&resolved) as _, uri.key().into()));
+    let backends = Backends::new(settings, Arc::new(stores));
+    let mut spec = ModelSpec {
+        image: "captura/onnx".into(),
+        model_data_url: Some("s3://models/churn/model.tar.gz".into()),
+        ..ModelSpec::default()
+    };
+    assert!(backends.model_data_exists("s3://models/churn/model.tar.gz").await.unwrap());
+    let served = backends.load(&spec).await.unwrap();
+    assert_eq!(fs::read_dir(cache.path().join("models")).unwrap().count(), 0, "the files are gone once it is loaded");
+    assert_eq!(call(&*served, "text/csv", "text/csv", "1,2,3\n0,0,1").await.unwrap(), "2.0,4.0,6.0\n0.0,0.0,2.0");
+
+    // Without the other file, and without any data, the reason is a sentence.
+    fs::copy(folder.join("model.onnx"), cache.path().join("model.onnx")).unwrap();
+    let lonely = load_with(&[], &cache.path().join("model.onnx")).await.unwrap().unwrap_err().to_string();
+    assert_eq!(
+        lonely,
+        "model.onnx cannot be served: it keeps a tensor in \"weights.bin\", which is not part of the model data"
+    );
+    spec.model_data_url = None;
+    let error = backends.load(&spec).await.unwrap_err().to_string();
+    assert_eq!(error, "the image \"captura/onnx\" needs a model, and the model has no ModelDataUrl");
 }
