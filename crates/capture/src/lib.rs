@@ -4,4 +4,24 @@
 //! is in the journal as the acknowledgement said.
 //! Refuses to: know HTTP or the wire, talk to object stores, decode payloads (bytes stay bytes until monitor).
 
+mod capture;
+mod destination;
+pub mod journal;
+pub mod ledger;
 pub mod record;
+pub mod sampler;
+mod settings;
+mod stream;
+mod ticket;
+
+pub use capture::{Capture, CloseError, FreeError, OpenError};
+pub use destination::Destination;
+pub use journal::segment::{AccountRecords, SealedSegment, SegmentName};
+pub use journal::{Inspection, NewerFormat, RecoveryReport, inspect};
+pub use ledger::DropReason;
+pub use settings::Settings;
+pub use stream::{Begun, Refused, Stream};
+pub use ticket::{Captured, Ticket};
+
+#[cfg(test)]
+mod tests;

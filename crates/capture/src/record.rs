@@ -1,4 +1,8 @@
 //! What is kept of one exchange.
+//!
+//! The bytes of a record are drawn in `record/codec.rs`.
+
+pub(crate) mod codec;
 
 use std::fmt;
 use std::sync::Arc;
@@ -102,4 +106,23 @@ pub struct Record {
     pub model_latency_us: u64,
     /// Time from arrival to conclusion, microseconds.
     pub total_latency_us: u64,
+}
+
+/// `node-epoch-n`, as displayed, is not the text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a log sequence number like 0a1b2c3d-3-17")]
+pub struct InvalidLsn(pub String);
+
+impl std::str::FromStr for Lsn {
+    type Err = InvalidLsn;
+
+    fn from_str(text: &str) -> Result<Self, InvalidLsn> {
+        let parse = || {
+            let (node, rest) = text.split_once('-')?;
+            let (epoch, n) = rest.split_once('-')?;
+            let node = u32::from_str_radix(node, 16).ok()?;
+            Some(Self { node, epoch: epoch.parse().ok()?, n: n.parse().ok()? })
+        };
+        parse().filter(|lsn| lsn.to_string() == text).ok_or_else(|| InvalidLsn(text.to_owned()))
+    }
 }

@@ -1,0 +1,415 @@
+//! The room's door: opens the journal, gives out streams, tells what is kept, frees what is archived.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use captura_names::{EndpointName, S3Uri};
+use captura_route::{CapturePolicy, Clock};
+use tokio::sync::{oneshot, watch};
+
+use crate::destination::{Destination, Destinations};
+use crate::journal::book::{BookKeeping, Identity};
+use crate::journal::disk::Disk;
+use crate::journal::frame::{FRAME_HEAD_BYTES, FrameHead, FrameKind};
+use crate::journal::keeper::{Keeper, Request};
+use crate::journal::recovery::{self, NewerFormat, RecoveryReport};
+use crate::journal::segment::{AccountRecords, SealedSegment, SegmentName};
+use crate::journal::writer::{Line, Shared, Written, lock};
+use crate::journal::{LOCK_FILE, PAGE_FILE, boot_id};
+use crate::ledger::{AccountId, DropReason, Ledger, Page, Snapshot};
+use crate::record::{Lsn, Record, codec};
+use crate::settings::Settings;
+use crate::stream::Stream;
+
+/// Why the journal does not open. Damage and a full disk are no reasons.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has the data directory.
+    #[error("{} is in use by another captura", path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder cannot be made or locked.
+    #[error("cannot use {} as a journal: {source}", path.display())]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Written by a newer captura.
+    #[error(transparent)]
+    Newer(#[from] NewerFormat),
+    /// The system gives no thread, memory or randomness.
+    #[error("cannot start the journal: {0}")]
+    System(io::Error),
+}
+
+/// Why a segment is not freed.
+#[derive(Debug, thiserror::Error)]
+pub enum FreeError {
+    /// There is no such sealed segment.
+    #[error("{0} is not a sealed segment of this journal")]
+    Unknown(SegmentName),
+    /// More records are said to be uploaded than the segment holds.
+    #[error("{segment} holds {held} records of {account}, {uploaded} are said to be uploaded")]
+    TooMany {
+        /// The segment.
+        segment: SegmentName,
+        /// Endpoint and variant.
+        account: String,
+        /// Records in the segment.
+        held: u64,
+        /// Records said to be uploaded.
+        uploaded: u64,
+    },
+    /// The book could not be replaced; nothing is freed.
+    #[error("the book cannot be saved: {0}")]
+    Book(io::Error),
+}
+
+/// The journal did not end in order; the next start takes up what is left.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal did not close in order: {0}")]
+pub struct CloseError(io::Error);
+
+/// The capture of one data directory. Clones are handles on the same journal; when the last handle (streams, begun
+/// invocations and tickets included) goes without [`Capture::close`], the journal stays as it would after a crash.
+#[derive(Debug, Clone)]
+pub struct Capture(Arc<Handle>);
+
+/// Owns the keeper's thread.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) shared: Arc<Shared>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        if let Some(keeper) = self.keeper.take() {
+            keeper.thread().unpark();
+            // A panic of the keeper was already told by the panic hook; there is nobody left to tell here.
+            let _ = keeper.join();
+        }
+    }
+}
+
+impl Capture {
+    /// Opens the journal: takes the lock, recovers, and is ready to take records unless the disk forbids it, in which
+    /// case it is open all the same and heals by itself.
+    ///
+    /// # Errors
+    /// When another process has the folder, the folder cannot be used, or it is of a newer format.
+    pub fn open(settings: Settings, disk: Arc<dyn Disk>, clock: Clock) -> Result<(Self, RecoveryReport), OpenError> {
+        let dir = settings.dir.clone();
+        let lock_file = take_lock(&dir)?;
+        let page_path = dir.join(PAGE_FILE);
+        let mut notes = Vec::new();
+        let page = Page::open(&page_path).or_else(|error| {
+            notes.push(format!("the counters cannot be mapped and do not outlive the process: {error}"));
+            Page::in_memory()
+        });
+        let page = page.map_err(OpenError::System)?;
+        let boot = boot_id();
+        let survey = recovery::survey(&*disk, &dir, Some(&page), &boot)?;
+        let (node, salt) = match survey.identity.as_ref().and_then(Identity::parse) {
+            // Without a book nobody knows the last epoch for sure; a new node cannot repeat a number.
+            Some((_, salt)) if !survey.book_whole => (recovery::draw().map_err(OpenError::System)?.0, salt),
+            Some(identity) => identity,
+            None => recovery::draw().map_err(OpenError::System)?,
+        };
+        let identity = Identity::new(node, &salt);
+        let identity_unsaved = (survey.identity.as_ref() != Some(&identity)).then_some(identity);
+        for path in &survey.leftovers {
+            if let Err(error) = disk.remove(path) {
+                notes.push(format!("{} cannot be removed: {error}", path.display()));
+            }
+        }
+        let epoch = survey.epoch_before.saturating_add(1);
+        let ledger = Ledger::open(page, epoch, survey.openings);
+        let mut line = Line::new(0);
+        line.retired = survey.open.into_iter().map(|segment| segment.retire(&ledger)).collect();
+        let books = BookKeeping {
+            epoch,
+            boot_id: boot,
+            sealed: survey.sealed,
+            freed: survey.freed,
+            epoch_durable: false,
+            identity_unsaved,
+        };
+        let shared = Arc::new(Shared {
+            settings,
+            disk,
+            clock,
+            ledger,
+            salt,
+            node,
+            epoch,
+            destinations: Destinations::new(),
+            policies: RwLock::new(HashMap::new()),
+            line: Mutex::new(line),
+            writer_left: Condvar::new(),
+            written: Mutex::new(Written::default()),
+            blocked: AtomicU32::new(0),
+            queue_bytes: AtomicU64::new(0),
+            spool_bytes: AtomicU64::new(0),
+            headroom_bytes: AtomicU64::new(0),
+            reserved_bytes: AtomicU64::new(0),
+            books: Mutex::new(books),
+            sealed_changed: watch::channel(0).0,
+            keeper: Mutex::new(None),
+            nudged: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            requests: Mutex::new(Vec::new()),
+            _lock: lock_file,
+        });
+        let mut report = survey.report;
+        report.node = node;
+        report.epoch = epoch;
+        report.notes.append(&mut notes);
+        let handle = start(shared).map_err(OpenError::System)?;
+        Ok((Self(Arc::new(handle)), report))
+    }
+
+    /// The stream of one variant under one policy; kept by the gateway as long as the route table stands.
+    #[must_use]
+    pub fn stream(&self, policy: &Arc<CapturePolicy>) -> Stream {
+        Stream::new(Arc::clone(&self.0), policy)
+    }
+
+    /// The accounts as they stand.
+    #[must_use]
+    pub fn ledger(&self) -> Snapshot {
+        self.0.shared.ledger.snapshot()
+    }
+
+    /// Number of this node and of this run, as in every [`Lsn`].
+    #[must_use]
+    pub fn node_and_epoch(&self) -> (u32, u32) {
+        (self.0.shared.node, self.0.shared.epoch)
+    }
+
+    /// Why no record is taken now; `None` while records are taken.
+    #[must_use]
+    pub fn unavailable(&self) -> Option<DropReason> {
+        self.0.shared.blocked()
+    }
+
+    /// Recent records, oldest first: the first `limit` after `after`, or the last `limit`. Only what is still in memory.
+    #[must_use]
+    pub fn tail(&self, endpoint: Option<&EndpointName>, after: Option<Lsn>, limit: usize) -> Vec<Arc<Record>> {
+        let shared = &self.0.shared;
+        let ring: Vec<_> = lock(&shared.written).ring.iter().cloned().collect();
+        let policies = shared.policies.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut found: VecDeque<(Lsn, Bytes)> = VecDeque::new();
+        'ring: for (stamp, bytes) in ring {
+            let mut at = 0;
+            while let Some(head) = FrameHead::parse(&bytes[at.min(bytes.len())..], stamp.seed, stamp.epoch) {
+                let end = at + usize::try_from(head.frame_bytes()).unwrap_or(usize::MAX - at);
+                if end > bytes.len() {
+                    break;
+                }
+                let payload = bytes.slice(at + FRAME_HEAD_BYTES..end - 4);
+                let lsn = Lsn { node: stamp.node, epoch: stamp.epoch, n: head.n };
+                at = end;
+                let policy = codec::policy_id(&payload).and_then(|id| policies.get(&id));
+                let wanted = head.kind == FrameKind::Record
+                    && after.is_none_or(|after| lsn > after)
+                    && endpoint.is_none_or(|name| policy.is_some_and(|policy| policy.endpoint == *name));
+                if !wanted {
+                    continue;
+                }
+                if found.len() == limit {
+                    if after.is_some() || limit == 0 {
+                        break 'ring;
+                    }
+                    found.pop_front();
+                }
+                found.push_back((lsn, payload));
+            }
+        }
+        let records = found.into_iter().filter_map(|(lsn, payload)| {
+            codec::decode(&payload, lsn, |id| policies.get(&id).cloned()).ok().map(Arc::new)
+        });
+        records.collect()
+    }
+
+    /// Size of the journal on disk, reserved and unused space not counted, bytes.
+    #[must_use]
+    pub fn journal_bytes(&self) -> u64 {
+        self.0.shared.spool_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Records that wait to be written, bytes.
+    #[must_use]
+    pub fn queue_bytes(&self) -> u64 {
+        self.0.shared.queue_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Sealed segments, oldest first.
+    #[must_use]
+    pub fn sealed(&self) -> Vec<SealedSegment> {
+        lock(&self.0.shared.books).sealed.values().cloned().collect()
+    }
+
+    /// Changes whenever a segment was sealed.
+    #[must_use]
+    pub fn sealed_changed(&self) -> watch::Receiver<u64> {
+        self.0.shared.sealed_changed.subscribe()
+    }
+
+    /// Lets a segment go whose objects are confirmed and entered in the archive's manifest. Books `uploaded` records per
+    /// account; what the segment holds beyond them could not be read and is booked as quarantined. The booking is durable
+    /// before the file is unlinked. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the segment is unknown, the counts do not fit, or the book cannot be saved; then nothing has changed.
+    pub fn free(&self, segment: &SegmentName, uploaded: &[AccountRecords]) -> Result<(), FreeError> {
+        let shared = &self.0.shared;
+        let mut books = lock(&shared.books);
+        let held = books.sealed.get(segment).cloned().ok_or(FreeError::Unknown(*segment))?;
+        let moves = moves(&shared.ledger, &held, uploaded)?;
+        for (account, uploaded, quarantined) in &moves {
+            shared.ledger.left_journal(*account, *uploaded, *quarantined);
+        }
+        books.sealed.remove(segment);
+        books.freed.push(*segment);
+        let accounts = shared.ledger.snapshot().accounts;
+        if let Err(error) = books.save(&*shared.disk, &shared.settings.dir, accounts, false) {
+            books.freed.pop();
+            books.sealed.insert(*segment, held);
+            for (account, uploaded, quarantined) in &moves {
+                shared.ledger.stayed_in_journal(*account, *uploaded, *quarantined);
+            }
+            return Err(FreeError::Book(error));
+        }
+        match shared.disk.remove(&held.path) {
+            // The next book no longer needs to name it; a leftover goes at the next start.
+            Ok(()) => books.freed.retain(|name| name != segment),
+            Err(error) => tracing::warn!(%error, %segment, "a freed segment cannot be unlinked yet"),
+        }
+        drop(books);
+        shared.count_spool();
+        shared.nudge();
+        Ok(())
+    }
+
+    /// Destinations that streams use or that are marked.
+    #[must_use]
+    pub fn destinations(&self) -> Vec<Destination> {
+        self.0.shared.destinations.list()
+    }
+
+    /// Changes whenever a stream took up a destination.
+    #[must_use]
+    pub fn destinations_changed(&self) -> watch::Receiver<u64> {
+        self.0.shared.destinations.changed()
+    }
+
+    /// From now on records for this destination are dropped as `destination_unwritable`; `why` is for people.
+    pub fn mark_unwritable(&self, destination: &S3Uri, why: impl Into<String>) {
+        self.0.shared.destinations.mark(destination, Some(why.into()));
+    }
+
+    /// Records for this destination are kept again.
+    pub fn mark_writable(&self, destination: &S3Uri) {
+        self.0.shared.destinations.mark(destination, None);
+    }
+
+    /// Writes, syncs and seals everything handed in so far, as far as the disk lets it.
+    pub async fn seal(&self) {
+        let (done, sealed) = oneshot::channel();
+        self.request(Request::Seal(done));
+        // An ended keeper has sealed what it could.
+        let _ = sealed.await;
+    }
+
+    /// Ends the journal: nothing more is taken, all is written, synced and sealed, the book is closed.
+    ///
+    /// # Errors
+    /// When the disk does not let it; the next start takes up what is left.
+    pub async fn close(&self) -> Result<(), CloseError> {
+        let (done, closed) = oneshot::channel();
+        self.request(Request::Close(done));
+        closed.await.unwrap_or(Ok(())).map_err(CloseError)
+    }
+
+    fn request(&self, request: Request) {
+        let shared = &self.0.shared;
+        let mut requests = lock(&shared.requests);
+        // After the keeper's end a request is dropped with its channel, which answers whoever waits.
+        if !shared.stop.load(Ordering::Acquire) {
+            requests.push(request);
+        }
+        drop(requests);
+        shared.nudge();
+    }
+}
+
+impl Shared {
+    pub(crate) fn know_policy(&self, id: u64, policy: &Arc<CapturePolicy>) {
+        let mut policies = self.policies.write().unwrap_or_else(PoisonError::into_inner);
+        policies.entry(id).or_insert_with(|| Arc::clone(policy));
+    }
+}
+
+fn take_lock(dir: &Path) -> Result<File, OpenError> {
+    let folder = |path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Folder { path, source }
+    };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(folder(dir))?;
+    let path = dir.join(LOCK_FILE);
+    let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(folder(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::Locked { path: dir.to_owned() }),
+        Err(std::fs::TryLockError::Error(source)) => Err(folder(&path)(source)),
+    }
+}
+
+/// Runs the keeper's first round here, so that an open journal takes records, then gives it its thread.
+fn start(shared: Arc<Shared>) -> io::Result<Handle> {
+    let mut keeper = Keeper::new(Arc::clone(&shared));
+    keeper.start();
+    let thread = std::thread::Builder::new().name("captura-journal".into()).spawn(move || keeper.run())?;
+    *lock(&shared.keeper) = Some(thread.thread().clone());
+    shared.nudge();
+    Ok(Handle { shared, keeper: Some(thread) })
+}
+
+/// What freeing a segment moves in the ledger: per account the uploaded and the unreadable records.
+fn moves(
+    ledger: &Ledger,
+    held: &SealedSegment,
+    uploaded: &[AccountRecords],
+) -> Result<Vec<(AccountId, u64, u64)>, FreeError> {
+    let mut counts: HashMap<AccountId, (u64, u64)> = HashMap::new();
+    let account = |records: &AccountRecords| ledger.account(&records.key());
+    for records in &held.accounts {
+        counts.entry(account(records)).or_default().0 += records.records;
+    }
+    for records in uploaded {
+        counts.entry(account(records)).or_default().1 += records.records;
+    }
+    let moves = counts.into_iter().map(|(account, (held_records, uploaded))| {
+        let quarantined = held_records.checked_sub(uploaded).ok_or_else(|| {
+            let key = ledger.key(account);
+            let account = format!("{}/{}", key.endpoint, key.variant);
+            FreeError::TooMany { segment: held.name, account, held: held_records, uploaded }
+        })?;
+        Ok((account, uploaded, quarantined))
+    });
+    moves.collect()
+}

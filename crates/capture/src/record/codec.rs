@@ -1,0 +1,237 @@
+//! The bytes of a record inside its frame, little endian:
+//!
+//! ```text
+//!  0  1  version, 1                      56  8  model latency, µs
+//!  1  1  outcome                         64  8  total latency, µs
+//!  2  2  status                          72  2  length of custom attributes
+//!  4  1  presence: 1 inference id,       74  2  length of request content type
+//!        2 custom attributes, 4 request, 76  2  length of response content type
+//!        8 response, 16 and 32 their     78  2  zero
+//!        content types                   80  4  length of request body
+//!  5  1  length of consumer              84  4  length of response body
+//!  6  1  length of inference id          88  …  consumer, inference id, custom attributes, request content
+//!  7  1  zero                                   type, response content type, request body, response body
+//!  8  8  id of the policy
+//! 16 16  event id, big endian
+//! 32  8  arrived, µs since 1970
+//! 40  8  request size   48  8  response size
+//! ```
+//!
+//! The position in the log is in the frame's head. Bodies come last, so that they are copied once, from where they lie
+//! into the journal's buffer, and reading a record's head touches no body.
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+use captura_names::{EventId, InferenceId, Timestamp};
+use captura_route::{CapturePolicy, Consumer, Invocation};
+use std::sync::Arc;
+
+use super::{Conclusion, Lsn, Outcome, Payload, Record};
+
+const VERSION: u8 = 1;
+const FIXED_BYTES: usize = 88;
+const POLICY_ID_AT: usize = 8;
+
+const INFERENCE_ID: u8 = 1;
+const CUSTOM_ATTRIBUTES: u8 = 2;
+const REQUEST: u8 = 4;
+const RESPONSE: u8 = 8;
+const REQUEST_TYPE: u8 = 16;
+const RESPONSE_TYPE: u8 = 32;
+
+/// A record about to be framed: the head is encoded, the bodies are where they were.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) head: Vec<u8>,
+    pub(crate) bodies: [Bytes; 2],
+    pub(crate) checksum: u32,
+    pub(crate) payload_bytes: u32,
+}
+
+/// The record does not fit the format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} has {length} bytes, a record holds at most {limit}")]
+pub(crate) struct TooLarge {
+    pub(crate) field: &'static str,
+    pub(crate) length: usize,
+    pub(crate) limit: usize,
+}
+
+fn short(field: &'static str, text: Option<&str>) -> Result<u16, TooLarge> {
+    let length = text.map_or(0, str::len);
+    u16::try_from(length).map_err(|_| TooLarge { field, length, limit: usize::from(u16::MAX) })
+}
+
+/// Encodes an exchange under its policy. Bodies that the policy does not keep are left out, their sizes stay.
+pub(crate) fn encode(
+    invocation: &Invocation,
+    conclusion: &Conclusion,
+    policy: &CapturePolicy,
+    policy_id: u64,
+) -> Result<Encoded, TooLarge> {
+    let (input, output) = policy.settings.as_ref().map_or((false, false), |kept| (kept.input, kept.output));
+    let request = &invocation.request;
+    let response = &conclusion.response;
+    let inference_id = invocation.inference_id.as_ref().map(InferenceId::as_str);
+    let attributes = request.custom_attributes.as_deref();
+    let request_type = request.content_type.as_deref().filter(|_| input);
+    let response_type = response.content_type.as_deref().filter(|_| output);
+    let request_body = if input { request.body.clone() } else { Bytes::new() };
+    let response_body = if output { response.body.clone() } else { Bytes::new() };
+
+    let presence = (u8::from(inference_id.is_some()) * INFERENCE_ID)
+        | (u8::from(attributes.is_some()) * CUSTOM_ATTRIBUTES)
+        | (u8::from(input) * REQUEST)
+        | (u8::from(output) * RESPONSE)
+        | (u8::from(request_type.is_some()) * REQUEST_TYPE)
+        | (u8::from(response_type.is_some()) * RESPONSE_TYPE);
+    let texts = [Some(invocation.consumer.as_str()), inference_id, attributes, request_type, response_type];
+    let text_bytes: usize = texts.iter().flatten().map(|text| text.len()).sum();
+
+    let mut head = Vec::with_capacity(FIXED_BYTES + text_bytes);
+    head.put_u8(VERSION);
+    head.put_u8(conclusion.outcome as u8);
+    head.put_u16_le(conclusion.status);
+    head.put_u8(presence);
+    head.put_u8(u8::try_from(invocation.consumer.as_str().len()).expect("our bug: consumers have at most 128 bytes"));
+    head.put_u8(u8::try_from(inference_id.map_or(0, str::len)).expect("our bug: inference ids have at most 64 bytes"));
+    head.put_u8(0);
+    head.put_u64_le(policy_id);
+    head.put_slice(invocation.event_id.as_bytes());
+    head.put_i64_le(invocation.arrived_at.unix_us());
+    head.put_u64_le(request.body.len() as u64);
+    head.put_u64_le(response.body.len() as u64);
+    head.put_u64_le(conclusion.model_latency_us);
+    head.put_u64_le(conclusion.total_latency_us);
+    head.put_u16_le(short("custom attributes", attributes)?);
+    head.put_u16_le(short("request content type", request_type)?);
+    head.put_u16_le(short("response content type", response_type)?);
+    head.put_u16_le(0);
+    let limit = crate::journal::frame::MAX_PAYLOAD_BYTES;
+    let length = FIXED_BYTES + text_bytes + request_body.len() + response_body.len();
+    if length > limit {
+        return Err(TooLarge { field: "the record", length, limit });
+    }
+    head.put_u32_le(request_body.len() as u32);
+    head.put_u32_le(response_body.len() as u32);
+    for text in texts.into_iter().flatten() {
+        head.put_slice(text.as_bytes());
+    }
+    let checksum = crc32c::crc32c_append(crc32c::crc32c(&head), &request_body);
+    let checksum = crc32c::crc32c_append(checksum, &response_body);
+    Ok(Encoded { head, bodies: [request_body, response_body], checksum, payload_bytes: length as u32 })
+}
+
+/// Id of the policy that an encoded record was kept under.
+pub(crate) fn policy_id(payload: &[u8]) -> Option<u64> {
+    payload.get(POLICY_ID_AT..POLICY_ID_AT + 8).map(|mut id| id.get_u64_le())
+}
+
+/// Why the payload of a frame is no record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadRecord {
+    /// Written by a newer captura.
+    #[error("the record has format {0}, this captura reads up to {VERSION}")]
+    Newer(u8),
+    /// The lengths do not add up, or a text is not text.
+    #[error("the record's {0} is malformed")]
+    Malformed(&'static str),
+    /// No frame of the segment tells the policy.
+    #[error("the record's policy {0:016x} is not in the segment")]
+    PolicyMissing(u64),
+}
+
+/// Takes texts off the front of a payload.
+struct Texts(Bytes);
+
+impl Texts {
+    fn take(&mut self, length: usize, field: &'static str) -> Result<Bytes, BadRecord> {
+        if self.0.len() < length {
+            return Err(BadRecord::Malformed(field));
+        }
+        Ok(self.0.split_to(length))
+    }
+
+    fn text(&mut self, present: bool, length: usize, field: &'static str) -> Result<Option<Box<str>>, BadRecord> {
+        let bytes = self.take(length, field)?;
+        if !present {
+            return if bytes.is_empty() { Ok(None) } else { Err(BadRecord::Malformed(field)) };
+        }
+        std::str::from_utf8(&bytes).map(|text| Some(text.into())).map_err(|_| BadRecord::Malformed(field))
+    }
+}
+
+fn outcome(byte: u8) -> Result<Outcome, BadRecord> {
+    Ok(match byte {
+        0 => Outcome::Ok,
+        1 => Outcome::ClientError,
+        2 => Outcome::ServerError,
+        3 => Outcome::TimedOut,
+        4 => Outcome::Unavailable,
+        5 => Outcome::ClientGone,
+        _ => return Err(BadRecord::Malformed("outcome")),
+    })
+}
+
+/// Decodes the payload of a record frame. Bodies are slices of `payload`, not copies.
+///
+/// # Errors
+/// When the payload is no record, or its policy is not known to `policy_of`.
+pub(crate) fn decode(
+    payload: &Bytes,
+    lsn: Lsn,
+    policy_of: impl FnOnce(u64) -> Option<Arc<CapturePolicy>>,
+) -> Result<Record, BadRecord> {
+    let mut fixed = payload.get(..FIXED_BYTES).ok_or(BadRecord::Malformed("head"))?;
+    let version = fixed.get_u8();
+    if version != VERSION {
+        return Err(if version > VERSION { BadRecord::Newer(version) } else { BadRecord::Malformed("version") });
+    }
+    let outcome = outcome(fixed.get_u8())?;
+    let status = fixed.get_u16_le();
+    let presence = fixed.get_u8();
+    let has = |bit: u8| presence & bit != 0;
+    let (consumer_bytes, inference_id_bytes) = (usize::from(fixed.get_u8()), usize::from(fixed.get_u8()));
+    fixed.advance(1);
+    let policy_id = fixed.get_u64_le();
+    let mut event_id = [0; 16];
+    fixed.copy_to_slice(&mut event_id);
+    let arrived_at = Timestamp::from_unix_us(fixed.get_i64_le());
+    let (request_size_bytes, response_size_bytes) = (fixed.get_u64_le(), fixed.get_u64_le());
+    let (model_latency_us, total_latency_us) = (fixed.get_u64_le(), fixed.get_u64_le());
+    let attribute_bytes = usize::from(fixed.get_u16_le());
+    let (request_type_bytes, response_type_bytes) = (usize::from(fixed.get_u16_le()), usize::from(fixed.get_u16_le()));
+    fixed.advance(2);
+    let (request_bytes, response_bytes) = (fixed.get_u32_le() as usize, fixed.get_u32_le() as usize);
+
+    let mut rest = Texts(payload.slice(FIXED_BYTES..));
+    let consumer = rest.text(true, consumer_bytes, "consumer")?.unwrap_or_default();
+    let inference_id = rest.text(has(INFERENCE_ID), inference_id_bytes, "inference id")?;
+    let inference_id = inference_id.map(|text| InferenceId::parse(&text)).transpose();
+    let inference_id = inference_id.map_err(|_| BadRecord::Malformed("inference id"))?;
+    let custom_attributes = rest.text(has(CUSTOM_ATTRIBUTES), attribute_bytes, "custom attributes")?;
+    let request_type = rest.text(has(REQUEST_TYPE), request_type_bytes, "request content type")?;
+    let response_type = rest.text(has(RESPONSE_TYPE), response_type_bytes, "response content type")?;
+    let request_body = rest.take(request_bytes, "request body")?;
+    let response_body = rest.take(response_bytes, "response body")?;
+    if !rest.0.is_empty() {
+        return Err(BadRecord::Malformed("length"));
+    }
+    let policy = policy_of(policy_id).ok_or(BadRecord::PolicyMissing(policy_id))?;
+    Ok(Record {
+        lsn,
+        event_id: EventId::from_bytes(event_id),
+        policy,
+        arrived_at,
+        consumer: Consumer::new(&consumer),
+        outcome,
+        status,
+        inference_id,
+        custom_attributes,
+        request: has(REQUEST).then_some(Payload { content_type: request_type, body: request_body }),
+        response: has(RESPONSE).then_some(Payload { content_type: response_type, body: response_body }),
+        request_size_bytes,
+        response_size_bytes,
+        model_latency_us,
+        total_latency_us,
+    })
+}

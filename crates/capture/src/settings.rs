@@ -1,0 +1,47 @@
+//! Limits and rhythms of the capture.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of one journal. Every queue and file has its limit here.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Folder of the journal, `DATA_DIR/journal`; made when it is missing.
+    pub dir: PathBuf,
+    /// A segment is sealed at this size, bytes.
+    pub seal_bytes: u64,
+    /// A segment is sealed this long after its first record.
+    pub seal_after: Duration,
+    /// Written records are made durable at least this often.
+    pub sync_interval: Duration,
+    /// Written records are made durable when this many bytes wait, bytes.
+    pub sync_bytes: u64,
+    /// Largest size of the journal, bytes; beyond it capture stops until segments are archived.
+    pub spool_max_bytes: u64,
+    /// Capture stops while the disk has less free space than this, bytes, and goes on by itself when it has more.
+    pub min_free_bytes: u64,
+    /// Most bytes of records that wait to be written.
+    pub queue_max_bytes: u64,
+    /// Most bytes of recent records kept in memory for `tail`.
+    pub tail_max_bytes: u64,
+    /// Space set aside for the answer of a call that must be captured (`refuse`), bytes.
+    pub response_reserve_bytes: u64,
+}
+
+impl Settings {
+    /// The defaults, in a folder.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            seal_bytes: 64 << 20,
+            seal_after: Duration::from_secs(60),
+            sync_interval: Duration::from_millis(100),
+            sync_bytes: 8 << 20,
+            spool_max_bytes: 8 << 30,
+            min_free_bytes: 64 << 20,
+            queue_max_bytes: 64 << 20,
+            tail_max_bytes: 4 << 20,
+            response_reserve_bytes: 6 << 20,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What became of the capture of one invocation, as the caller is told.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use captura_route::Durability;
+
+use crate::capture::Handle;
+use crate::journal::commit::Commit;
+use crate::ledger::DropReason;
+use crate::record::Lsn;
+
+/// Displays as the value of `x-captura-capture`: `written;lsn=0a1b2c3d-3-17`, `dropped;reason=disk_full`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Captured {
+    /// On the disk: survives power loss.
+    Durable(Lsn),
+    /// Taken by the system: survives the death of the process.
+    Written(Lsn),
+    /// Accepted into a bounded queue.
+    Queued(Lsn),
+    /// Left out by the sample.
+    SampledOut,
+    /// Not kept, and why.
+    Dropped(DropReason),
+}
+
+impl fmt::Display for Captured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Durable(lsn) => write!(f, "durable;lsn={lsn}"),
+            Self::Written(lsn) => write!(f, "written;lsn={lsn}"),
+            Self::Queued(lsn) => write!(f, "queued;lsn={lsn}"),
+            Self::SampledOut => f.write_str("sampled-out"),
+            Self::Dropped(reason) => write!(f, "dropped;reason={reason}"),
+        }
+    }
+}
+
+/// The promise of an answer to "is it captured?". Dropping it loses the answer, not the record.
+#[derive(Debug)]
+#[must_use = "the caller is to be told what became of the capture"]
+pub struct Ticket(State);
+
+#[derive(Debug)]
+enum State {
+    Settled(Captured),
+    Waiting(Waiting),
+}
+
+/// A record that was handed in.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) handle: Arc<Handle>,
+    pub(crate) commit: Arc<Commit>,
+    pub(crate) lsn: Lsn,
+    pub(crate) durability: Durability,
+}
+
+/// A record that nobody waits for is written all the same, by the keeper.
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if self.commit.is_pending() {
+            self.handle.shared.nudge();
+        }
+    }
+}
+
+impl Ticket {
+    pub(crate) fn settled(captured: Captured) -> Self {
+        Self(State::Settled(captured))
+    }
+
+    pub(crate) fn waiting(waiting: Waiting) -> Self {
+        Self(State::Waiting(waiting))
+    }
+
+    /// Waits until the record is as durable as its policy asks. In mode `ack-after-write` the first caller to wait
+    /// writes for all who handed in before.
+    pub async fn captured(self) -> Captured {
+        let waiting = match self.0 {
+            State::Settled(captured) => return captured,
+            State::Waiting(waiting) => waiting,
+        };
+        match waiting.durability {
+            Durability::BestEffort => Captured::Queued(waiting.lsn),
+            Durability::AckAfterWrite => {
+                waiting.handle.shared.lead(false);
+                waiting.verdict(false, Captured::Written(waiting.lsn)).await
+            }
+            Durability::AckAfterFsync => {
+                waiting.handle.shared.nudge();
+                waiting.verdict(true, Captured::Durable(waiting.lsn)).await
+            }
+        }
+    }
+}
+
+impl Waiting {
+    async fn verdict(&self, durable: bool, captured: Captured) -> Captured {
+        match poll_fn(|context| self.commit.poll(durable, context)).await {
+            Ok(()) => captured,
+            Err(reason) => Captured::Dropped(reason),
+        }
+    }
+}
