@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ort::LoadDynamicError;
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 
@@ -46,10 +47,10 @@ pub(super) fn open(named: Option<&Path>, cache_dir: &Path) -> Result<Environment
 }
 
 fn initialise(named: Option<&Path>, cache_dir: &Path) -> Result<Environment, LibraryError> {
-    let unusable = |error: &dyn std::fmt::Display| LibraryError::Unusable(error.to_string());
     let builder = match named.map(Path::to_owned).or_else(|| newest_in(&cache_dir.join(CACHE_FOLDER))) {
-        Some(path) if !path.is_file() => return Err(unusable(&format!("there is no file {}", path.display()))),
-        // The crate refuses libraries older than the API that it was built for, and says which version it found.
+        Some(path) if !path.is_file() => {
+            return Err(LibraryError::Unusable(format!("there is no file {}", path.display())));
+        }
         Some(path) => ort::init_from(path).map_err(|error| unusable(&error))?,
         None => SYSTEM_NAMES.iter().find_map(|name| ort::init_from(name).ok()).ok_or(LibraryError::Missing)?,
     };
@@ -58,9 +59,22 @@ fn initialise(named: Option<&Path>, cache_dir: &Path) -> Result<Environment, Lib
         .with_telemetry(false)
         .with_logger(Arc::new(|level, _category, _id, place, message| log(level, place, message)))
         .build()
-        .map_err(|error| unusable(&error))?;
+        .map_err(|error| LibraryError::Unusable(error.message().to_owned()))?;
     environment.set_log_level(LogLevel::Error);
     Ok(environment)
+}
+
+/// The crate refuses libraries older than the interface that it was built for.
+fn unusable(error: &LoadDynamicError) -> LibraryError {
+    LibraryError::Unusable(match error {
+        LoadDynamicError::Dlopen { error, path } => format!("{} cannot be opened: {error}", path.display()),
+        LoadDynamicError::MissingApi { path } => format!("{} is another library", path.display()),
+        LoadDynamicError::BadVersion { version_str, path } => {
+            let (path, oldest) = (path.display(), ort::MINOR_VERSION);
+            format!("{path} is version {version_str}, and the oldest that can be used is 1.{oldest}")
+        }
+        LoadDynamicError::InvalidVersionString => "it does not tell its version".into(),
+    })
 }
 
 /// What the library has to say goes to this process's log.
@@ -100,12 +114,23 @@ mod tests {
     }
 
     #[test]
-    fn a_named_library_that_cannot_be_used_is_not_replaced_by_another() {
+    fn a_named_library_that_is_not_there_is_not_replaced_by_another() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("libonnxruntime.so");
-        let open = || initialise(Some(&path), folder.path()).map(|_| ()).unwrap_err().to_string();
-        assert!(open().ends_with(&format!("the one found cannot be used: there is no file {}", path.display())));
-        fs::write(&path, "not a library").unwrap();
-        assert!(open().contains("cannot be used: failed to load from"), "{}", open());
+        let error = initialise(Some(&path), folder.path()).map(|_| ()).unwrap_err().to_string();
+        assert!(
+            error.ends_with(&format!("the one found cannot be used: there is no file {}", path.display())),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_old_library_is_refused_by_version() {
+        let (version_str, path) = ("1.9.0".to_owned(), PathBuf::from("/lib/libonnxruntime.so"));
+        let error = unusable(&LoadDynamicError::BadVersion { version_str, path }).to_string();
+        assert!(
+            error.ends_with("/lib/libonnxruntime.so is version 1.9.0, and the oldest that can be used is 1.22"),
+            "{error}"
+        );
     }
 }

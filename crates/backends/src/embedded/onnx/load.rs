@@ -49,7 +49,8 @@ pub(crate) fn load(artifact: &Artifact, spec: &ModelSpec, settings: &Settings) -
     let inputs = Inputs::of(session.inputs(), options.columns.as_deref()).map_err(&wrong)?;
     let outputs = Outputs::of(session.outputs(), options.outputs.as_deref()).map_err(&wrong)?;
     let signature = Signature { inputs: inputs.fields(), outputs: outputs.fields() };
-    let model = Model { inputs, outputs, signature, cost: Cost::default() };
+    let default_format = crate::embedded::default_format(&spec.environment)?;
+    let model = Model { inputs, outputs, signature, default_format, cost: Cost::default() };
     warm_up(&model, session, &name);
     Ok(Arc::new(OnnxBackend { model: Arc::new(model), sessions: Sessions::new(sessions) }))
 }

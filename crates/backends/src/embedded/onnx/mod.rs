@@ -52,13 +52,14 @@ struct Model {
     inputs: Inputs,
     outputs: Outputs,
     signature: Signature,
+    default_format: Format,
     cost: Cost,
 }
 
 impl Model {
     fn decode(&self, request: &ModelRequest) -> Result<(Table, Format), BackendError> {
         // First, because it is cheap: nothing is worth computing that cannot be answered.
-        let format = Format::negotiate(request.accept.as_deref(), Format::Csv)?;
+        let format = Format::negotiate(request.accept.as_deref(), self.default_format)?;
         let table = payload::decode(&request.body, request.content_type.as_deref(), self.inputs.cells())?;
         Ok((self.inputs.arrange(table)?, format))
     }

@@ -6,6 +6,7 @@
 //! | `CAPTURA_ONNX_SESSIONS` | calls that run at once, 1 to 256; the machine's processors by default, 1 for large models |
 //! | `CAPTURA_ONNX_COLUMNS` | names of the columns of a model with one input, in its order, separated by commas |
 //! | `CAPTURA_ONNX_OUTPUTS` | names of the outputs to answer with, separated by commas; all by default |
+//! | `SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT` | media type of answers to calls that do not ask for one; `text/csv` by default |
 
 use std::collections::BTreeMap;
 use std::num::NonZero;

@@ -281,14 +281,18 @@ async fn a_single_input_may_be_sent_under_its_name_and_its_columns_may_be_named(
     for body in [r#"{"inputs": {"X": [[5.1, 3.5, 1.4, 0.2]]}}"#, r#"{"instances": [{"X": [5.1, 3.5, 1.4, 0.2]}]}"#] {
         assert_eq!(call(&*plain, "application/json", "text/csv", body).await.unwrap(), wanted, "{body}");
     }
-    let columns = [("CAPTURA_ONNX_COLUMNS", "sl, sw, pl, pw"), ("CAPTURA_ONNX_OUTPUTS", "output_label")];
+    let columns = [
+        ("CAPTURA_ONNX_COLUMNS", "sl, sw, pl, pw"),
+        ("CAPTURA_ONNX_OUTPUTS", "output_label"),
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "application/json"),
+    ];
     let path = data().join("logreg_zipmap.onnx");
     let named = load_with(&columns, &path).await.unwrap().unwrap();
     let names: Vec<_> = named.signature().unwrap().inputs.iter().map(|field| field.name.clone()).collect();
     assert_eq!(names, ["sl", "sw", "pl", "pw"]);
     let body = r#"{"inputs": [{"pw": 0.2, "pl": 1.4, "sw": 3.5, "sl": 5.1, "extra": 1}]}"#;
     assert_eq!(
-        call(&*named, "application/json", "application/json", body).await.unwrap(),
+        call(&*named, "application/json", "*/*", body).await.unwrap(),
         r#"{"predictions":[{"output_label":0}]}"#
     );
     assert_eq!(refusal(&*named, "text/csv", "1,2,x,4").await, "row 1, column 3 (pl): \"x\" is not a number");

@@ -31,9 +31,6 @@ use crate::artifact::Artifact;
 use crate::payload::{Cells, Format, Output, Predictions, Refusal, Table, Values, decode, encode};
 use crate::{LoadError, ModelSpec, Settings};
 
-/// Key of a model's environment that names the format of answers to calls that do not ask for one.
-const DEFAULT_ACCEPT: &str = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT";
-
 /// Costs of a call as measured on a 2.5 GHz server core, nanoseconds, rounded up.
 const BYTE_NS: u64 = 8;
 const STEP_NS: u64 = 3;
@@ -80,14 +77,7 @@ impl Trees {
     /// When the bytes are no model, or one that cannot be reproduced here.
     pub fn load(file: &str, bytes: &[u8], environment: &BTreeMap<String, String>) -> Result<Self, LoadError> {
         let model = Model::parse(file, bytes).map_err(|reason| LoadError::Model { file: file.to_owned(), reason })?;
-        let default_format = match environment.get(DEFAULT_ACCEPT) {
-            None => Format::Csv,
-            Some(value) => Format::negotiate(Some(value), Format::Csv).map_err(|_| LoadError::Environment {
-                name: DEFAULT_ACCEPT,
-                value: value.clone(),
-                wanted: "give text/csv, application/json or application/jsonlines",
-            })?,
-        };
+        let default_format = super::default_format(environment)?;
         let signature = model.signature();
         Ok(Self(Arc::new(Loaded { model, signature, default_format })))
     }

@@ -210,7 +210,7 @@ fn what_cannot_be_reproduced_is_refused_with_what_to_do() {
 
 #[test]
 fn the_default_format_comes_from_the_environment() {
-    let environment = |value: &str| BTreeMap::from([(DEFAULT_ACCEPT.to_owned(), value.to_owned())]);
+    let environment = |value: &str| BTreeMap::from([(crate::embedded::DEFAULT_ACCEPT.to_owned(), value.to_owned())]);
     let file = data("lgb_regression.txt");
     let model = Trees::load("m", &file, &environment("application/json")).unwrap();
     assert!(ask(&model, b"1,2,3,4,5,6", None, None).starts_with('{'));
