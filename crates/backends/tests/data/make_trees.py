@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Train small XGBoost and LightGBM models, one for each objective and shape that the tree backend claims to reproduce,
 and note what the libraries themselves predict.    usage: make_trees.py [OUTDIR]
-needs: numpy scikit-learn xgboost-cpu==3.2.0 lightgbm==4.7.0
+needs: numpy scipy scikit-learn xgboost-cpu==3.2.0 lightgbm==4.7.0
+Run again with another XGBoost (PYTHONPATH to 1.5.2, 1.7.6, 2.1.4) it adds a few models as that version writes them.
 
 Writes OUTDIR/<model>.{json,ubj,txt}, the request bodies numeric.csv and mixed.csv (blank cells are missing), and
 expected.json: {model file: {"input": body file, "rows": [[number as text, ...], ...]}}, where the text is the shortest
 that reads back as the library's own float32 (XGBoost) or float64 (LightGBM)."""
-import copy, json, os, sys, warnings
+import json, os, sys, warnings
 import lightgbm as lgb, numpy as np, xgboost as xgb
 
 warnings.filterwarnings("ignore")
@@ -14,7 +15,8 @@ OUT = sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path
 os.makedirs(OUT, exist_ok=True)
 path = lambda name: os.path.join(OUT, name)
 rng = np.random.default_rng(7)
-expected = {}
+OLD = None if xgb.__version__.startswith("3.") else "_".join(xgb.__version__.split(".")[:2])
+expected = json.load(open(path("expected.json"))) if OLD else {}
 
 def write_input(name, rows):
     with open(path(name), "w") as file:
@@ -71,7 +73,24 @@ def train_xgb(name, target, params, data=None, rounds=4, form="json", names=None
     note(file, body, model.predict(test, iteration_range=used).astype(np.float32))
     return model
 
+def finish():
+    lines = [f"{json.dumps(name)}:{json.dumps(value, separators=(',', ':'))}" for name, value in sorted(expected.items())]
+    open(path("expected.json"), "w").write("{\n" + ",\n".join(lines) + "\n}\n")
+    print(len(expected), "models,", sum(os.path.getsize(path(f)) for f in os.listdir(OUT)) // 1024, "KiB")
+
 O = lambda objective, **more: {"objective": objective, **more}
+if OLD:
+    form = "json" if OLD == "1_5" else "ubj"
+    train_xgb(f"xgb{OLD}_binary", y["binary"], O("binary:logistic", base_score=0.3), form="json")
+    train_xgb(f"xgb{OLD}_logitraw", y["binary"], O("binary:logitraw", base_score=0.3), rounds=2, form=form)
+    train_xgb(f"xgb{OLD}_softprob", y["classes"], O("multi:softprob", num_class=3, num_parallel_tree=2, subsample=0.5), rounds=2, form=form)
+    train_xgb(f"xgb{OLD}_gamma", y["positive"], O("reg:gamma"), rounds=2, form=form)
+    train_xgb(f"xgb{OLD}_dart", y["real"], O("reg:squarederror", booster="dart", rate_drop=0.5), rounds=6, form=form)
+    train_xgb(f"xgb{OLD}_linear", y["classes"], O("multi:softprob", num_class=3, booster="gblinear"), form=form)
+    held = xgb.DMatrix(X[300:], label=rng.permutation(y["binary"][300:]))
+    train_xgb(f"xgb{OLD}_stopped", y["binary"], O("binary:logistic"), rounds=40, form=form, evals=[(held, "held")], early_stopping_rounds=2, verbose_eval=False)
+    finish()
+    sys.exit()
 train_xgb("xgb_squarederror", y["real"], O("reg:squarederror"))
 train_xgb("xgb_squarederror_names", y["real"], O("reg:squarederror"), names=list("abcdef"), form="ubj")
 train_xgb("xgb_squaredlogerror", y["positive"], O("reg:squaredlogerror"), form="ubj")
@@ -109,20 +128,6 @@ held = xgb.DMatrix(X[300:], label=rng.permutation(y["binary"][300:]))
 train_xgb("xgb_stopped", y["binary"], O("binary:logistic"), rounds=40, evals=[(held, "held")], early_stopping_rounds=3, verbose_eval=False)
 assert json.load(open(path("xgb_stopped.json")))["learner"]["attributes"]["best_iteration"]
 
-# The same model as XGBoost 1.x would write it: one scalar base score, truth values, no lists that came later.
-old = json.load(open(path("xgb_binary_base.json")))
-learner = old["learner"]
-learner["learner_model_param"] = {"base_score": "3E-1", "num_class": "0", "num_feature": "6"}
-model = learner["gradient_booster"]["model"]
-model.pop("iteration_indptr"), model.pop("cats", None)
-model["gbtree_model_param"] = {"num_trees": "4", "size_leaf_vector": "0"}
-for tree in model["trees"]:
-    tree["default_left"] = [bool(v) for v in tree["default_left"]]
-    for key in ("categories", "categories_nodes", "categories_segments", "categories_sizes", "split_type"):
-        tree.pop(key)
-json.dump(old, open(path("xgb_old.json"), "w"), separators=(",", ":"))
-expected["xgb_old.json"] = copy.deepcopy(expected["xgb_binary_base.json"])
-
 def train_lgb(name, target, params, data=None, rounds=4, whole_file=False, **more):
     source, body, rows = (X, "numeric.csv", numeric) if data is None else data
     data_set = lgb.Dataset(source, label=target, free_raw_data=False, **more)
@@ -159,6 +164,4 @@ train_lgb("lgb_onehot", y["mixed"], O("binary", min_data_per_group=1, cat_smooth
 train_lgb("lgb_linear_tree", y["real"], O("regression", linear_tree=True), rounds=1)
 expected.pop("lgb_linear_tree.txt")
 
-lines = [f"{json.dumps(name)}:{json.dumps(value, separators=(',', ':'))}" for name, value in sorted(expected.items())]
-open(path("expected.json"), "w").write("{\n" + ",\n".join(lines) + "\n}\n")
-print(len(expected), "models,", sum(os.path.getsize(path(f)) for f in os.listdir(OUT)) // 1024, "KiB")
+finish()

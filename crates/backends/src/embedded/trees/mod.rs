@@ -91,6 +91,14 @@ impl Trees {
         }
     }
 
+    /// Predicts the rows of a table, in the calling thread.
+    ///
+    /// # Errors
+    /// When the table does not suit the model; the message says where.
+    pub fn predict(&self, table: Table) -> Result<Predictions, Refusal> {
+        self.0.predict(table)
+    }
+
     /// Answers one request, in the calling thread.
     ///
     /// # Errors
@@ -132,10 +140,13 @@ impl Loaded {
     fn answer(&self, request: &ModelRequest) -> Result<Answer, Refusal> {
         let format = Format::negotiate(request.accept.as_deref(), self.default_format)?;
         let table = decode(&request.body, request.content_type.as_deref(), Cells::Numbers)?;
+        Ok(encode(&self.predict(table)?, format))
+    }
+
+    fn predict(&self, table: Table) -> Result<Predictions, Refusal> {
         let table = self.model.arrange(table)?;
         table.demand_numbers(0..table.columns(), self.model.features())?;
-        let predictions = Predictions { rows: table.rows(), outputs: vec![self.model.predict(&table)] };
-        Ok(encode(&predictions, format))
+        Ok(Predictions { rows: table.rows(), outputs: vec![self.model.predict(&table)] })
     }
 }
 

@@ -5,6 +5,8 @@
 //!
 //! Refuses: vector leaves (`multi_strategy=multi_output_tree`), objectives whose transform is not known.
 
+use std::collections::HashMap;
+
 use captura_route::{Field, FieldType};
 use serde::de::IgnoredAny;
 
@@ -15,6 +17,7 @@ use super::xgboost_objective::Objective;
 /// Most outputs per row; a bound on what a small file may allocate.
 const MAX_GROUPS: usize = 1 << 16;
 const MAX_FEATURES: usize = 1 << 28;
+const MAX_PARALLEL_TREES: usize = 1 << 24;
 
 #[derive(Debug)]
 enum Body {
@@ -58,13 +61,12 @@ impl Xgboost {
         }
         let groups = classes.max(targets).max(1);
         let objective = Objective::parse(&learner.objective.name)?;
-        let best = learner.attributes.get("best_iteration").and_then(|text| text.parse::<usize>().ok());
         let body = match &learner.gradient_booster {
             RawBooster { name, model: Some(model), .. } if name == "gbtree" => {
-                Body::Trees(forest(model, &[], features, groups, best)?)
+                Body::Trees(forest(model, &[], features, groups, &learner.attributes)?)
             }
             RawBooster { name, gbtree: Some(inner), weight_drop, .. } if name == "dart" => {
-                Body::Trees(forest(&inner.model, weight_drop, features, groups, best)?)
+                Body::Trees(forest(&inner.model, weight_drop, features, groups, &learner.attributes)?)
             }
             RawBooster { name, model: Some(model), .. } if name == "gblinear" => {
                 if model.weights.len() != (features + 1) * groups {
@@ -178,12 +180,12 @@ fn forest(
     weights: &[f32],
     features: usize,
     groups: usize,
-    best: Option<usize>,
+    attributes: &HashMap<String, String>,
 ) -> Result<Forest<f32>, String> {
     if model.tree_info.len() != model.trees.len() || !(weights.is_empty() || weights.len() == model.trees.len()) {
         return Err("the lists of trees, their outputs and weights differ in length".into());
     }
-    let kept = kept_trees(model, groups, best)?;
+    let kept = kept_trees(model, groups, attributes)?;
     let mut builder = Builder::new(features, groups);
     for (index, (tree, group)) in model.trees.iter().zip(&model.tree_info).enumerate().take(kept) {
         let weight = weights.get(index).copied();
@@ -195,18 +197,21 @@ fn forest(
 }
 
 /// Trees up to the best iteration.
-fn kept_trees(model: &RawModel, groups: usize, best: Option<usize>) -> Result<usize, String> {
+fn kept_trees(model: &RawModel, groups: usize, attributes: &HashMap<String, String>) -> Result<usize, String> {
     let all = model.trees.len();
-    let Some(rounds) = best.and_then(|best| best.checked_add(1)) else { return Ok(all) };
-    if let Some(end) = model.iteration_indptr.get(rounds) {
-        return Ok(all.min(*end));
-    }
+    let attribute = |name: &str| attributes.get(name).and_then(|text| text.parse::<usize>().ok());
+    let Some(rounds) = attribute("best_iteration").and_then(|best| best.checked_add(1)) else { return Ok(all) };
     if !model.iteration_indptr.is_empty() {
-        return Ok(all);
+        return Ok(model.iteration_indptr.get(rounds).map_or(all, |end| all.min(*end)));
     }
     let parallel = &model.gbtree_model_param.num_parallel_tree;
-    let per_round = count("num_parallel_tree", parallel, 1 << 24)?.max(1).saturating_mul(groups);
-    Ok(all.min(rounds.saturating_mul(per_round)))
+    let per_output = if parallel.is_empty() {
+        // Before 1.6 the file does not say how many trees a round grows, but the attribute counts them.
+        attribute("best_ntree_limit").unwrap_or(all)
+    } else {
+        rounds.saturating_mul(count("num_parallel_tree", parallel, MAX_PARALLEL_TREES)?.max(1))
+    };
+    Ok(all.min(per_output.saturating_mul(groups)))
 }
 
 fn source_nodes(tree: &RawTree, weight: Option<f32>) -> Result<Vec<SourceNode<f32>>, String> {

@@ -72,16 +72,11 @@ pub(super) struct RawModel {
     pub(super) weights: Vec<f32>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 pub(super) struct RawTreesParameters {
-    #[serde(default = "one")]
+    /// Absent before 1.6.
+    #[serde(default)]
     pub(super) num_parallel_tree: String,
-}
-
-impl Default for RawTreesParameters {
-    fn default() -> Self {
-        Self { num_parallel_tree: one() }
-    }
 }
 
 #[derive(Deserialize)]
@@ -147,8 +142,4 @@ impl<'de> Deserialize<'de> for Flag {
 
 fn zero() -> String {
     "0".into()
-}
-
-fn one() -> String {
-    "1".into()
 }
