@@ -1,4 +1,178 @@
 //! The control plane: intents become rows, reconcilers make reality follow, and a new route table is published.
 //!
+//! [`Control::answer`] takes requests of SageMaker's control plane. `http` finds the operation, `ops` validates, writes
+//! a row and answers; the driver wakes the reconciler, which loads models and publishes a whole new
+//! [`captura_route::RouteTable`]; the gateway reads it.
+//!
+//! One server has one set of names: the region of a request goes into the ARNs of what it creates, and is not looked
+//! at when something is looked up, because the routing table knows endpoints by name alone.
+//!
 //! Invariant: an answered intent is in the catalog; a reconciler takes no arguments and is safe to run twice.
 //! Refuses to: sit in the path of an invocation, import the gateway, keep rules in the HTTP layer.
+
+mod catalog;
+mod deployment;
+mod driver;
+mod http;
+mod models;
+mod ops;
+mod publish;
+mod reconcile;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use captura_backends::Backends;
+use captura_route::{Clock, RouteTable};
+pub use captura_wire::aws_json::Reply as Response;
+pub use catalog::{CatalogError, OpenError};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use crate::catalog::Catalog;
+use crate::models::Models;
+use crate::ops::Desk;
+use crate::publish::Publisher;
+use crate::reconcile::endpoint::{Actual, EndpointReconciler};
+use crate::reconcile::loads::Loads;
+
+/// What the operator decides about the control plane.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The catalog's file; its folder must exist.
+    pub catalog_path: PathBuf,
+    /// Account in ARNs, twelve digits.
+    pub account: String,
+    /// Longest time for loading one model, where the endpoint configuration states none.
+    pub load_timeout: Duration,
+}
+
+impl Settings {
+    /// Longest time for loading one model, when nobody says otherwise.
+    pub const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_secs(600);
+
+    /// Settings with the default time for loading.
+    pub fn new(catalog_path: impl Into<PathBuf>, account: impl Into<String>) -> Self {
+        Self { catalog_path: catalog_path.into(), account: account.into(), load_timeout: Self::DEFAULT_LOAD_TIMEOUT }
+    }
+}
+
+/// A request of the control plane.
+#[derive(Debug, Clone)]
+pub struct Request<'a> {
+    /// The header `X-Amz-Target`, e.g. `SageMaker.CreateModel`.
+    pub target: &'a str,
+    /// Region of the credential scope, e.g. `us-east-1`.
+    pub region: &'a str,
+    /// The body, JSON.
+    pub body: Bytes,
+}
+
+/// The control plane. Cheap to clone.
+#[derive(Clone)]
+pub struct Control {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    catalog: Catalog,
+    models: Models,
+    clock: Clock,
+    account: String,
+    nudge: Arc<Notify>,
+    reconciler: Arc<EndpointReconciler>,
+    stop: watch::Sender<bool>,
+    driver: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Control {
+    /// Opens the catalog, creating or migrating it. Nothing is loaded or published yet; see [`Control::recover`].
+    ///
+    /// # Errors
+    /// When the file cannot be opened, a newer captura wrote it, or the SQLite in this program is too old.
+    pub fn open(
+        settings: Settings,
+        backends: Backends,
+        table: watch::Sender<Arc<RouteTable>>,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        Self::open_with(settings, Models::of(backends), table, clock)
+    }
+
+    fn open_with(
+        settings: Settings,
+        models: Models,
+        table: watch::Sender<Arc<RouteTable>>,
+        clock: Clock,
+    ) -> Result<Self, OpenError> {
+        let catalog = Catalog::open(&settings.catalog_path)?;
+        let nudge = Arc::new(Notify::new());
+        let loads = Loads::new(models.clone(), settings.load_timeout, Arc::clone(&nudge));
+        let reconciler = Arc::new(EndpointReconciler {
+            catalog: catalog.clone(),
+            clock: clock.clone(),
+            publisher: Publisher { table, account: settings.account.clone() },
+            nudge: Arc::clone(&nudge),
+            actual: tokio::sync::Mutex::new(Actual::new(loads)),
+        });
+        let (stop, _) = watch::channel(false);
+        let account = settings.account;
+        let inner = Inner { catalog, models, clock, account, nudge, reconciler, stop, driver: Mutex::new(None) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Loads every endpoint that was in service when the process last ended, and publishes them. Returns when each of
+    /// them serves or has failed. To be awaited before a listener opens and before [`Control::start`].
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn recover(&self) -> Result<(), CatalogError> {
+        self.inner.reconciler.recover().await
+    }
+
+    /// Starts the driver, which makes reality follow the catalog until [`Control::close`]. A second start is none.
+    pub fn start(&self) {
+        let mut driver = self.inner.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        if driver.is_none() {
+            let (reconciler, nudge) = (Arc::clone(&self.inner.reconciler), Arc::clone(&self.inner.nudge));
+            *driver = Some(driver::start(reconciler, nudge, self.inner.stop.subscribe()));
+        }
+    }
+
+    /// Answers a request, whatever it is.
+    pub async fn answer(&self, request: Request<'_>) -> Response {
+        let desk = Desk {
+            catalog: self.inner.catalog.clone(),
+            models: self.inner.models.clone(),
+            clock: self.inner.clock.clone(),
+            nudge: Arc::clone(&self.inner.nudge),
+            account: self.inner.account.clone(),
+            region: request.region.to_owned(),
+        };
+        http::answer(desk, &request).await
+    }
+
+    /// Stops the driver and closes the catalog; requests that come later are answered with 503. What is published
+    /// stays published.
+    pub async fn close(&self) {
+        self.inner.stop.send_replace(true);
+        let driver = self.inner.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(error)) = match driver {
+            Some(driver) => Some(driver.await),
+            None => None,
+        } {
+            tracing::error!(%error, "the driver of the control plane had ended in a bug");
+        }
+        self.inner.catalog.close().await;
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("catalog", &self.inner.catalog).finish_non_exhaustive()
+    }
+}

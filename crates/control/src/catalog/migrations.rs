@@ -1,0 +1,49 @@
+//! Brings the file to the newest version, one step per version, each in one transaction with its number.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::OpenError;
+
+/// Step n leads from version n to n + 1. Steps that have been released are never edited.
+const STEPS: &[&str] = &["
+    CREATE TABLE resource (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL COLLATE NOCASE,
+        region TEXT NOT NULL,
+        created_us INTEGER NOT NULL,
+        definition TEXT NOT NULL,
+        UNIQUE (kind, name)
+    ) STRICT;
+    CREATE TABLE endpoint_state (
+        resource_id INTEGER PRIMARY KEY REFERENCES resource (id) ON DELETE CASCADE,
+        status TEXT NOT NULL,
+        failure_reason TEXT,
+        modified_us INTEGER NOT NULL,
+        current TEXT,
+        pending TEXT
+    ) STRICT;
+    CREATE TABLE tag (
+        resource_id INTEGER NOT NULL REFERENCES resource (id) ON DELETE CASCADE,
+        key TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (resource_id, key)
+    ) STRICT;
+"];
+
+pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
+    let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+    let known = STEPS.len() as i64;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;
+    if found > known {
+        return Err(OpenError::Newer { path: path.to_owned(), found, known });
+    }
+    for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        transaction.execute_batch(step).map_err(sqlite)?;
+    }
+    transaction.pragma_update(None, "user_version", known).map_err(sqlite)?;
+    transaction.commit().map_err(sqlite)
+}

@@ -1,0 +1,49 @@
+//! Runs the reconcilers: at a nudge, when something may be tried again, and now and then in any case.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::reconcile::endpoint::EndpointReconciler;
+
+/// Longest time without a pass, in case a nudge was lost to a bug.
+const IDLE: Duration = Duration::from_secs(60);
+/// First wait after a pass that failed, e.g. because the disk is full.
+const BACK_OFF_FIRST: Duration = Duration::from_millis(250);
+/// Longest such wait.
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+
+/// Runs until `stop` becomes true.
+pub(crate) fn start(
+    reconciler: Arc<EndpointReconciler>,
+    nudge: Arc<Notify>,
+    mut stop: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut back_off = BACK_OFF_FIRST;
+        loop {
+            let wake_at = match reconciler.reconcile().await {
+                Ok(open) => {
+                    back_off = BACK_OFF_FIRST;
+                    let idle = Instant::now() + IDLE;
+                    open.retry_at.map_or(idle, |retry_at| retry_at.min(idle))
+                }
+                Err(error) => {
+                    tracing::error!(%error, retry_in_ms = back_off.as_millis() as u64, "a pass over the endpoints failed");
+                    let wake_at = Instant::now() + back_off;
+                    back_off = (back_off * 2).min(BACK_OFF_MAX);
+                    wake_at
+                }
+            };
+            tokio::select! {
+                () = nudge.notified() => {}
+                () = tokio::time::sleep_until(wake_at) => {}
+                // An error means that control is gone, which is a reason to stop as well.
+                _ = stop.wait_for(|stopped| *stopped) => return,
+            }
+        }
+    })
+}

@@ -1,0 +1,68 @@
+//! Models on command, for tests: an image says what happens to its model.
+//!
+//! `echo` loads, `broken` does not, `gated` loads when the test opens the gate, `flaky` loads while the test says so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use captura_backends::ModelSpec;
+use captura_route::{Answer, Backend, Invoking, ModelRequest};
+use tokio::sync::Semaphore;
+
+use super::{Models, Pending};
+
+/// What a test can do to the models.
+#[derive(Clone)]
+pub(crate) struct Strings {
+    /// Each permit lets one `gated` model load.
+    pub(crate) gate: Arc<Semaphore>,
+    /// Whether `flaky` models load.
+    pub(crate) flaky_loads: Arc<AtomicBool>,
+    /// How many loads were begun.
+    pub(crate) loads: Arc<AtomicUsize>,
+}
+
+/// Answers with the name of its image.
+#[derive(Debug)]
+pub(crate) struct NamedModel(pub(crate) String);
+
+impl Backend for NamedModel {
+    fn invoke<'a>(&'a self, _: &'a ModelRequest) -> Invoking<'a> {
+        let body = self.0.clone().into();
+        Box::pin(async move { Ok(Answer { body, ..Answer::default() }) })
+    }
+}
+
+/// The models, and the strings to pull.
+pub(crate) fn models() -> (Models, Strings) {
+    let strings = Strings {
+        gate: Arc::new(Semaphore::new(0)),
+        flaky_loads: Arc::new(AtomicBool::new(true)),
+        loads: Arc::new(AtomicUsize::new(0)),
+    };
+    let pulled = strings.clone();
+    let load = move |spec: ModelSpec| -> Pending<Result<Arc<dyn Backend>, String>> {
+        let strings = pulled.clone();
+        Box::pin(async move {
+            strings.loads.fetch_add(1, Ordering::SeqCst);
+            match spec.image.split(':').next().unwrap_or_default() {
+                "broken" => return Err("the model is broken".repeat(100)),
+                "flaky" if !strings.flaky_loads.load(Ordering::SeqCst) => return Err("flaky today".to_owned()),
+                "gated" => strings.gate.acquire().await.expect("our bug: the gate is never closed").forget(),
+                "panics" => panic!("the loader panics"),
+                _ => {}
+            }
+            Ok(Arc::new(NamedModel(spec.image)) as Arc<dyn Backend>)
+        })
+    };
+    let exists = |url: String| -> Pending<Result<bool, String>> {
+        Box::pin(async move {
+            if url.contains("unreachable") {
+                Err("the store does not answer".to_owned())
+            } else {
+                Ok(!url.contains("missing"))
+            }
+        })
+    };
+    (Models { load: Arc::new(load), exists: Arc::new(exists) }, strings)
+}

@@ -1,0 +1,192 @@
+//! Loads of models under way, so that one slow model holds up no other endpoint.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use captura_names::EndpointName;
+use captura_route::Variant;
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::deployment::Deployment;
+use crate::models::Models;
+
+/// Deployments that load at the same time; the rest wait their turn.
+const LOADS_AT_ONCE: usize = 4;
+/// First wait before an endpoint that had been in service is tried again.
+const RETRY_FIRST: Duration = Duration::from_secs(5);
+/// Longest such wait.
+const RETRY_MAX: Duration = Duration::from_secs(300);
+
+/// A deployment of one endpoint: the catalog row and the deployment's identity.
+pub(crate) type LoadKey = (i64, Uuid);
+
+/// How far the load of a deployment is.
+pub(crate) enum Progress {
+    /// Not done yet.
+    Loading,
+    /// Every model answers. Told once.
+    Loaded(Vec<Variant>),
+    /// A model cannot be loaded; in words for a person.
+    Failed(String),
+}
+
+enum Load {
+    Running { task: AbortHandle, outcome: oneshot::Receiver<Outcome> },
+    Failed { reason: String, retry_at: Instant },
+}
+
+type Outcome = Result<Vec<Variant>, String>;
+
+/// The loads.
+pub(crate) struct Loads {
+    models: Models,
+    timeout: Duration,
+    nudge: Arc<Notify>,
+    slots: Arc<Semaphore>,
+    loads: BTreeMap<LoadKey, Load>,
+    /// Failures in a row, for the waits between them.
+    failures: BTreeMap<LoadKey, u32>,
+}
+
+impl Loads {
+    pub(crate) fn new(models: Models, timeout: Duration, nudge: Arc<Notify>) -> Self {
+        let slots = Arc::new(Semaphore::new(LOADS_AT_ONCE));
+        Self { models, timeout, nudge, slots, loads: BTreeMap::new(), failures: BTreeMap::new() }
+    }
+
+    /// How far this deployment is; begins to load it when nothing is known of it.
+    pub(crate) fn progress(&mut self, key: LoadKey, endpoint: &EndpointName, deployment: &Deployment) -> Progress {
+        let outcome = match self.loads.get_mut(&key) {
+            None => {
+                self.begin(key, endpoint, deployment);
+                return Progress::Loading;
+            }
+            Some(Load::Failed { reason, .. }) => return Progress::Failed(reason.clone()),
+            Some(Load::Running { outcome, .. }) => match outcome.try_recv() {
+                Err(TryRecvError::Empty) => return Progress::Loading,
+                Err(TryRecvError::Closed) => {
+                    Err("loading ended in a bug of captura; the server's log says where".to_owned())
+                }
+                Ok(outcome) => outcome,
+            },
+        };
+        self.loads.remove(&key);
+        match outcome {
+            Ok(variants) => {
+                self.failures.remove(&key);
+                Progress::Loaded(variants)
+            }
+            Err(reason) => self.note_failure(key, reason),
+        }
+    }
+
+    /// As [`Loads::progress`], but a failed load begins again when its wait is over.
+    pub(crate) fn retry(&mut self, key: LoadKey, endpoint: &EndpointName, deployment: &Deployment) -> Progress {
+        if let Some(Load::Failed { retry_at, .. }) = self.loads.get(&key)
+            && *retry_at <= Instant::now()
+        {
+            self.loads.remove(&key);
+        }
+        self.progress(key, endpoint, deployment)
+    }
+
+    /// Whether anything of that endpoint is being loaded.
+    pub(crate) fn is_running(&self, id: i64) -> bool {
+        self.loads.iter().any(|(key, load)| key.0 == id && matches!(load, Load::Running { .. }))
+    }
+
+    /// When this load, if it failed, may be tried again.
+    pub(crate) fn retry_at(&self, key: LoadKey) -> Option<Instant> {
+        match self.loads.get(&key) {
+            Some(Load::Failed { retry_at, .. }) => Some(*retry_at),
+            _ => None,
+        }
+    }
+
+    /// Gives up every load that is not among these.
+    pub(crate) fn keep_only(&mut self, wanted: &[LoadKey]) {
+        self.loads.retain(|key, load| {
+            let is_wanted = wanted.contains(key);
+            if !is_wanted && let Load::Running { task, .. } = load {
+                task.abort();
+            }
+            is_wanted
+        });
+        self.failures.retain(|key, _| wanted.contains(key));
+    }
+
+    fn note_failure(&mut self, key: LoadKey, reason: String) -> Progress {
+        let failures = self.failures.entry(key).or_default();
+        let wait = RETRY_FIRST.saturating_mul(1 << (*failures).min(10)).min(RETRY_MAX);
+        *failures += 1;
+        self.loads.insert(key, Load::Failed { reason: reason.clone(), retry_at: Instant::now() + wait });
+        Progress::Failed(reason)
+    }
+
+    fn begin(&mut self, key: LoadKey, endpoint: &EndpointName, deployment: &Deployment) {
+        let (models, slots, nudge) = (self.models.clone(), Arc::clone(&self.slots), Arc::clone(&self.nudge));
+        let (endpoint, deployment, timeout) = (endpoint.clone(), deployment.clone(), self.timeout);
+        let (sender, outcome) = oneshot::channel();
+        let report = Report { sender: Some(sender), nudge };
+        let task = tokio::spawn(async move {
+            let loaded = match slots.acquire().await {
+                Ok(_slot) => load(&models, &endpoint, &deployment, timeout).await,
+                Err(_) => Err("the server is shutting down".to_owned()),
+            };
+            report.send(loaded);
+        });
+        self.loads.insert(key, Load::Running { task: task.abort_handle(), outcome });
+    }
+}
+
+impl Drop for Loads {
+    fn drop(&mut self) {
+        self.keep_only(&[]);
+    }
+}
+
+/// Tells the outcome and only then wakes the driver, however the load ends: by panic too.
+struct Report {
+    sender: Option<oneshot::Sender<Outcome>>,
+    nudge: Arc<Notify>,
+}
+
+impl Report {
+    fn send(mut self, outcome: Outcome) {
+        if let Some(sender) = self.sender.take() {
+            // Nobody listens any more when the load was given up.
+            drop(sender.send(outcome));
+        }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        drop(self.sender.take());
+        self.nudge.notify_one();
+    }
+}
+
+async fn load(
+    models: &Models,
+    endpoint: &EndpointName,
+    deployment: &Deployment,
+    default_timeout: Duration,
+) -> Result<Vec<Variant>, String> {
+    let mut variants = Vec::new();
+    for variant in &deployment.variants {
+        let timeout = variant.load_timeout(default_timeout);
+        let loaded = tokio::time::timeout(timeout, models.load(&variant.model)).await;
+        let backend = loaded
+            .unwrap_or_else(|_| Err(format!("it did not load within {} s", timeout.as_secs())))
+            .map_err(|reason| format!("Variant {}, model {}: {reason}", variant.name, variant.model_name))?;
+        let capture = Arc::new(deployment.capture_policy(endpoint, variant));
+        variants.push(Variant { name: variant.name.clone(), weight: variant.weight, backend, capture });
+    }
+    Ok(variants)
+}

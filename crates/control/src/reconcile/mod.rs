@@ -1,0 +1,4 @@
+//! Reconcilers: each compares what is intended with what is, takes no arguments, and is safe to run twice.
+
+pub(crate) mod endpoint;
+pub(crate) mod loads;

@@ -1,0 +1,150 @@
+//! Restarts, orderly and not.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::json;
+
+use super::{House, catalog_file};
+use crate::OpenError;
+use crate::catalog::Catalog;
+
+#[tokio::test]
+async fn after_a_kill_everything_in_service_serves_again_before_the_listener_opens() {
+    let house = House::new();
+    house.endpoint("one").await;
+    house.endpoint("two").await;
+    house.ok("DeleteEndpointConfig", json!({"EndpointConfigName": "one"})).await;
+    house.ok("DeleteModel", json!({"ModelName": "one"})).await;
+    let before = house.describe("one").await;
+    let again = house.after_a_kill();
+    assert!(again.served("one").is_none());
+    again.control.recover().await.unwrap();
+    assert_eq!(again.answer_of("one").await, "echo");
+    assert_eq!(again.answer_of("two").await, "echo");
+    assert_eq!(again.describe("one").await, before, "a restart is not a change");
+    let policy = |house: &House| house.served("one").unwrap().variants[0].capture.id();
+    assert_eq!(policy(&house), policy(&again));
+}
+
+#[tokio::test]
+async fn what_was_under_way_when_the_process_was_killed_goes_on() {
+    let house = House::new();
+    house.endpoint("updated").await;
+    house.endpoint("weighed").await;
+    house.endpoint("deleted").await;
+    house.config("new", "echo:2").await;
+    house.ok("CreateEndpoint", json!({"EndpointName": "created", "EndpointConfigName": "new"})).await;
+    house.ok("UpdateEndpoint", json!({"EndpointName": "updated", "EndpointConfigName": "new"})).await;
+    let desired = json!([{"VariantName": "AllTraffic", "DesiredWeight": 0.5}]);
+    house
+        .ok(
+            "UpdateEndpointWeightsAndCapacities",
+            json!({"EndpointName": "weighed", "DesiredWeightsAndCapacities": desired}),
+        )
+        .await;
+    house.ok("DeleteEndpoint", json!({"EndpointName": "deleted"})).await;
+
+    let again = house.after_a_kill();
+    again.control.recover().await.unwrap();
+    for name in ["updated", "weighed"] {
+        assert!(again.served(name).is_some(), "{name} was in service and serves");
+    }
+    again.settle().await;
+    assert_eq!(again.answer_of("created").await, "echo:2");
+    assert_eq!(again.answer_of("updated").await, "echo:2");
+    assert!((again.served("weighed").unwrap().variants[0].weight - 0.5).abs() < f32::EPSILON);
+    assert!(again.served("deleted").is_none());
+    assert!(again.refused("DescribeEndpoint", json!({"EndpointName": "deleted"})).await.starts_with("Could not find"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_load_after_a_restart_is_failed_with_the_reason_and_heals_later() {
+    let house = House::new();
+    house.config("E", "flaky").await;
+    house.ok("CreateEndpoint", json!({"EndpointName": "E", "EndpointConfigName": "E"})).await;
+    house.settle().await;
+    house.config("next", "flaky").await;
+
+    let again = house.after_a_kill();
+    again.strings.flaky_loads.store(false, Ordering::SeqCst);
+    again.control.recover().await.unwrap();
+    let failed = again.describe("E").await;
+    assert_eq!(failed["EndpointStatus"], "Failed");
+    assert_eq!(
+        failed["FailureReason"],
+        "After a restart the endpoint could not be loaded again. Variant AllTraffic, model E: flaky today"
+    );
+    assert!(again.served("E").is_none());
+
+    again.control.start();
+    again.strings.flaky_loads.store(true, Ordering::SeqCst);
+    let mut table = again.table.clone();
+    let name = captura_names::EndpointName::parse("E").unwrap();
+    table.wait_for(|table| table.endpoint(&name).is_some()).await.unwrap();
+    while again.status("E").await != "InService" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(again.describe("E").await.get("FailureReason"), None);
+    again.control.close().await;
+}
+
+#[tokio::test]
+async fn an_update_of_which_neither_side_loads_after_a_restart_is_failed() {
+    let house = House::new();
+    house.config("E", "flaky").await;
+    house.ok("CreateEndpoint", json!({"EndpointName": "E", "EndpointConfigName": "E"})).await;
+    house.settle().await;
+    house.config("next", "broken").await;
+    house.ok("UpdateEndpoint", json!({"EndpointName": "E", "EndpointConfigName": "next"})).await;
+    let again = house.after_a_kill();
+    again.strings.flaky_loads.store(false, Ordering::SeqCst);
+    again.control.recover().await.unwrap();
+    again.settle().await;
+    let failed = again.describe("E").await;
+    assert_eq!(failed["EndpointStatus"], "Failed");
+    assert!(
+        failed["FailureReason"]
+            .as_str()
+            .unwrap()
+            .starts_with("Neither the new nor the old configuration can be served.")
+    );
+}
+
+#[tokio::test]
+async fn an_answered_create_is_there_after_a_kill_at_any_moment() {
+    let house = House::new();
+    for index in 0..20 {
+        house.ok("CreateModel", json!({"ModelName": format!("m{index}"), "PrimaryContainer": {"Image": "echo"}})).await;
+        let again = house.after_a_kill();
+        let page = again.ok("ListModels", json!({"MaxResults": 100})).await;
+        assert_eq!(page["Models"].as_array().unwrap().len(), index + 1);
+    }
+}
+
+#[tokio::test]
+async fn an_orderly_restart_finds_everything_in_one_file() {
+    let house = House::new();
+    house.endpoint("E").await;
+    house.control.close().await;
+    let files: Vec<_> =
+        std::fs::read_dir(house.folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(files, ["catalog.sqlite3"]);
+    let again = House::at(std::sync::Arc::clone(&house.folder), "catalog.sqlite3");
+    again.control.recover().await.unwrap();
+    assert_eq!(again.answer_of("E").await, "echo");
+}
+
+#[test]
+fn a_catalog_of_a_newer_version_or_of_noise_is_refused_untouched() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = catalog_file(folder.path());
+    drop(Catalog::open(&path).unwrap());
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let error = Catalog::open(&path).unwrap_err();
+    assert!(matches!(error, OpenError::Newer { found: 99, known: 1, .. }), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    std::fs::write(&path, vec![7; 8_192]).unwrap();
+    let error = Catalog::open(&path).unwrap_err();
+    assert!(error.to_string().contains("catalog.sqlite3"), "{error}");
+}
