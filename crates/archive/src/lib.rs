@@ -6,6 +6,7 @@
 
 #[cfg(feature = "cloud")]
 mod cloud;
+pub mod document;
 pub mod folder;
 pub mod jsonl;
 pub mod layout;
