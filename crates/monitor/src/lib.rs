@@ -8,6 +8,7 @@ pub mod cause;
 pub mod constraints;
 pub mod dataset;
 pub mod drift;
+pub mod job;
 pub mod profile;
 pub mod sketch;
 pub mod violations;

@@ -38,12 +38,27 @@ pub struct FeatureDrift {
     pub categorical: bool,
 }
 
+/// Whether the columns of the data are those of the baseline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pairing {
+    /// Columns of the same name are the same; names the baseline gave by position count.
+    ByName,
+    /// Rows have another width and no names of their own, so no column can be told to be one of the baseline's.
+    Unknown,
+}
+
 /// Checks a profile against constraints and, where the baseline's statistics are there, against its distributions.
+/// Without pairing only the number of columns is checked.
 #[must_use]
-pub fn check(current: &DatasetProfile, constraints: &Constraints, baseline: Option<&Statistics>) -> Findings {
+pub fn check(
+    current: &DatasetProfile,
+    pairing: Pairing,
+    constraints: &Constraints,
+    baseline: Option<&Statistics>,
+) -> Findings {
     let mut findings = Findings::default();
-    let by_name: HashMap<&str, &ColumnProfile> =
-        current.columns.iter().map(|column| (column.name.as_str(), column)).collect();
+    let paired = current.columns.iter().filter(|_| pairing == Pairing::ByName);
+    let by_name: HashMap<&str, &ColumnProfile> = paired.map(|column| (column.name.as_str(), column)).collect();
     if constraints.monitoring_config.evaluate_constraints != Some(crate::constraints::Switch::Disabled) {
         check_columns(current, constraints, &by_name, &mut findings);
     }

@@ -1,0 +1,94 @@
+//! What a job tells the person who started it.
+
+use std::collections::BTreeMap;
+
+use super::passes::Pass;
+use crate::artefact::Violation;
+use crate::cause::Cause;
+use crate::dataset::{BadRecord, Matching};
+use crate::violations::FeatureDrift;
+
+/// The account of a job: `records = used + bad + unanswered`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Objects read.
+    pub objects: u64,
+    /// Captured records, or rows of CSV files.
+    pub records: u64,
+    /// Records whose rows were analysed.
+    pub used: u64,
+    /// Records that could not be used.
+    pub bad: u64,
+    /// Calls that the model did not answer; there is nothing to analyse in them.
+    pub unanswered: u64,
+    /// Rows analysed.
+    pub rows: u64,
+    /// The first bad records, at most a hundred.
+    pub described: Vec<BadRecord>,
+    /// Rows by their number of columns, those that did not fit included.
+    pub widths: BTreeMap<usize, u64>,
+    /// Names of the columns, in order.
+    pub columns: Vec<String>,
+    /// The column the model answers with, where the job was told.
+    pub output_column: Option<String>,
+    /// How the data found its columns.
+    pub matching: Matching,
+    /// Cells with a value as a share of all cells.
+    pub completeness: f64,
+    /// What a person should know.
+    pub notes: Vec<String>,
+    /// Addresses of the artefacts.
+    pub written: Vec<String>,
+}
+
+/// The outcome of a check.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckSummary {
+    /// The account of the data that was checked.
+    pub data: Summary,
+    /// What does not hold; empty when all is well.
+    pub violations: Vec<Violation>,
+    /// Every comparison with the baseline's distributions, drifted or not.
+    pub drifts: Vec<FeatureDrift>,
+    /// Of drifted features: who, and since when.
+    pub causes: Vec<Cause>,
+}
+
+impl Summary {
+    pub(super) fn of(pass: &Pass, written: Vec<String>) -> Self {
+        let (tally, profile) = (&pass.tally, &pass.profile);
+        let present: u64 = profile.columns.iter().map(|column| column.present()).sum();
+        let cells = profile.rows * profile.columns.len() as u64;
+        let mut notes = Vec::new();
+        if tally.bad > 0 {
+            notes.push(format!("{} of {} records could not be used", tally.bad, tally.records));
+        }
+        if pass.is_unpaired() {
+            notes.push(format!(
+                "most rows have {} columns, not as many as expected, so columns could not be matched",
+                profile.columns.len()
+            ));
+        } else if pass.columns_given.is_some() && tally.matching == Matching::ByPosition {
+            notes.push("columns were matched by position, output columns first".to_owned());
+        }
+        if !tally.never_seen.is_empty() {
+            notes.push(format!("no record has these columns: {}", tally.never_seen.join(", ")));
+        }
+        Self {
+            objects: pass.objects,
+            records: tally.records,
+            used: tally.used,
+            bad: tally.bad,
+            unanswered: tally.unanswered,
+            rows: tally.rows,
+            described: tally.described.clone(),
+            widths: tally.widths.clone(),
+            columns: profile.names().map(str::to_owned).collect(),
+            output_column: None,
+            matching: tally.matching,
+            completeness: if cells == 0 { 1.0 } else { present as f64 / cells as f64 },
+            notes,
+            written,
+        }
+    }
+}
