@@ -12,6 +12,9 @@ use captura_names::{EventId, InferenceId, Timestamp};
 use captura_route::{CapturePolicy, Consumer};
 use serde::{Deserialize, Serialize};
 
+/// What a record was captured under; here too, because records are read in rooms that know no routes.
+pub use captura_route::CapturePolicy as Policy;
+
 /// Position of a record in the log of one node. `n` has no gaps within an epoch; the epoch grows at every start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Lsn {
