@@ -4,6 +4,7 @@
 //! itself durable. Keys and bytes of objects are functions of the segment, so doing it twice changes nothing.
 //! Refuses to: know the wire or route tables, delete what is not confirmed.
 
+pub mod backoff;
 pub mod batch;
 #[cfg(feature = "cloud")]
 mod cloud;
@@ -12,11 +13,15 @@ pub mod folder;
 pub mod jsonl;
 pub mod layout;
 pub mod line;
+pub mod manifest;
+pub mod put;
 pub mod reader;
 pub mod runs;
 pub mod stores;
 
 pub use stores::{StoreError, StoreMapping, StoreSettings, Stores};
 
+#[cfg(test)]
+mod faulty_store;
 #[cfg(test)]
 mod fixture;

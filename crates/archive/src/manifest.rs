@@ -1,0 +1,276 @@
+//! The durable proof that a segment may go.
+//!
+//! In `DATA_DIR/journal/manifest/`, two files per segment, JSON:
+//!
+//! ```text
+//! {segment}.plan.json   how the segment is cut into objects; written before the first put, removed after the manifest
+//! {segment}.json        written when every object is confirmed, before the segment is freed; never changed
+//!   { "version": 1, "segment": "…", "node": 170, "epoch": 3, "confirmedAt": "2026-…Z", "plan": {…},
+//!     "objects": [ { "uri": "s3://…", "endpoint": "…", "variant": "…", "sizeBytes": 1, "sha256": "…", "records": 2,
+//!                    "firstN": 0, "lastN": 3, "runs": [0,1,2,1] } ],
+//!     "damaged": [ { "firstN": 4, "lastN": 4, "reason": "…" } ],
+//!     "accounts": [ { "endpoint": "…", "variant": "…", "uploaded": 2 } ] }
+//! ```
+//! `runs` is the set of the object's record numbers, see [`crate::runs`]. Each file is written under another name, synced,
+//! renamed, and the folder synced.
+//!
+//! Invariant: a manifest that can be read is whole.
+//! Refuses to: be updated.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::batch::Plan;
+use crate::runs::Runs;
+
+/// Below the journal: the folder of manifests.
+pub const MANIFEST_FOLDER: &str = "manifest";
+/// Version of the format.
+pub const MANIFEST_VERSION: u32 = 1;
+const SUFFIX: &str = ".json";
+const PLAN_SUFFIX: &str = ".plan.json";
+
+/// What became of a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Manifest {
+    /// [`MANIFEST_VERSION`].
+    pub version: u32,
+    /// Name of the segment.
+    pub segment: String,
+    /// Node that wrote it.
+    pub node: u32,
+    /// Epoch of its records.
+    pub epoch: u32,
+    /// When the last object was confirmed, RFC 3339.
+    pub confirmed_at: String,
+    /// How it was cut.
+    pub plan: Plan,
+    /// Its objects, in the order of their uris.
+    pub objects: Vec<ManifestObject>,
+    /// Records that could not be read.
+    pub damaged: Vec<ManifestDamage>,
+    /// Records per account, in the order of their names.
+    pub accounts: Vec<ManifestAccount>,
+}
+
+/// A confirmed object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ManifestObject {
+    /// Address, `s3://bucket/key`.
+    pub uri: String,
+    /// Endpoint of its records.
+    pub endpoint: String,
+    /// Variant of its records.
+    pub variant: String,
+    /// Size, bytes.
+    pub size_bytes: u64,
+    /// SHA-256 of its bytes, hexadecimal.
+    pub sha256: String,
+    /// How many records.
+    pub records: u64,
+    /// Number of its first record.
+    pub first_n: u64,
+    /// Number of its last record.
+    pub last_n: u64,
+    /// Numbers of all its records.
+    pub runs: Runs,
+}
+
+/// Records that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ManifestDamage {
+    /// Number of the first.
+    pub first_n: u64,
+    /// Number of the last.
+    pub last_n: u64,
+    /// What is wrong with them.
+    pub reason: String,
+}
+
+/// An account's part of a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ManifestAccount {
+    /// Endpoint.
+    pub endpoint: String,
+    /// Variant.
+    pub variant: String,
+    /// Records confirmed in the store.
+    pub uploaded: u64,
+}
+
+/// The folder of manifests.
+#[derive(Debug, Clone)]
+pub struct Manifests(PathBuf);
+
+/// Why a manifest or plan cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The file system failed.
+    #[error("cannot {act} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        act: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{} is no manifest: {source}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+impl Manifests {
+    /// Makes the folder where it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(journal: &Path) -> Result<Self, ManifestError> {
+        let folder = journal.join(MANIFEST_FOLDER);
+        let make = || {
+            std::fs::create_dir_all(&folder)?;
+            File::open(journal)?.sync_all()
+        };
+        make().map_err(|source| ManifestError::File { act: "make", path: folder.clone(), source })?;
+        Ok(Self(folder))
+    }
+
+    /// The folder as it is, for reading.
+    #[must_use]
+    pub fn at(journal: &Path) -> Self {
+        Self(journal.join(MANIFEST_FOLDER))
+    }
+
+    /// The manifest of a segment, if it was confirmed.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn read(&self, segment: &str) -> Result<Option<Manifest>, ManifestError> {
+        self.load(&format!("{segment}{SUFFIX}"))
+    }
+
+    /// All manifests, by segment name; those that cannot be read come as errors.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn all(&self) -> Result<Vec<Result<Manifest, ManifestError>>, ManifestError> {
+        let mut names: Vec<String> = Vec::new();
+        let failed = |source| ManifestError::File { act: "list", path: self.0.clone(), source };
+        match std::fs::read_dir(&self.0) {
+            Ok(entries) => {
+                for entry in entries {
+                    names.extend(entry.map_err(failed)?.file_name().into_string());
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        }
+        names.retain(|name| name.ends_with(SUFFIX) && !name.ends_with(PLAN_SUFFIX));
+        names.sort();
+        Ok(names.iter().filter_map(|name| self.load(name).transpose()).collect())
+    }
+
+    /// Writes the manifest durably.
+    ///
+    /// # Errors
+    /// When the disk fails; the segment must then stay.
+    pub fn write(&self, manifest: &Manifest) -> Result<(), ManifestError> {
+        self.store(&format!("{}{SUFFIX}", manifest.segment), manifest)
+    }
+
+    /// The plan of a segment: the one written down by an earlier attempt, else `fresh`, written down now.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn plan(&self, segment: &str, fresh: Plan) -> Result<Plan, ManifestError> {
+        let name = format!("{segment}{PLAN_SUFFIX}");
+        if let Some(plan) = self.load(&name)? {
+            return Ok(plan);
+        }
+        self.store(&name, &fresh)?;
+        Ok(fresh)
+    }
+
+    /// Forgets the plan of a freed segment. Failing is harmless: the file is small and names a segment that is gone.
+    pub fn forget_plan(&self, segment: &str) {
+        let _ = std::fs::remove_file(self.0.join(format!("{segment}{PLAN_SUFFIX}")));
+    }
+
+    fn load<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ManifestError> {
+        let path = self.0.join(name);
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                serde_json::from_slice(&bytes).map(Some).map_err(|source| ManifestError::Content { path, source })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(ManifestError::File { act: "read", path, source }),
+        }
+    }
+
+    fn store<T: Serialize>(&self, name: &str, content: &T) -> Result<(), ManifestError> {
+        let path = self.0.join(name);
+        let staged = self.0.join(format!("{name}.new"));
+        let write = || {
+            let mut file = File::create(&staged)?;
+            file.write_all(&serde_json::to_vec(content)?)?;
+            file.sync_all()?;
+            std::fs::rename(&staged, &path)?;
+            File::open(&self.0)?.sync_all()
+        };
+        write().map_err(|source| ManifestError::File { act: "write", path: path.clone(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_once_written_down_stays() {
+        let journal = tempfile::tempdir().unwrap();
+        let manifests = Manifests::create(journal.path()).unwrap();
+        let first = Plan { extension: false, ..Plan::default() };
+        assert_eq!(manifests.plan("seg-1", first).unwrap(), first);
+        assert_eq!(manifests.plan("seg-1", Plan::default()).unwrap(), first);
+        manifests.forget_plan("seg-1");
+        assert_eq!(manifests.plan("seg-1", Plan::default()).unwrap(), Plan::default());
+        assert!(manifests.all().unwrap().is_empty(), "plans are no manifests");
+    }
+
+    #[test]
+    fn manifests_round_trip_and_damage_is_an_error() {
+        let journal = tempfile::tempdir().unwrap();
+        assert!(Manifests::at(journal.path()).all().unwrap().is_empty(), "no folder, no manifests");
+        let manifests = Manifests::create(journal.path()).unwrap();
+        let manifest = Manifest {
+            version: MANIFEST_VERSION,
+            segment: "seg-1".into(),
+            node: 1,
+            epoch: 2,
+            confirmed_at: "2026-01-01T00:00:00Z".into(),
+            plan: Plan::default(),
+            objects: Vec::new(),
+            damaged: vec![ManifestDamage { first_n: 1, last_n: 2, reason: "checksum".into() }],
+            accounts: Vec::new(),
+        };
+        manifests.write(&manifest).unwrap();
+        assert_eq!(manifests.read("seg-1").unwrap(), Some(manifest));
+        assert_eq!(manifests.read("seg-2").unwrap(), None);
+        std::fs::write(journal.path().join("manifest/seg-2.json"), "{").unwrap();
+        let all = manifests.all().unwrap();
+        assert!(all[0].is_ok() && matches!(all[1], Err(ManifestError::Content { .. })));
+    }
+}

@@ -1,0 +1,245 @@
+//! One object into one store, so that it is known to be there.
+//!
+//! Invariant: `Ok` means that the store answered for exactly these bytes under this key; whatever was lost on the way,
+//! doing it again ends in the same state.
+//! Refuses to: retry; when and how often is the uploader's business.
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
+
+use crate::batch::sha256_hex;
+use crate::stores::StoreError;
+
+/// How the object came to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placed {
+    /// This call wrote it.
+    Created,
+    /// It was there with the same bytes: an earlier attempt whose answer was lost.
+    AlreadyThere,
+    /// Something else was under the key, e.g. half an object of a store without atomic puts, and was replaced. The key
+    /// is derived from the records' position in the log, so nothing else has business there.
+    Replaced,
+}
+
+/// Why the object is not known to be there.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// No store for the address.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store refused or failed.
+    #[error("cannot {act} {path}: {source}")]
+    Failed {
+        /// What was tried.
+        act: &'static str,
+        /// The key.
+        path: Path,
+        /// What the store says.
+        source: Error,
+    },
+    /// The store took the object and gives another back.
+    #[error("{path} holds {found}, not the {expected} that were written")]
+    Differs {
+        /// The key.
+        path: Path,
+        /// What is there.
+        found: String,
+        /// What was written.
+        expected: String,
+    },
+}
+
+impl PutError {
+    /// Whether trying again cannot help until somebody changes permissions, settings or the bucket.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Folder { source, .. } | StoreError::LocalPath { source, .. }) => {
+                use std::io::ErrorKind as Kind;
+                matches!(
+                    source.kind(),
+                    Kind::PermissionDenied
+                        | Kind::ReadOnlyFilesystem
+                        | Kind::NotADirectory
+                        | Kind::AlreadyExists
+                        | Kind::NotFound
+                )
+            }
+            Self::Store(_) => true,
+            Self::Failed { source, .. } => matches!(
+                source,
+                Error::PermissionDenied { .. }
+                    | Error::Unauthenticated { .. }
+                    | Error::NotFound { .. }
+                    | Error::NotSupported { .. }
+                    | Error::NotImplemented { .. }
+                    | Error::InvalidPath { .. }
+                    | Error::UnknownConfigurationKey { .. }
+            ),
+            Self::Differs { .. } => false,
+        }
+    }
+}
+
+/// An object to be placed.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The key.
+    pub path: &'a Path,
+    /// The bytes, shared.
+    pub bytes: &'a Bytes,
+    /// Their SHA-256, hexadecimal.
+    pub sha256: &'a str,
+    /// Whether to read the object back after writing it and compare its digest; else only its size is asked for.
+    pub read_back: bool,
+}
+
+/// Puts an object where none may be yet, and makes sure that it is there.
+///
+/// # Errors
+/// When the store cannot be brought to answer for the bytes.
+pub async fn place(store: &dyn ObjectStore, wanted: Wanted<'_>) -> Result<Placed, PutError> {
+    let failed = |act: &'static str| move |source| PutError::Failed { act, path: wanted.path.clone(), source };
+    let put = |mode: PutMode| store.put_opts(wanted.path, wanted.bytes.clone().into(), PutOptions::from(mode));
+    let placed = match put(PutMode::Create).await {
+        Ok(_) => Placed::Created,
+        // S3 without conditional writes, or an emulation of it, can only be asked before.
+        Err(
+            Error::AlreadyExists { .. }
+            | Error::Precondition { .. }
+            | Error::NotImplemented { .. }
+            | Error::NotSupported { .. },
+        ) => match difference(store, wanted, true).await {
+            Ok(None) => return Ok(Placed::AlreadyThere),
+            Ok(Some(_)) => {
+                put(PutMode::Overwrite).await.map_err(failed("replace"))?;
+                Placed::Replaced
+            }
+            Err(Error::NotFound { .. }) => {
+                put(PutMode::Overwrite).await.map_err(failed("write"))?;
+                Placed::Created
+            }
+            Err(source) => return Err(failed("compare")(source)),
+        },
+        Err(source) => return Err(failed("write")(source)),
+    };
+    match difference(store, wanted, wanted.read_back).await {
+        Ok(None) => Ok(placed),
+        Ok(Some(found)) => Err(PutError::Differs {
+            path: wanted.path.clone(),
+            found,
+            expected: format!("{} bytes with SHA-256 {}", wanted.bytes.len(), wanted.sha256),
+        }),
+        // Right after a write this is a store that lags, not a missing bucket: worth another attempt.
+        Err(Error::NotFound { .. }) => Err(PutError::Differs {
+            path: wanted.path.clone(),
+            found: "nothing".into(),
+            expected: format!("{} bytes", wanted.bytes.len()),
+        }),
+        Err(source) => Err(failed("verify")(source)),
+    }
+}
+
+/// What is under the key when it is not what is wanted.
+async fn difference(store: &dyn ObjectStore, wanted: Wanted<'_>, digest: bool) -> Result<Option<String>, Error> {
+    let size = store.head(wanted.path).await?.size;
+    if size != wanted.bytes.len() as u64 {
+        return Ok(Some(format!("{size} bytes")));
+    }
+    if !digest {
+        return Ok(None);
+    }
+    let there = store.get(wanted.path).await?.bytes().await?;
+    let sha256 = sha256_hex(&there);
+    Ok((sha256 != wanted.sha256).then(|| format!("{size} bytes with SHA-256 {sha256}")))
+}
+
+/// Asks whether a destination can be written, by writing a small object there and removing it again. Its name does not
+/// end like a capture, so no reader takes it for one should the removal be forbidden.
+///
+/// # Errors
+/// When it cannot be written.
+pub async fn probe(store: &dyn ObjectStore, destination: &Path) -> Result<(), PutError> {
+    let path = destination.clone().join(PROBE_NAME);
+    let put = store.put_opts(&path, Bytes::new().into(), PutOptions::from(PutMode::Overwrite)).await;
+    put.map_err(|source| PutError::Failed { act: "write", path: path.clone(), source })?;
+    // Write-only credentials may not remove; the destination is writable all the same.
+    let _ = store.delete(&path).await;
+    Ok(())
+}
+
+/// Name of the object that a probe writes below a destination.
+pub const PROBE_NAME: &str = ".captura-probe";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::faulty_store::{Fault, FaultyStore};
+
+    const BYTES: Bytes = Bytes::from_static(b"{\"a\":1}\n{\"b\":2}\n");
+
+    async fn try_place(store: &FaultyStore) -> Result<Placed, PutError> {
+        let path = Path::parse("d/e/v/x.jsonl").unwrap();
+        let sha256 = sha256_hex(&BYTES);
+        place(store, Wanted { path: &path, bytes: &BYTES, sha256: &sha256, read_back: true }).await
+    }
+
+    async fn stored(store: &FaultyStore) -> Bytes {
+        let path = Path::parse("d/e/v/x.jsonl").unwrap();
+        store.inner().get(&path).await.unwrap().bytes().await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_second_time_finds_the_first() {
+        let store = FaultyStore::sound();
+        assert_eq!(try_place(&store).await.unwrap(), Placed::Created);
+        assert_eq!(try_place(&store).await.unwrap(), Placed::AlreadyThere);
+        assert_eq!(stored(&store).await, BYTES);
+    }
+
+    #[tokio::test]
+    async fn after_any_fault_at_any_call_trying_again_ends_well() {
+        for fault in [Fault::Fails, Fault::ReplyLost, Fault::Partial, Fault::PartialSilently] {
+            for call in 0..4 {
+                let store = FaultyStore::at(call, fault);
+                let mut attempts = 0;
+                while try_place(&store).await.is_err() {
+                    attempts += 1;
+                    assert!(attempts < 3, "{fault:?} at call {call}");
+                }
+                assert_eq!(stored(&store).await, BYTES, "{fault:?} at call {call}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn other_content_under_the_key_is_replaced() {
+        for other in ["", "{\"a\":1}\n", "{\"a\":1}\n{\"b\":3}\n"] {
+            let store = FaultyStore::sound();
+            store.inner().put(&Path::parse("d/e/v/x.jsonl").unwrap(), other.into()).await.unwrap();
+            assert_eq!(try_place(&store).await.unwrap(), Placed::Replaced, "{other:?}");
+            assert_eq!(stored(&store).await, BYTES);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_without_conditional_puts_is_asked_first() {
+        let store = FaultyStore::unconditional();
+        assert_eq!(try_place(&store).await.unwrap(), Placed::Created);
+        assert_eq!(try_place(&store).await.unwrap(), Placed::AlreadyThere);
+    }
+
+    #[tokio::test]
+    async fn refusals_are_told_from_failures() {
+        let store = FaultyStore::at(0, Fault::Refuses);
+        assert!(try_place(&store).await.unwrap_err().is_refusal());
+        let store = FaultyStore::at(0, Fault::Fails);
+        assert!(!try_place(&store).await.unwrap_err().is_refusal());
+        let store = FaultyStore::at(0, Fault::Refuses);
+        assert!(probe(&store, &Path::parse("d").unwrap()).await.unwrap_err().is_refusal());
+        probe(&store, &Path::parse("d").unwrap()).await.unwrap();
+        assert!(store.inner().head(&Path::parse("d/.captura-probe").unwrap()).await.is_err(), "nothing is left");
+    }
+}
