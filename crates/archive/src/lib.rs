@@ -9,7 +9,10 @@ pub mod batch;
 #[cfg(feature = "cloud")]
 mod cloud;
 pub mod document;
+pub mod destinations;
+pub mod figures;
 pub mod folder;
+pub mod journal;
 pub mod jsonl;
 pub mod layout;
 pub mod line;
@@ -17,10 +20,16 @@ pub mod manifest;
 pub mod put;
 pub mod reader;
 pub mod runs;
+mod segment;
 pub mod stores;
+pub mod uploader;
 
+pub use figures::{ArchiveFigures, Figures};
 pub use stores::{StoreError, StoreMapping, StoreSettings, Stores};
+pub use uploader::{Uploader, UploaderSettings};
 
+#[cfg(test)]
+mod fake_journal;
 #[cfg(test)]
 mod faulty_store;
 #[cfg(test)]

@@ -5,7 +5,8 @@
 //! ```text
 //! {segment}.plan.json   how the segment is cut into objects; written before the first put, removed after the manifest
 //! {segment}.json        written when every object is confirmed, before the segment is freed; never changed
-//!   { "version": 1, "segment": "…", "node": 170, "epoch": 3, "confirmedAt": "2026-…Z", "plan": {…},
+//!   { "version": 1, "segment": "…", "node": 170, "epoch": 3, "firstN": 0, "endN": 5, "missing": [],
+//!     "confirmedAt": "2026-…Z", "plan": {…},
 //!     "objects": [ { "uri": "s3://…", "endpoint": "…", "variant": "…", "sizeBytes": 1, "sha256": "…", "records": 2,
 //!                    "firstN": 0, "lastN": 3, "runs": [0,1,2,1] } ],
 //!     "damaged": [ { "firstN": 4, "lastN": 4, "reason": "…" } ],
@@ -46,6 +47,12 @@ pub struct Manifest {
     pub node: u32,
     /// Epoch of its records.
     pub epoch: u32,
+    /// Number of its first record.
+    pub first_n: u64,
+    /// One past the number of its last record.
+    pub end_n: u64,
+    /// Numbers in between that no record has, because they were given out and dropped before anything was written.
+    pub missing: Runs,
     /// When the last object was confirmed, RFC 3339.
     pub confirmed_at: String,
     /// How it was cut.
@@ -197,8 +204,11 @@ impl Manifests {
     /// When the disk fails.
     pub fn plan(&self, segment: &str, fresh: Plan) -> Result<Plan, ManifestError> {
         let name = format!("{segment}{PLAN_SUFFIX}");
-        if let Some(plan) = self.load(&name)? {
-            return Ok(plan);
+        match self.load(&name) {
+            Ok(Some(plan)) => return Ok(plan),
+            // Bits rot. Objects of another plan may be left then, which reconciling finds; a stuck segment helps nobody.
+            Ok(None) | Err(ManifestError::Content { .. }) => {}
+            Err(error) => return Err(error),
         }
         self.store(&name, &fresh)?;
         Ok(fresh)
@@ -260,6 +270,9 @@ mod tests {
             segment: "seg-1".into(),
             node: 1,
             epoch: 2,
+            first_n: 0,
+            end_n: 3,
+            missing: Runs::default(),
             confirmed_at: "2026-01-01T00:00:00Z".into(),
             plan: Plan::default(),
             objects: Vec::new(),

@@ -215,6 +215,13 @@ impl Stores {
         local_place(FilePath::new(text.strip_prefix("file://").unwrap_or(text)))
     }
 
+    /// Puts a store of the test's own under a bucket.
+    #[cfg(test)]
+    pub(crate) fn put_in(&self, bucket: &str, store: Arc<dyn ObjectStore>) {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner).insert((bucket.to_owned(), None), store);
+        let _ = std::fs::create_dir_all(self.local_bucket(bucket));
+    }
+
     fn mapping(&self, bucket: &str) -> Option<&StoreMapping> {
         let mappings = &self.0.settings.mappings;
         mappings.get(bucket).or_else(|| mappings.get(EVERY_BUCKET))

@@ -1,0 +1,34 @@
+//! What the uploader needs of the journal, as a seam that tests can break.
+//!
+//! Invariant: `free` is the only way in which a segment leaves the journal.
+
+use captura_capture::journal::reader::Damage;
+use captura_capture::journal::segment::{AccountRecords, SealedSegment, SegmentName};
+use captura_capture::record::Record;
+use captura_names::S3Uri;
+use tokio::sync::watch;
+
+/// Records of a segment in log order, and what of it cannot be read.
+pub type Items = Box<dyn Iterator<Item = Result<Record, Damage>>>;
+
+/// The journal, seen from the archive.
+pub trait Journal: Send + Sync {
+    /// Segments that are sealed and not freed.
+    fn sealed(&self) -> Vec<SealedSegment>;
+    /// Changes whenever `sealed` does.
+    fn sealed_changed(&self) -> watch::Receiver<u64>;
+    /// Reads a sealed segment.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    fn read(&self, segment: &SealedSegment) -> Result<Items, String>;
+    /// Lets a segment go: its manifest is durable, these records are confirmed in the store. Safe to repeat.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    fn free(&self, segment: &SegmentName, uploaded: &[AccountRecords]) -> Result<(), String>;
+    /// Destinations that calls are captured for now.
+    fn destinations(&self) -> Vec<S3Uri>;
+    /// Says that a destination cannot be written and why, or with `None` that it can again.
+    fn mark_destination(&self, destination: &S3Uri, unwritable: Option<String>);
+}

@@ -1,0 +1,343 @@
+//! Sealed segments become objects, and are freed when that is proven.
+//!
+//! ```text
+//! sealed segment ─ plan written ─ objects put and confirmed ─ manifest written ─ segment freed ─ plan forgotten
+//! ```
+//! Every arrow may be cut by a kill: the next start finds the segment and goes through the same steps again, with the same
+//! keys and bytes; a manifest that is there already means that only the freeing is left.
+//!
+//! Invariant: the journal's `free` is called only after the segment's manifest is durable, and the manifest is written only when
+//! every readable record of the segment is in a confirmed object. A destination that fails keeps its segments and nobody
+//! else's objects.
+//! Refuses to: give up, and to free what it could not read to the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use captura_capture::journal::segment::{AccountRecords, SealedSegment, SegmentName};
+use captura_names::{S3Uri, Timestamp};
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::batch::Plan;
+use crate::destinations::{Destinations, Patience, Turn};
+use crate::figures::Figures;
+use crate::journal::Journal;
+use crate::manifest::{MANIFEST_VERSION, Manifest, ManifestAccount, ManifestError, ManifestObject, Manifests};
+use crate::put::{PutError, probe};
+use crate::segment::{Attempt, Read, Way, attempt};
+use crate::stores::Stores;
+
+/// Wall time, handed in.
+pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Settings of the uploader.
+#[derive(Clone)]
+pub struct UploaderSettings {
+    /// The journal's folder, `DATA_DIR/journal`; manifests go into its `manifest`.
+    pub journal: PathBuf,
+    /// How segments are cut into objects.
+    pub plan: Plan,
+    /// Whether objects are read back and compared after they were written; else only their size is asked for.
+    pub read_back: bool,
+    /// Patience with destinations and with the local disk.
+    pub patience: Patience,
+    /// Wall time, for the manifests.
+    pub now: Now,
+}
+
+/// How often streams are looked through for new destinations when nothing else happens.
+const DESTINATIONS_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
+
+/// Shortest pause between two rounds that nothing asked for.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// A segment on its way.
+struct Waiting {
+    segment: SealedSegment,
+    confirmed: BTreeMap<String, ManifestObject>,
+    /// Destinations whose objects are missing; `None` before the first attempt.
+    waits_for: Option<BTreeSet<S3Uri>>,
+    /// After a failure that is no destination's.
+    backoff: Backoff,
+    not_before: Option<Instant>,
+}
+
+/// Uploads sealed segments until it is told to stop.
+pub struct Uploader {
+    journal: Arc<dyn Journal>,
+    stores: Stores,
+    settings: UploaderSettings,
+    manifests: Manifests,
+    destinations: Destinations,
+    waiting: BTreeMap<SegmentName, Waiting>,
+    figures: Figures,
+}
+
+impl Uploader {
+    /// An uploader that has not begun.
+    ///
+    /// # Errors
+    /// When the folder of manifests cannot be made.
+    pub fn new(journal: Arc<dyn Journal>, stores: Stores, settings: UploaderSettings) -> Result<Self, ManifestError> {
+        let manifests = Manifests::create(&settings.journal)?;
+        let destinations = Destinations::new(settings.patience);
+        Ok(Self {
+            journal,
+            stores,
+            settings,
+            manifests,
+            destinations,
+            waiting: BTreeMap::new(),
+            figures: Figures::default(),
+        })
+    }
+
+    /// A view of the figures that outlives `run`.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.figures.clone()
+    }
+
+    /// Uploads until `shutdown` resolves, then once more what is sealed by then, without waiting for failing
+    /// destinations. Dropping the future at any point loses nothing.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()> + Send) {
+        let mut sealed_changed = self.journal.sealed_changed();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            sealed_changed.borrow_and_update();
+            self.round().await;
+            let wake = self.next_wake();
+            tokio::select! {
+                () = &mut shutdown => break,
+                changed = sealed_changed.changed() => if changed.is_err() { break },
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+        self.round().await;
+    }
+
+    /// One look at everything there is to do.
+    pub(crate) async fn round(&mut self) {
+        self.probe_destinations().await;
+        self.take_stock();
+        for name in self.waiting.keys().copied().collect::<Vec<_>>() {
+            if self.may_try(&name) {
+                self.advance(&name).await;
+            }
+        }
+        self.take_stock();
+    }
+
+    fn next_wake(&self) -> Instant {
+        let soon = Instant::now() + DESTINATIONS_LOOKED_AT_EVERY;
+        let segments = self.waiting.values().filter_map(|waiting| waiting.not_before);
+        let due = segments.chain(self.destinations.next_due()).min().unwrap_or(soon).min(soon);
+        due.max(Instant::now() + PAUSE_MIN)
+    }
+
+    fn take_stock(&mut self) {
+        let sealed: BTreeMap<SegmentName, SealedSegment> =
+            self.journal.sealed().into_iter().map(|segment| (segment.name, segment)).collect();
+        self.waiting.retain(|name, _| sealed.contains_key(name));
+        let Patience { retry_base, retry_cap, seed, .. } = self.settings.patience;
+        for (name, segment) in sealed {
+            self.waiting.entry(name).or_insert_with(|| Waiting {
+                segment,
+                confirmed: BTreeMap::new(),
+                waits_for: None,
+                backoff: Backoff::new(retry_base, retry_cap, seed ^ name.sequence),
+                not_before: None,
+            });
+        }
+        let oldest = self.waiting.values().filter_map(|waiting| sealed_at(&waiting.segment)).min();
+        self.figures.change(|figures| {
+            figures.segments_waiting = self.waiting.len() as u64;
+            figures.waiting_since = oldest;
+            figures.destinations = self.destinations.health();
+        });
+    }
+
+    /// Destinations that calls are captured for are tried before the first record needs them. Failing ones are tried again
+    /// and again, because a given-up destination gets no records that could prove it healed; where segments wait, their
+    /// objects are the better proof.
+    async fn probe_destinations(&mut self) {
+        let now = Instant::now();
+        let active = self.journal.destinations();
+        let new = active.into_iter().filter(|destination| !self.destinations.is_known(destination));
+        let waited_for = |destination: &S3Uri| {
+            let mut sets = self.waiting.values().filter_map(|waiting| waiting.waits_for.as_ref());
+            sets.any(|waits_for| waits_for.contains(destination))
+        };
+        let failing = self.destinations.due(now).into_iter().filter(|destination| !waited_for(destination));
+        let due: BTreeSet<S3Uri> = new.chain(failing).collect();
+        for destination in due {
+            let probed = match self.stores.resolve(&destination) {
+                Ok((store, path)) => probe(&*store, &path).await,
+                Err(error) => Err(PutError::Store(error)),
+            };
+            match probed {
+                Ok(()) => self.took(&destination),
+                Err(error) => self.failed(&destination, &error),
+            }
+        }
+    }
+
+    fn took(&mut self, destination: &S3Uri) {
+        if self.destinations.took(destination) == Turn::Healed {
+            tracing::info!(%destination, "the destination can be written again; calls are captured");
+            self.journal.mark_destination(destination, None);
+        }
+    }
+
+    fn failed(&mut self, destination: &S3Uri, error: &PutError) {
+        self.figures.failed(&error.to_string());
+        match self.destinations.failed(destination, error, Instant::now()) {
+            Turn::Unwritable => {
+                tracing::error!(%destination, %error, "the destination cannot be written; its calls are dropped until it can");
+                self.journal.mark_destination(destination, Some(error.to_string()));
+            }
+            _ => tracing::warn!(%destination, %error, "the destination failed; its records stay in the journal"),
+        }
+    }
+
+    fn may_try(&self, name: &SegmentName) -> bool {
+        let Some(waiting) = self.waiting.get(name) else { return false };
+        let now = Instant::now();
+        waiting.not_before.is_none_or(|at| at <= now)
+            && waiting.waits_for.as_ref().is_none_or(|destinations| {
+                // Empty when all objects are confirmed and only the local steps are left.
+                destinations.is_empty()
+                    || destinations.iter().any(|destination| self.destinations.is_open(destination, now))
+            })
+    }
+
+    /// Takes one segment as far as it goes now.
+    async fn advance(&mut self, name: &SegmentName) {
+        let text = name.to_string();
+        let done = match self.manifests.read(&text) {
+            Ok(Some(manifest)) => self.free(name, manifest).await,
+            Ok(None) => self.archive(name).await,
+            // A manifest that cannot be read proves nothing; the objects are confirmed again and it is rewritten.
+            Err(error) => {
+                self.figures.failed(&error.to_string());
+                self.archive(name).await
+            }
+        };
+        if let Err(reason) = done {
+            tracing::warn!(segment = %text, reason, "the segment stays in the journal");
+            self.figures.failed(&reason);
+            if let Some(waiting) = self.waiting.get_mut(name) {
+                waiting.not_before = Some(Instant::now() + waiting.backoff.next_wait());
+            }
+        }
+    }
+
+    async fn archive(&mut self, name: &SegmentName) -> Result<(), String> {
+        let plan = self.manifests.plan(&name.to_string(), self.settings.plan).map_err(|error| error.to_string())?;
+        let Some(waiting) = self.waiting.get_mut(name) else { return Ok(()) };
+        let segment = waiting.segment.clone();
+        let mut confirmed = std::mem::take(&mut waiting.confirmed);
+        let now = Instant::now();
+        let is_open = |destination: &S3Uri| self.destinations.is_open(destination, now);
+        let way = Way {
+            journal: &self.journal,
+            stores: &self.stores,
+            plan,
+            read_back: self.settings.read_back,
+            is_open: &is_open,
+        };
+        let attempt = attempt(&way, &segment, &mut confirmed).await;
+        self.book(&attempt);
+        let Attempt { read, waiting: waits_for, unreadable, .. } = attempt;
+        let finished = waits_for.is_empty();
+        let manifest = read.filter(|_| finished).map(|read| self.manifest(&segment, plan, read, &confirmed));
+        if let Some(waiting) = self.waiting.get_mut(name) {
+            waiting.confirmed = confirmed;
+            waiting.waits_for = Some(waits_for);
+        }
+        if let Some(reason) = unreadable {
+            return Err(reason);
+        }
+        let Some(manifest) = manifest else { return Ok(()) };
+        self.manifests.write(&manifest).map_err(|error| error.to_string())?;
+        self.free(name, manifest).await
+    }
+
+    fn book(&mut self, attempt: &Attempt) {
+        for &(placed, bytes, records) in &attempt.placed {
+            self.figures.placed(placed, bytes, records);
+        }
+        for destination in &attempt.took {
+            self.took(destination);
+        }
+        for (destination, error) in &attempt.failed {
+            self.failed(destination, error);
+        }
+    }
+
+    fn manifest(
+        &self,
+        segment: &SealedSegment,
+        plan: Plan,
+        read: Read,
+        confirmed: &BTreeMap<String, ManifestObject>,
+    ) -> Manifest {
+        let mut accounts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for object in confirmed.values() {
+            *accounts.entry((&object.endpoint, &object.variant)).or_default() += object.records;
+        }
+        let account = |((endpoint, variant), uploaded): ((&str, &str), u64)| ManifestAccount {
+            endpoint: endpoint.to_owned(),
+            variant: variant.to_owned(),
+            uploaded,
+        };
+        Manifest {
+            version: MANIFEST_VERSION,
+            segment: segment.name.to_string(),
+            node: segment.node,
+            epoch: segment.name.epoch,
+            first_n: segment.first_n,
+            end_n: segment.end_n,
+            missing: read.missing(segment.first_n, segment.end_n),
+            confirmed_at: (self.settings.now)().to_string(),
+            plan,
+            objects: confirmed.values().cloned().collect(),
+            damaged: read.damaged,
+            accounts: accounts.into_iter().map(account).collect(),
+        }
+    }
+
+    async fn free(&mut self, name: &SegmentName, manifest: Manifest) -> Result<(), String> {
+        let journal = Arc::clone(&self.journal);
+        let segment = *name;
+        let uploaded: Vec<AccountRecords> = manifest.accounts.into_iter().map(account_records).collect();
+        let freed = tokio::task::spawn_blocking(move || journal.free(&segment, &uploaded)).await;
+        match freed {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(panic) => return Err(format!("freeing broke off: {panic}")),
+        }
+        self.manifests.forget_plan(&manifest.segment);
+        self.waiting.remove(name);
+        self.figures.change(|figures| figures.segments_archived += 1);
+        Ok(())
+    }
+}
+
+fn account_records(account: ManifestAccount) -> AccountRecords {
+    AccountRecords { endpoint: account.endpoint, variant: account.variant, records: account.uploaded }
+}
+
+/// When a segment got its last byte, by its file.
+fn sealed_at(segment: &SealedSegment) -> Option<Timestamp> {
+    let modified = std::fs::metadata(&segment.path).and_then(|metadata| metadata.modified()).ok()?;
+    let since_1970 = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_unix_us(i64::try_from(since_1970.as_micros()).ok()?))
+}
+
+#[cfg(test)]
+mod tests;

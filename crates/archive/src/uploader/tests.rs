@@ -1,0 +1,313 @@
+use std::sync::atomic::Ordering;
+
+use captura_capture::journal::reader::Damage;
+use captura_capture::record::Record;
+use captura_names::Timestamp;
+use futures_util::TryStreamExt as _;
+use object_store::path::Path;
+use object_store::{ObjectStore as _, ObjectStoreExt as _};
+
+use super::*;
+use crate::fake_journal::{FakeJournal, damage};
+use crate::faulty_store::{Fault, FaultyStore};
+use crate::fixture::{policy, record};
+use crate::line::Line;
+use crate::stores::StoreSettings;
+
+const RETRY_CAP: Duration = Duration::from_secs(60);
+
+struct World {
+    data: tempfile::TempDir,
+    journal: Arc<FakeJournal>,
+    stores: Stores,
+}
+
+impl World {
+    fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let settings = StoreSettings { data_dir: data.path().to_owned(), mappings: BTreeMap::new() };
+        std::fs::create_dir(data.path().join("journal")).unwrap();
+        Self { data, journal: Arc::new(FakeJournal::new()), stores: Stores::new(settings) }
+    }
+
+    fn with_store(store: &FaultyStore) -> Self {
+        let world = Self::new();
+        world.stores.put_in("captures", Arc::new(store.clone()));
+        world
+    }
+
+    /// A new process on the same state.
+    fn uploader_with(&self, plan: Plan) -> Uploader {
+        let settings = UploaderSettings {
+            journal: self.data.path().join("journal"),
+            plan,
+            read_back: true,
+            patience: Patience::default(),
+            now: Arc::new(|| Timestamp::from_unix_us(1_700_000_000_000_000)),
+        };
+        let journal: Arc<dyn Journal> = Arc::clone(&self.journal) as Arc<dyn Journal>;
+        Uploader::new(journal, self.stores.clone(), settings).unwrap()
+    }
+
+    fn uploader(&self) -> Uploader {
+        self.uploader_with(small())
+    }
+
+    fn manifest(&self, segment: &SegmentName) -> Option<Manifest> {
+        Manifests::at(&self.data.path().join("journal")).read(&segment.to_string()).unwrap()
+    }
+}
+
+/// Two records fill an object.
+fn small() -> Plan {
+    Plan { object_max_bytes: 1_000, ..Plan::default() }
+}
+
+fn at(n: u64, endpoint: &str, destination: &str) -> Record {
+    let mut record = record(n);
+    record.policy = Arc::new(policy(endpoint, "v", destination, &["text/csv"], &[]));
+    record
+}
+
+fn items(numbers: std::ops::Range<u64>) -> Vec<Result<Record, Damage>> {
+    let churn = at(0, "churn", "s3://captures/d");
+    let fraud = at(0, "fraud", "s3://captures/d");
+    let owner = |n: u64| if n % 3 == 0 { &fraud } else { &churn };
+    numbers.map(|n| Ok(Record { policy: Arc::clone(&owner(n).policy), ..record(n) })).collect()
+}
+
+/// Every line under the store, by number, duplicates included; and all keys.
+async fn stored(store: &FaultyStore) -> (Vec<u64>, Vec<String>) {
+    let mut keys: Vec<Path> = store.inner().list(None).map_ok(|meta| meta.location).try_collect().await.unwrap();
+    keys.sort();
+    let mut numbers = Vec::new();
+    for key in &keys {
+        let bytes = store.inner().get(key).await.unwrap().bytes().await.unwrap();
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        numbers.extend(lines.map(|line| Line::parse(line).unwrap().lsn.unwrap().n));
+    }
+    numbers.sort_unstable();
+    (numbers, keys.into_iter().map(|key| key.to_string()).collect())
+}
+
+async fn rounds(uploader: &mut Uploader, most: usize) {
+    for _ in 0..most {
+        uploader.round().await;
+        if uploader.waiting.is_empty() {
+            return;
+        }
+        tokio::time::advance(RETRY_CAP).await;
+    }
+}
+
+fn records_of(accounts: &[AccountRecords]) -> Vec<(String, u64)> {
+    accounts.iter().map(|account| (account.endpoint.clone(), account.records)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_segment_becomes_objects_and_is_freed_after_its_manifest() {
+    let store = FaultyStore::sound();
+    let world = World::with_store(&store);
+    let name = world.journal.seal(1, items(0..7));
+    let folder = world.data.path().join("journal");
+    *world.journal.before_free.lock().unwrap() = Box::new(move |segment| {
+        assert!(Manifests::at(&folder).read(&segment.to_string()).unwrap().is_some(), "freed before its manifest");
+    });
+    let mut uploader = world.uploader();
+    uploader.round().await;
+    assert!(world.journal.is_empty());
+    let freed = world.journal.freed.lock().unwrap().clone();
+    assert_eq!(records_of(&freed[0].1), [("churn".to_owned(), 4), ("fraud".to_owned(), 3)]);
+    let (numbers, keys) = stored(&store).await;
+    assert_eq!(numbers, (0..7).collect::<Vec<_>>());
+    let manifest = world.manifest(&name).unwrap();
+    assert_eq!(manifest.objects.len(), keys.len());
+    for object in &manifest.objects {
+        let key = Path::parse(object.uri.strip_prefix("s3://captures/").unwrap()).unwrap();
+        let bytes = store.inner().get(&key).await.unwrap().bytes().await.unwrap();
+        assert_eq!((object.size_bytes, &object.sha256), (bytes.len() as u64, &crate::batch::sha256_hex(&bytes)));
+        assert_eq!(object.records, object.runs.count());
+    }
+    assert_eq!((manifest.first_n, manifest.end_n, manifest.missing.count()), (0, 7, 0));
+    let figures = uploader.figures().snapshot();
+    assert_eq!((figures.segments_archived, figures.records_uploaded, figures.errors), (1, 7, 0));
+    assert_eq!((figures.segments_waiting, figures.lag_seconds(Timestamp::from_unix_us(0))), (0, 0.0));
+    let left: Vec<_> = std::fs::read_dir(world.data.path().join("journal/manifest")).unwrap().collect();
+    assert_eq!(left.len(), 1, "the plan is forgotten");
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_fault_at_any_call_only_delays() {
+    let reference = FaultyStore::sound();
+    let world = World::with_store(&reference);
+    world.journal.seal(1, items(0..5));
+    rounds(&mut world.uploader(), 1).await;
+    let expected = stored(&reference).await;
+    for fault in [Fault::Fails, Fault::Refuses, Fault::ReplyLost, Fault::Partial, Fault::PartialSilently] {
+        for call in 0..12 {
+            let store = FaultyStore::at(call, fault);
+            let world = World::with_store(&store);
+            world.journal.seal(1, items(0..5));
+            rounds(&mut world.uploader(), 5).await;
+            assert!(world.journal.is_empty(), "{fault:?} at call {call}");
+            assert_eq!(stored(&store).await, expected, "{fault:?} at call {call}");
+            assert_eq!(world.journal.freed.lock().unwrap().len(), 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_after_any_call_and_started_with_other_settings_the_objects_are_the_same() {
+    let reference = FaultyStore::sound();
+    let world = World::with_store(&reference);
+    world.journal.seal(1, items(0..5));
+    rounds(&mut world.uploader(), 1).await;
+    let expected = stored(&reference).await;
+    for calls in 0..12 {
+        // Everything after so many calls fails, the process dies, and the next one finds a sound store.
+        let dying = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let alive = Arc::clone(&dying);
+        let store = FaultyStore::scripted(move |call, _| {
+            (call >= calls && alive.load(Ordering::SeqCst)).then_some(Fault::ReplyLost)
+        });
+        let world = World::with_store(&store);
+        world.journal.seal(1, items(0..5));
+        let mut first = world.uploader();
+        first.round().await;
+        drop(first);
+        dying.store(false, Ordering::SeqCst);
+        let other = Plan { extension: false, object_max_bytes: 1, buffer_max_bytes: 1 };
+        rounds(&mut world.uploader_with(other), 2).await;
+        assert!(world.journal.is_empty(), "after {calls} calls");
+        assert_eq!(stored(&store).await, expected, "after {calls} calls");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_between_manifest_and_freeing_only_the_freeing_is_left() {
+    let store = FaultyStore::sound();
+    let world = World::with_store(&store);
+    let name = world.journal.seal(1, items(0..5));
+    world.journal.free_failures.store(1, Ordering::SeqCst);
+    let mut first = world.uploader();
+    first.round().await;
+    assert!(!world.journal.is_empty() && first.figures().snapshot().errors == 1);
+    let manifest = world.manifest(&name).unwrap();
+    drop(first);
+    // Nothing is put again: every call of the store would fail.
+    world.stores.put_in("captures", Arc::new(FaultyStore::scripted(|_, _| Some(Fault::Fails))));
+    rounds(&mut world.uploader(), 1).await;
+    assert!(world.journal.is_empty());
+    assert_eq!(world.manifest(&name).unwrap(), manifest, "a manifest is never changed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manifest_that_cannot_be_written_keeps_the_segment() {
+    let store = FaultyStore::sound();
+    let world = World::with_store(&store);
+    let name = world.journal.seal(1, items(0..5));
+    let mut uploader = world.uploader();
+    let blocked = world.data.path().join(format!("journal/manifest/{name}.json.new"));
+    std::fs::create_dir(&blocked).unwrap();
+    rounds(&mut uploader, 3).await;
+    assert!(!world.journal.is_empty());
+    std::fs::remove_dir(&blocked).unwrap();
+    rounds(&mut uploader, 1).await;
+    assert!(world.journal.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_plan_or_manifest_is_made_anew() {
+    let store = FaultyStore::sound();
+    let world = World::with_store(&store);
+    let name = world.journal.seal(1, items(0..5));
+    let mut uploader = world.uploader();
+    for ending in ["json", "plan.json"] {
+        std::fs::write(world.data.path().join(format!("journal/manifest/{name}.{ending}")), "{").unwrap();
+    }
+    rounds(&mut uploader, 2).await;
+    assert!(world.journal.is_empty());
+    assert_eq!(world.manifest(&name).unwrap().objects.len(), stored(&store).await.1.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_destination_keeps_its_segments_and_nobody_elses() {
+    let down = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let is_down = Arc::clone(&down);
+    let broken = FaultyStore::scripted(move |_, _| is_down.load(Ordering::SeqCst).then_some(Fault::Fails));
+    let sound = FaultyStore::sound();
+    let world = World::with_store(&sound);
+    world.stores.put_in("broken", Arc::new(broken.clone()));
+    let to_broken = |n| Ok(at(n, "lost", "s3://broken/d"));
+    world.journal.seal(1, [items(0..3), vec![to_broken(3)]].concat());
+    world.journal.seal(2, vec![to_broken(4)]);
+    let last = world.journal.seal(3, items(5..8));
+    let mut uploader = world.uploader();
+    rounds(&mut uploader, 4).await;
+    assert_eq!(stored(&sound).await.0, [0, 1, 2, 5, 6, 7], "objects of others are uploaded");
+    assert_eq!(world.journal.freed.lock().unwrap().iter().map(|freed| freed.0).collect::<Vec<_>>(), [last]);
+    let figures = uploader.figures().snapshot();
+    assert_eq!(figures.segments_waiting, 2);
+    assert!(figures.destinations.iter().any(|destination| destination.failing && !destination.unwritable));
+    assert!(world.journal.marks.lock().unwrap().is_empty(), "an outage drops no calls");
+    down.store(false, Ordering::SeqCst);
+    rounds(&mut uploader, 2).await;
+    assert!(world.journal.is_empty());
+    assert_eq!(stored(&broken).await.0, [3, 4]);
+    assert_eq!(uploader.figures().snapshot().records_uploaded, 8, "nothing was uploaded twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn damage_is_booked_and_not_uploaded() {
+    let store = FaultyStore::sound();
+    let world = World::with_store(&store);
+    let mut content = items(0..6);
+    content[2] = Err(damage(2));
+    let _ = content.remove(4);
+    let name = world.journal.seal(1, content);
+    rounds(&mut world.uploader(), 1).await;
+    let manifest = world.manifest(&name).unwrap();
+    assert_eq!(manifest.damaged.iter().map(|damage| (damage.first_n, damage.last_n)).collect::<Vec<_>>(), [(2, 2)]);
+    assert_eq!(manifest.missing.numbers().collect::<Vec<_>>(), [4], "given out and dropped");
+    assert_eq!(stored(&store).await.0, [0, 1, 3, 5]);
+    let freed = world.journal.freed.lock().unwrap().clone();
+    assert_eq!(freed[0].1.iter().map(|account| account.records).sum::<u64>(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_refuses_is_marked_before_the_first_record_and_healed_later() {
+    let world = World::new();
+    let destination = S3Uri::parse("s3://captures/d").unwrap();
+    world.journal.destinations.lock().unwrap().push(destination.clone());
+    std::fs::create_dir(world.data.path().join("buckets")).unwrap();
+    let in_the_way = world.data.path().join("buckets/captures");
+    std::fs::write(&in_the_way, "a file").unwrap();
+    let mut uploader = world.uploader();
+    rounds(&mut uploader, 1).await;
+    assert_eq!(*world.journal.marks.lock().unwrap(), [(destination.clone(), true)]);
+    std::fs::remove_file(&in_the_way).unwrap();
+    tokio::time::advance(RETRY_CAP).await;
+    uploader.round().await;
+    assert_eq!(*world.journal.marks.lock().unwrap(), [(destination.clone(), true), (destination, false)]);
+    assert!(!uploader.figures().snapshot().destinations[0].failing);
+    assert_eq!(std::fs::read_dir(&in_the_way).unwrap().count(), 1, "the folder of the destination, empty");
+}
+
+#[tokio::test(start_paused = true)]
+async fn running_uploads_what_is_sealed_meanwhile_and_once_more_at_the_end() {
+    let store = FaultyStore::sound();
+    let world = World::with_store(&store);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(world.uploader().run(async move {
+        let _ = stopped.await;
+    }));
+    let mut changed = world.journal.sealed_changed();
+    world.journal.seal(1, items(0..3));
+    while !world.journal.is_empty() {
+        changed.changed().await.unwrap();
+    }
+    world.journal.seal(2, items(3..5));
+    stop.send(()).unwrap();
+    running.await.unwrap();
+    assert_eq!(stored(&store).await.0, [0, 1, 2, 3, 4]);
+}
