@@ -19,6 +19,7 @@ pub mod line;
 pub mod manifest;
 pub mod put;
 pub mod reader;
+pub mod reconcile;
 pub mod runs;
 mod segment;
 pub mod stores;

@@ -214,6 +214,12 @@ impl Manifests {
         Ok(fresh)
     }
 
+    /// The plan of a segment that an upload has begun with, for reading.
+    #[must_use]
+    pub fn plan_of(&self, segment: &str) -> Option<Plan> {
+        self.load(&format!("{segment}{PLAN_SUFFIX}")).ok().flatten()
+    }
+
     /// Forgets the plan of a freed segment. Failing is harmless: the file is small and names a segment that is gone.
     pub fn forget_plan(&self, segment: &str) {
         let _ = std::fs::remove_file(self.0.join(format!("{segment}{PLAN_SUFFIX}")));

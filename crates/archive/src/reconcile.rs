@@ -1,0 +1,323 @@
+//! The proof that the book, the journal, the manifests and the objects tell the same story.
+//!
+//! Checked: (a) both identities of every account, and the account against what is really there; (b) every record number of
+//! every run of the server at most once, and no number missing that the book counts; (c) every object as its manifest
+//! says; (d) deep: every record's checksum and every line; (e) every record that a client was told about, byte for byte.
+//!
+//! Invariant: only reads. What cannot be looked at makes the answer "cannot tell", never "balanced"; what is merely
+//! unfinished (a segment not yet uploaded, objects put before a kill) is no finding.
+//! Refuses to: repair.
+
+mod books;
+mod objects;
+mod oracle;
+mod segments;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use captura_capture::journal::segment::SegmentName;
+use captura_capture::ledger::Snapshot;
+use serde::Serialize;
+
+pub use books::AccountProof;
+pub use oracle::{Oracle, OracleError};
+
+use crate::manifest::{Manifest, ManifestObject, Manifests};
+use crate::runs::{Run, Runs};
+use crate::stores::Stores;
+
+/// What is known of a stopped journal before anything in it is read.
+#[derive(Debug, Clone, Default)]
+pub struct JournalState {
+    /// The account book.
+    pub ledger: Snapshot,
+    /// Whether the last run ended in order: then the book is exact, else only a lower bound.
+    pub closed: bool,
+    /// Why the book cannot be relied on, e.g. the machine went down; makes the answer "cannot tell" where it matters.
+    pub doubts: Vec<String>,
+    /// Node of the data directory.
+    pub node: u32,
+    /// Segment files, sealed or open.
+    pub segments: Vec<SegmentFile>,
+    /// Segments that the book says are uploaded, whether or not their file is still there.
+    pub freed: BTreeSet<SegmentName>,
+}
+
+/// A segment file.
+#[derive(Debug, Clone)]
+pub struct SegmentFile {
+    /// Its name.
+    pub name: SegmentName,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Whether it is sealed; the end of an unsealed one may be torn.
+    pub sealed: bool,
+}
+
+/// How much is checked.
+#[derive(Debug, Default)]
+pub struct Depth {
+    /// Read every line of every object.
+    pub deep: bool,
+    /// What clients were told.
+    pub oracle: Option<Oracle>,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything is accounted for.
+    Balanced,
+    /// Something is missing, doubled or changed.
+    Imbalance,
+    /// Something could not be looked at.
+    CannotTell,
+}
+
+impl Verdict {
+    /// Exit code of the command: 0, 2 or 3.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Balanced => 0,
+            Self::Imbalance => 2,
+            Self::CannotTell => 3,
+        }
+    }
+}
+
+/// What kind of thing is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// An identity of an account does not hold, or the account differs from what is there.
+    Account,
+    /// A record is in two places.
+    Duplicate,
+    /// A record that must be somewhere is nowhere.
+    Missing,
+    /// A segment or record in the journal is damaged.
+    Damaged,
+    /// An object is not what its manifest says.
+    Altered,
+    /// An object holds records of this node and no manifest knows it.
+    Stray,
+    /// A manifest contradicts itself.
+    Manifest,
+    /// A record differs from what its client was told.
+    Oracle,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// What kind of thing.
+    pub kind: FindingKind,
+    /// Records it touches, `node-epoch-n` or `node-epoch-n..n`; empty when it touches none in particular.
+    pub lsns: Vec<String>,
+    /// Where: an object's address, a segment, an account.
+    pub place: String,
+    /// What is wrong there.
+    pub reason: String,
+}
+
+/// Result of reconciling.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The answer.
+    pub verdict: Verdict,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// What could not be looked at.
+    pub doubts: Vec<String>,
+    /// Every account, and what was really found.
+    pub accounts: Vec<AccountProof>,
+    /// Objects that were compared with their manifest.
+    pub objects_checked: u64,
+    /// Records that were read in the journal.
+    pub records_read: u64,
+    /// Records that clients were told about and that were found as told.
+    pub acknowledged_found: u64,
+    /// Objects under the same prefixes that are not this node's.
+    pub foreign_objects: u64,
+}
+
+/// Why nothing could be reconciled at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// The manifests cannot be listed.
+    #[error(transparent)]
+    Manifests(#[from] crate::manifest::ManifestError),
+}
+
+/// Numbers of one run of the server, and where they were found.
+#[derive(Debug, Default)]
+pub(crate) struct EpochNumbers {
+    /// In objects or segments, as records or as known damage.
+    pub(crate) seen: Runs,
+    /// Given out and dropped.
+    pub(crate) dropped: Runs,
+}
+
+/// The work in progress.
+pub(crate) struct Proof<'a> {
+    pub(crate) stores: &'a Stores,
+    pub(crate) state: &'a JournalState,
+    pub(crate) deep: bool,
+    pub(crate) oracle: Option<Oracle>,
+    pub(crate) manifests: BTreeMap<String, Manifest>,
+    pub(crate) epochs: BTreeMap<u32, EpochNumbers>,
+    /// Found records by endpoint and variant.
+    pub(crate) found: BTreeMap<(String, String), books::Found>,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) doubts: Vec<String>,
+    pub(crate) objects_checked: u64,
+    pub(crate) records_read: u64,
+    pub(crate) foreign_objects: u64,
+    /// Prefixes `s3://…/{endpoint}/{variant}` under which objects of this node may be.
+    pub(crate) prefixes: BTreeSet<String>,
+    /// Addresses that an unconfirmed upload may have written.
+    pub(crate) unconfirmed: BTreeSet<String>,
+}
+
+impl Proof<'_> {
+    pub(crate) fn find(&mut self, kind: FindingKind, lsns: Vec<String>, place: &str, reason: impl Into<String>) {
+        self.findings.push(Finding { kind, lsns, place: place.to_owned(), reason: reason.into() });
+    }
+
+    pub(crate) fn lsns(&self, epoch: u32, runs: &[Run]) -> Vec<String> {
+        runs.iter().map(|run| format!("{:08x}-{epoch}-{run}", self.state.node)).collect()
+    }
+
+    /// Enters numbers as seen; those that were seen before are a finding.
+    pub(crate) fn enter(&mut self, epoch: u32, runs: &[Run], place: &str) {
+        let seen = &mut self.epochs.entry(epoch).or_default().seen;
+        let mut twice = Runs::default();
+        for run in runs {
+            for again in seen.insert_run(*run).runs() {
+                twice.insert_run(*again);
+            }
+        }
+        if twice.count() > 0 {
+            let lsns = self.lsns(epoch, twice.runs());
+            self.find(FindingKind::Duplicate, lsns, place, "these records are also somewhere else");
+        }
+    }
+}
+
+/// Reconciles the journal in `journal` (`DATA_DIR/journal`), whose state was read by capture, with its objects.
+///
+/// # Errors
+/// When the manifests cannot be listed; everything else is in the report.
+pub async fn reconcile(
+    journal: &Path,
+    state: &JournalState,
+    stores: &Stores,
+    depth: Depth,
+) -> Result<Report, ReconcileError> {
+    let mut proof = Proof {
+        stores,
+        state,
+        deep: depth.deep,
+        oracle: depth.oracle,
+        manifests: BTreeMap::new(),
+        epochs: BTreeMap::new(),
+        found: BTreeMap::new(),
+        findings: Vec::new(),
+        doubts: state.doubts.clone(),
+        objects_checked: 0,
+        records_read: 0,
+        foreign_objects: 0,
+        prefixes: BTreeSet::new(),
+        unconfirmed: BTreeSet::new(),
+    };
+    let manifests = Manifests::at(journal);
+    for manifest in manifests.all()? {
+        match manifest {
+            Ok(manifest) => proof.take_manifest(manifest),
+            Err(error) => proof.find(FindingKind::Manifest, Vec::new(), "manifests", error.to_string()),
+        }
+    }
+    proof.read_segments(&manifests);
+    proof.check_objects().await;
+    proof.find_strays().await;
+    let accounts = proof.compare_books();
+    let acknowledged_found = proof.close_oracle();
+    proof.findings.sort();
+    let verdict = match (proof.findings.is_empty(), proof.doubts.is_empty()) {
+        (false, _) => Verdict::Imbalance,
+        (true, false) => Verdict::CannotTell,
+        (true, true) => Verdict::Balanced,
+    };
+    Ok(Report {
+        verdict,
+        findings: proof.findings,
+        doubts: proof.doubts,
+        accounts,
+        objects_checked: proof.objects_checked,
+        records_read: proof.records_read,
+        acknowledged_found,
+        foreign_objects: proof.foreign_objects,
+    })
+}
+
+impl Proof<'_> {
+    fn take_manifest(&mut self, manifest: Manifest) {
+        let segment = manifest.segment.clone();
+        let whole = manifest_numbers(&manifest);
+        let expected = manifest.end_n.saturating_sub(manifest.first_n);
+        let in_range = whole.first().is_none_or(|first| first >= manifest.first_n)
+            && whole.last().is_none_or(|last| last < manifest.end_n);
+        if whole.count() != expected || !in_range {
+            let reason = format!(
+                "it covers {} numbers of the {expected} from {} to {}",
+                whole.count(),
+                manifest.first_n,
+                manifest.end_n
+            );
+            self.find(FindingKind::Manifest, Vec::new(), &segment, reason);
+        }
+        for object in &manifest.objects {
+            if object.runs.count() != object.records {
+                let reason = format!("{} numbers for {} records", object.runs.count(), object.records);
+                self.find(FindingKind::Manifest, Vec::new(), &object.uri, reason);
+            }
+            self.enter(manifest.epoch, object.runs.runs(), &object.uri);
+            self.prefixes.extend(prefix_of(object));
+        }
+        for damage in &manifest.damaged {
+            self.enter(manifest.epoch, &[Run { first: damage.first_n, last: damage.last_n }], &segment);
+        }
+        let dropped = &mut self.epochs.entry(manifest.epoch).or_default().dropped;
+        for run in manifest.missing.runs() {
+            dropped.insert_run(*run);
+        }
+        self.manifests.insert(segment, manifest);
+    }
+}
+
+fn manifest_numbers(manifest: &Manifest) -> Runs {
+    let mut whole = manifest.missing.clone();
+    for run in manifest.objects.iter().flat_map(|object| object.runs.runs()) {
+        whole.insert_run(*run);
+    }
+    for damage in &manifest.damaged {
+        if damage.first_n <= damage.last_n {
+            whole.insert_run(Run { first: damage.first_n, last: damage.last_n });
+        }
+    }
+    whole
+}
+
+/// `s3://…/{endpoint}/{variant}` of an object's address.
+fn prefix_of(object: &ManifestObject) -> Option<String> {
+    let end = format!("/{}/{}/", object.endpoint, object.variant);
+    object.uri.rfind(&end).map(|at| object.uri[..at + end.len() - 1].to_owned())
+}
+
+#[cfg(test)]
+mod tests;

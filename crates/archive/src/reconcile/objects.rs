@@ -1,0 +1,208 @@
+//! Confirmed objects compared with their manifests, and objects that no manifest knows.
+
+use captura_capture::record::Lsn;
+use captura_names::S3Uri;
+use futures_util::TryStreamExt as _;
+use object_store::ObjectStoreExt as _;
+
+use super::{FindingKind, Proof};
+use crate::batch::sha256_hex;
+use crate::layout::CapturedKey;
+use crate::line::Line;
+use crate::manifest::ManifestObject;
+use crate::reconcile::oracle::Seen;
+use crate::runs::Runs;
+use crate::stores::StoreError;
+
+/// What an address answered.
+enum Fetched {
+    Bytes(bytes::Bytes),
+    Absent,
+    Unreachable(String),
+}
+
+impl Proof<'_> {
+    pub(super) async fn check_objects(&mut self) {
+        let objects: Vec<(u32, bool, ManifestObject)> = self
+            .manifests
+            .values()
+            .flat_map(|manifest| {
+                let extension = manifest.plan.extension;
+                manifest.objects.iter().map(move |object| (manifest.epoch, extension, object.clone()))
+            })
+            .collect();
+        for (epoch, extension, object) in objects {
+            self.check_object(epoch, extension, &object).await;
+        }
+    }
+
+    async fn fetch(&self, uri: &str) -> Fetched {
+        let store = S3Uri::parse(uri).map_err(StoreError::from).and_then(|uri| self.stores.resolve_existing(&uri));
+        let (store, path) = match store {
+            Ok(found) => found,
+            Err(StoreError::NoSuchBucket { .. }) => return Fetched::Absent,
+            Err(error) => return Fetched::Unreachable(error.to_string()),
+        };
+        let fetched = match store.get(&path).await {
+            Ok(result) => result.bytes().await,
+            Err(error) => Err(error),
+        };
+        match fetched {
+            Ok(bytes) => Fetched::Bytes(bytes),
+            Err(object_store::Error::NotFound { .. }) => Fetched::Absent,
+            Err(error) => Fetched::Unreachable(error.to_string()),
+        }
+    }
+
+    async fn check_object(&mut self, epoch: u32, extension: bool, object: &ManifestObject) {
+        let lsns = self.lsns(epoch, object.runs.runs());
+        let bytes = match self.fetch(&object.uri).await {
+            Fetched::Bytes(bytes) => bytes,
+            Fetched::Absent => return self.find(FindingKind::Missing, lsns, &object.uri, "the object is not there"),
+            Fetched::Unreachable(error) => return self.doubts.push(format!("cannot read {}: {error}", object.uri)),
+        };
+        self.objects_checked += 1;
+        let sha256 = sha256_hex(&bytes);
+        let altered = bytes.len() as u64 != object.size_bytes || sha256 != object.sha256;
+        if altered {
+            let reason = format!(
+                "{} bytes with SHA-256 {sha256}, the manifest says {} bytes with {}",
+                bytes.len(),
+                object.size_bytes,
+                object.sha256
+            );
+            let touched = self.touched(epoch, extension, object, &bytes).unwrap_or(lsns);
+            self.find(FindingKind::Altered, touched, &object.uri, reason);
+        }
+        let account = (object.endpoint.clone(), object.variant.clone());
+        self.found.entry(account).or_default().in_objects += object.records;
+        if self.deep || self.oracle.is_some() {
+            self.read_lines(epoch, extension, object, &bytes);
+        }
+    }
+
+    /// Which records an alteration touches: those whose line is gone, doubled or moved. `None` when lines do not tell.
+    fn touched(&self, epoch: u32, extension: bool, object: &ManifestObject, bytes: &[u8]) -> Option<Vec<String>> {
+        let numbers: Vec<u64> = lines(bytes).map(|line| Some(Line::parse(line).ok()?.lsn?.n)).collect::<Option<_>>()?;
+        let expected: Vec<u64> = object.runs.numbers().collect();
+        if !extension || numbers == expected {
+            return None;
+        }
+        let mut touched = Runs::default();
+        let mut there = Runs::default();
+        for (at, n) in numbers.iter().enumerate() {
+            if !there.insert(*n) || !object.runs.contains(*n) || expected.get(at) != Some(n) {
+                touched.insert(*n);
+            }
+        }
+        for n in expected {
+            if !there.contains(n) {
+                touched.insert(n);
+            }
+        }
+        Some(self.lsns(epoch, touched.runs()))
+    }
+
+    /// Reads every line: as many as records, in log order, each a record of its number.
+    fn read_lines(&mut self, epoch: u32, extension: bool, object: &ManifestObject, bytes: &[u8]) {
+        let mut expected = object.runs.numbers();
+        let mut count = 0;
+        for text in lines(bytes) {
+            count += 1;
+            let n = expected.next();
+            let line = match Line::parse(text) {
+                Ok(line) => line,
+                Err(error) => {
+                    let reason = format!("line {count}: {error}");
+                    self.find(FindingKind::Altered, Vec::new(), &object.uri, reason);
+                    continue;
+                }
+            };
+            let Some(lsn) = n.map(|n| Lsn { node: self.state.node, epoch, n }) else { continue };
+            if extension && line.lsn != Some(lsn) {
+                let found = line.lsn.map_or_else(|| "none".to_owned(), |found| found.to_string());
+                let reason = format!("line {count} is record {found}, its place is that of {lsn}");
+                self.find(FindingKind::Altered, vec![lsn.to_string()], &object.uri, reason);
+            }
+            let body = |side: &Option<crate::line::Side>| side.as_ref().map(|side| side.body.clone());
+            let (request, response) = (body(&line.input), body(&line.output));
+            let seen = Seen { event_id: line.event_id, request: request.as_deref(), response: response.as_deref() };
+            let wrong = self.oracle.as_mut().and_then(|oracle| oracle.meet(line.lsn.unwrap_or(lsn), &seen));
+            if let Some(reason) = wrong {
+                self.find(FindingKind::Oracle, vec![lsn.to_string()], &object.uri, reason);
+            }
+        }
+        if count != object.records {
+            let reason = format!("{count} lines for {} records", object.records);
+            self.find(FindingKind::Altered, Vec::new(), &object.uri, reason);
+        }
+    }
+
+    /// Looks for objects under this node's prefixes that no manifest knows.
+    pub(super) async fn find_strays(&mut self) {
+        let known: std::collections::BTreeSet<String> =
+            self.manifests.values().flat_map(|manifest| &manifest.objects).map(|object| object.uri.clone()).collect();
+        for prefix in self.prefixes.clone() {
+            let listed = match self.list(&prefix).await {
+                Ok(listed) => listed,
+                Err(error) => {
+                    self.doubts.push(format!("cannot list {prefix}: {error}"));
+                    continue;
+                }
+            };
+            for uri in listed {
+                if !known.contains(&uri) && !self.unconfirmed.contains(&uri) {
+                    self.judge_stray(&uri).await;
+                }
+            }
+        }
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<String>, String> {
+        let uri = S3Uri::parse(prefix).map_err(|error| error.to_string())?;
+        let (store, path) = match self.stores.resolve_existing(&uri) {
+            Ok(found) => found,
+            Err(StoreError::NoSuchBucket { .. }) => return Ok(Vec::new()),
+            Err(error) => return Err(error.to_string()),
+        };
+        let mut listing = store.list(Some(&path));
+        let mut uris = Vec::new();
+        while let Some(meta) = listing.try_next().await.map_err(|error| error.to_string())? {
+            uris.push(format!("s3://{}/{}", uri.bucket(), meta.location));
+        }
+        uris.sort();
+        Ok(uris)
+    }
+
+    async fn judge_stray(&mut self, uri: &str) {
+        let bytes = match self.fetch(uri).await {
+            Fetched::Bytes(bytes) => bytes,
+            Fetched::Absent => return,
+            Fetched::Unreachable(error) => return self.doubts.push(format!("cannot read {uri}: {error}")),
+        };
+        let sha256 = sha256_hex(&bytes);
+        let copied = self
+            .manifests
+            .values()
+            .flat_map(|manifest| &manifest.objects)
+            .find(|object| object.sha256 == sha256)
+            .map(|object| object.uri.clone());
+        let own: Vec<String> = lines(&bytes)
+            .filter_map(|line| Line::parse(line).ok()?.lsn)
+            .filter(|lsn| lsn.node == self.state.node)
+            .map(|lsn| lsn.to_string())
+            .collect();
+        match (copied, own.is_empty()) {
+            (Some(original), _) => {
+                self.find(FindingKind::Stray, own, uri, format!("a copy of {original} that no manifest knows"));
+            }
+            (None, false) => self.find(FindingKind::Stray, own, uri, "records of this node that no manifest knows"),
+            (None, true) if CapturedKey::parse(uri).is_some() => self.foreign_objects += 1,
+            (None, true) => {}
+        }
+    }
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split_inclusive(|byte| *byte == b'\n')
+}

@@ -1,0 +1,133 @@
+//! What clients were told, as a file of JSON lines:
+//! `{"eventId":"…","lsn":"…","capture":"written;lsn=…","requestSha256":"…","responseSha256":"…"}`.
+//!
+//! Lines whose `capture` begins with `durable` or `written` were acknowledged: their record must be there, with these
+//! bytes. Other lines, and lines without `lsn`, promise nothing.
+
+use std::collections::HashMap;
+use std::io::BufRead;
+
+use captura_capture::record::Lsn;
+use captura_names::EventId;
+use serde::Deserialize;
+
+use super::{FindingKind, Proof};
+use crate::batch::sha256_hex;
+use crate::line::parse_lsn;
+
+/// Acknowledgements that wait to be found.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    told: HashMap<Lsn, Told>,
+    found: u64,
+}
+
+#[derive(Debug)]
+struct Told {
+    event_id: EventId,
+    request_sha256: Option<String>,
+    response_sha256: Option<String>,
+    met: bool,
+}
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OracleError {
+    /// It cannot be read.
+    #[error("cannot read the oracle: {0}")]
+    Read(#[from] std::io::Error),
+    /// A line is not of the form.
+    #[error("line {line} of the oracle: {reason}")]
+    Line {
+        /// Which line, from 1.
+        line: u64,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawTold {
+    event_id: String,
+    lsn: Option<String>,
+    capture: String,
+    request_sha256: Option<String>,
+    response_sha256: Option<String>,
+}
+
+/// A record as it was found.
+pub(super) struct Seen<'a> {
+    pub(super) event_id: EventId,
+    pub(super) request: Option<&'a [u8]>,
+    pub(super) response: Option<&'a [u8]>,
+}
+
+impl Oracle {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a line is not of the form, or two lines tell of one record.
+    pub fn read(lines: impl BufRead) -> Result<Self, OracleError> {
+        let mut oracle = Self::default();
+        for (at, line) in lines.lines().enumerate() {
+            let line = line?;
+            let failed = |reason: String| OracleError::Line { line: at as u64 + 1, reason };
+            if line.trim().is_empty() {
+                continue;
+            }
+            let raw: RawTold = serde_json::from_str(&line).map_err(|error| failed(error.to_string()))?;
+            let acknowledged = ["durable", "written"].iter().any(|word| raw.capture.starts_with(word));
+            let (true, Some(lsn)) = (acknowledged, raw.lsn) else { continue };
+            let told = Told {
+                event_id: EventId::parse(&raw.event_id)
+                    .ok_or_else(|| failed(format!("eventId {:?} is no UUID", raw.event_id)))?,
+                request_sha256: raw.request_sha256,
+                response_sha256: raw.response_sha256,
+                met: false,
+            };
+            let lsn = parse_lsn(&lsn).ok_or_else(|| failed(format!("lsn {lsn:?} is not like 0a1b2c3d-3-17")))?;
+            if oracle.told.insert(lsn, told).is_some() {
+                return Err(failed(format!("{lsn} was told twice")));
+            }
+        }
+        Ok(oracle)
+    }
+
+    /// Meets a record; answers what is wrong with it.
+    pub(super) fn meet(&mut self, lsn: Lsn, seen: &Seen<'_>) -> Option<String> {
+        let told = self.told.get_mut(&lsn)?;
+        if !std::mem::replace(&mut told.met, true) {
+            self.found += 1;
+        }
+        if told.event_id != seen.event_id {
+            return Some(format!("it is event {}, the client was told {}", seen.event_id, told.event_id));
+        }
+        let sides =
+            [("request", &told.request_sha256, seen.request), ("response", &told.response_sha256, seen.response)];
+        for (side, told, body) in sides {
+            // A side that the policy does not keep cannot be compared.
+            let (Some(told), Some(body)) = (told, body) else { continue };
+            let found = sha256_hex(body);
+            if !told.eq_ignore_ascii_case(&found) {
+                return Some(format!("its {side} has SHA-256 {found}, the client knows {told}"));
+            }
+        }
+        None
+    }
+}
+
+impl Proof<'_> {
+    /// Acknowledged records that were met nowhere are findings; answers how many were met.
+    pub(super) fn close_oracle(&mut self) -> u64 {
+        let Some(oracle) = self.oracle.take() else { return 0 };
+        let mut lost: Vec<(Lsn, EventId)> =
+            oracle.told.iter().filter(|(_, told)| !told.met).map(|(lsn, told)| (*lsn, told.event_id)).collect();
+        lost.sort_unstable();
+        for (lsn, event_id) in lost {
+            let reason = "a client was told that this record is kept, and it is nowhere";
+            self.find(FindingKind::Oracle, vec![lsn.to_string()], &format!("event {event_id}"), reason);
+        }
+        oracle.found
+    }
+}

@@ -1,0 +1,116 @@
+//! Segments that are still in the journal, read to their end.
+
+use captura_capture::journal::reader::SegmentReader;
+use captura_capture::record::Record;
+
+use super::{FindingKind, Proof, SegmentFile};
+use crate::batch::Batcher;
+use crate::manifest::Manifests;
+use crate::reconcile::oracle::Seen;
+use crate::runs::{Run, Runs};
+use crate::segment::damaged_run;
+
+/// What one segment holds.
+#[derive(Default)]
+struct Content {
+    records: Runs,
+    damaged: Vec<(Run, String)>,
+    /// Damage whose numbers nothing tells; in an unsealed segment its torn end.
+    unclear: Vec<String>,
+}
+
+impl Proof<'_> {
+    pub(super) fn read_segments(&mut self, manifests: &Manifests) {
+        for file in &self.state.segments {
+            let name = file.name.to_string();
+            // Confirmed segments are in objects; their file is only waiting to be unlinked.
+            if !self.manifests.contains_key(&name) {
+                self.read_segment(file, manifests);
+            }
+        }
+        let unproven: Vec<String> = self.state.freed.iter().map(ToString::to_string).collect();
+        for name in unproven {
+            if !self.manifests.contains_key(&name) {
+                let reason = "the book says that the segment is uploaded, and there is no manifest of it";
+                self.find(FindingKind::Manifest, Vec::new(), &name, reason);
+            }
+        }
+    }
+
+    fn read_segment(&mut self, file: &SegmentFile, manifests: &Manifests) {
+        let name = file.name.to_string();
+        let mut reader = match SegmentReader::open(&file.path) {
+            Ok(reader) => reader,
+            // Killed before its head was written, a new segment is empty; recovery starts another.
+            Err(_) if !file.sealed => return,
+            Err(error) => return self.find(FindingKind::Damaged, Vec::new(), &name, error.to_string()),
+        };
+        if self.deep && file.sealed && reader.digest_matches() == Some(false) {
+            let reason = "the file does not have the digest that its footer states";
+            self.find(FindingKind::Damaged, Vec::new(), &name, reason);
+        }
+        let plan = manifests.plan_of(&name);
+        let mut batcher = plan.map(Batcher::new);
+        let mut content = Content::default();
+        for item in reader.by_ref() {
+            match item {
+                Ok(record) => {
+                    self.meet_record(&record, &name, &mut content);
+                    if let Some(object) = batcher.as_mut().and_then(|batcher| batcher.push(&record)) {
+                        self.expect_unconfirmed(&object);
+                    }
+                }
+                Err(damage) => match damaged_run(&damage) {
+                    Some(run) => content.damaged.push((run, damage.to_string())),
+                    None if damage.lsns.is_some() => {}
+                    None => content.unclear.push(damage.to_string()),
+                },
+            }
+        }
+        while let Some(object) = batcher.as_mut().and_then(Batcher::finish) {
+            self.expect_unconfirmed(&object);
+        }
+        self.enter_content(file, &name, content);
+    }
+
+    fn meet_record(&mut self, record: &Record, place: &str, content: &mut Content) {
+        self.records_read += 1;
+        content.records.insert(record.lsn.n);
+        let account = (record.policy.endpoint.to_string(), record.policy.variant.to_string());
+        self.found.entry(account).or_default().pending += 1;
+        if let Some(settings) = &record.policy.settings {
+            let (endpoint, variant) = (&record.policy.endpoint, &record.policy.variant);
+            self.prefixes.insert(format!("{}/{endpoint}/{variant}", settings.destination));
+        }
+        let seen = Seen {
+            event_id: record.event_id,
+            request: record.request.as_ref().map(|side| &side.body[..]),
+            response: record.response.as_ref().map(|side| &side.body[..]),
+        };
+        let wrong = self.oracle.as_mut().and_then(|oracle| oracle.meet(record.lsn, &seen));
+        if let Some(reason) = wrong {
+            self.find(FindingKind::Oracle, vec![record.lsn.to_string()], place, reason);
+        }
+    }
+
+    fn expect_unconfirmed(&mut self, object: &crate::batch::Rendered) {
+        if let Some(uri) = object.destination.as_ref().and_then(|destination| destination.join(&object.key).ok()) {
+            self.unconfirmed.insert(uri.to_string());
+        }
+    }
+
+    fn enter_content(&mut self, file: &SegmentFile, name: &str, content: Content) {
+        let epoch = file.name.epoch;
+        self.enter(epoch, content.records.runs(), name);
+        for (run, reason) in content.damaged {
+            self.enter(epoch, &[run], name);
+            let lsns = self.lsns(epoch, &[run]);
+            self.find(FindingKind::Damaged, lsns, name, reason);
+        }
+        if file.sealed {
+            for reason in content.unclear {
+                self.find(FindingKind::Damaged, Vec::new(), name, reason);
+            }
+        }
+    }
+}
