@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use captura_capture::journal::reader::{Damage, Why};
-use captura_capture::journal::segment::{AccountRecords, SealedSegment, SegmentName};
 use captura_capture::record::{Lsn, Record};
+use captura_capture::{AccountRecords, SealedSegment, SegmentName};
 use captura_names::S3Uri;
 use tokio::sync::watch;
 

@@ -2,9 +2,9 @@
 //!
 //! Invariant: `free` is the only way in which a segment leaves the journal.
 
-use captura_capture::journal::reader::Damage;
-use captura_capture::journal::segment::{AccountRecords, SealedSegment, SegmentName};
+use captura_capture::journal::reader::{Damage, SegmentReader};
 use captura_capture::record::Record;
+use captura_capture::{AccountRecords, Capture, SealedSegment, SegmentName};
 use captura_names::S3Uri;
 use tokio::sync::watch;
 
@@ -31,4 +31,35 @@ pub trait Journal: Send + Sync {
     fn destinations(&self) -> Vec<S3Uri>;
     /// Says that a destination cannot be written and why, or with `None` that it can again.
     fn mark_destination(&self, destination: &S3Uri, unwritable: Option<String>);
+}
+
+impl Journal for Capture {
+    fn sealed(&self) -> Vec<SealedSegment> {
+        Self::sealed(self)
+    }
+
+    fn sealed_changed(&self) -> watch::Receiver<u64> {
+        Self::sealed_changed(self)
+    }
+
+    fn read(&self, segment: &SealedSegment) -> Result<Items, String> {
+        let reader = SegmentReader::open(&segment.path).map_err(|error| error.to_string())?;
+        Ok(Box::new(reader))
+    }
+
+    fn free(&self, segment: &SegmentName, uploaded: &[AccountRecords]) -> Result<(), String> {
+        Self::free(self, segment, uploaded).map_err(|error| error.to_string())
+    }
+
+    fn destinations(&self) -> Vec<S3Uri> {
+        let all = Self::destinations(self);
+        all.into_iter().filter(|destination| destination.active).map(|destination| destination.uri).collect()
+    }
+
+    fn mark_destination(&self, destination: &S3Uri, unwritable: Option<String>) {
+        match unwritable {
+            Some(why) => self.mark_unwritable(destination, why),
+            None => self.mark_writable(destination),
+        }
+    }
 }

@@ -14,10 +14,11 @@ mod oracle;
 mod segments;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use captura_capture::journal::segment::SegmentName;
 use captura_capture::ledger::Snapshot;
+use captura_capture::{AccountRecords, Inspection, SegmentName};
 use serde::Serialize;
 
 pub use books::AccountProof;
@@ -27,32 +28,66 @@ use crate::manifest::{Manifest, ManifestObject, Manifests};
 use crate::runs::{Run, Runs};
 use crate::stores::Stores;
 
-/// What is known of a stopped journal before anything in it is read.
+/// What is known of a stopped journal before anything in it is read through.
 #[derive(Debug, Clone, Default)]
 pub struct JournalState {
-    /// The account book.
+    /// The account book, as the next start would have it.
     pub ledger: Snapshot,
-    /// Whether the last run ended in order: then the book is exact, else only a lower bound.
-    pub closed: bool,
-    /// Why the book cannot be relied on, e.g. the machine went down; makes the answer "cannot tell" where it matters.
-    pub doubts: Vec<String>,
     /// Node of the data directory.
     pub node: u32,
-    /// Segment files, sealed or open.
+    /// Segments that are not booked as uploaded, sealed or open.
     pub segments: Vec<SegmentFile>,
-    /// Segments that the book says are uploaded, whether or not their file is still there.
-    pub freed: BTreeSet<SegmentName>,
+    /// Segments that the book names and the folder does not have.
+    pub missing: Vec<SegmentName>,
+    /// Why the book cannot be relied on, e.g. the machine went down; makes the answer "cannot tell".
+    pub doubts: Vec<String>,
 }
 
 /// A segment file.
 #[derive(Debug, Clone)]
 pub struct SegmentFile {
-    /// Its name.
-    pub name: SegmentName,
+    /// Its name, `seg-…`, without ending.
+    pub name: String,
+    /// Run of the server that wrote it.
+    pub epoch: u32,
     /// Where it lies.
     pub path: PathBuf,
     /// Whether it is sealed; the end of an unsealed one may be torn.
     pub sealed: bool,
+    /// Its records by account, as booked.
+    pub accounts: Vec<AccountRecords>,
+}
+
+impl From<Inspection> for JournalState {
+    fn from(inspection: Inspection) -> Self {
+        let sealed = inspection.sealed.into_iter().map(|segment| SegmentFile {
+            name: segment.name.to_string(),
+            epoch: segment.name.epoch,
+            path: segment.path,
+            sealed: true,
+            accounts: segment.accounts,
+        });
+        let mut segments: Vec<SegmentFile> = sealed.collect();
+        segments.extend(inspection.open.into_iter().filter_map(|(path, accounts)| {
+            let name = path.file_stem()?.to_str()?.to_owned();
+            let epoch = name.strip_prefix("seg-")?.split('-').next()?.parse().ok()?;
+            Some(SegmentFile { name, epoch, path, sealed: false, accounts })
+        }));
+        let mut doubts = inspection.report.notes;
+        if inspection.report.unknown_window {
+            doubts.push(
+                "the machine went down while the server ran: calls just before may be counted nowhere; start the server once and stop it, then reconcile again"
+                    .to_owned(),
+            );
+        }
+        Self {
+            ledger: inspection.ledger,
+            node: inspection.node.unwrap_or_default(),
+            segments,
+            missing: inspection.report.missing_segments,
+            doubts,
+        }
+    }
 }
 
 /// How much is checked.
@@ -152,6 +187,20 @@ pub enum ReconcileError {
     /// The manifests cannot be listed.
     #[error(transparent)]
     Manifests(#[from] crate::manifest::ManifestError),
+    /// The server runs on this data directory.
+    #[error("a server is running on {}; stop it first, then reconcile", .0.display())]
+    Running(PathBuf),
+    /// There is no journal.
+    #[error("there is no journal in {}: {source}", path.display())]
+    NoJournal {
+        /// The data directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Written by a newer captura.
+    #[error(transparent)]
+    Newer(#[from] captura_capture::NewerFormat),
 }
 
 /// Numbers of one run of the server, and where they were found.
@@ -189,24 +238,53 @@ impl Proof<'_> {
         self.findings.push(Finding { kind, lsns, place: place.to_owned(), reason: reason.into() });
     }
 
+    /// Runs as people read them, at most [`LSNS_LISTED_MAX`].
     pub(crate) fn lsns(&self, epoch: u32, runs: &[Run]) -> Vec<String> {
-        runs.iter().map(|run| format!("{:08x}-{epoch}-{run}", self.state.node)).collect()
+        let listed = runs.iter().take(LSNS_LISTED_MAX);
+        let mut lsns: Vec<String> = listed.map(|run| format!("{:08x}-{epoch}-{run}", self.state.node)).collect();
+        if runs.len() > LSNS_LISTED_MAX {
+            lsns.push(format!("and {} more", runs.len() - LSNS_LISTED_MAX));
+        }
+        lsns
     }
 
-    /// Enters numbers as seen; those that were seen before are a finding.
-    pub(crate) fn enter(&mut self, epoch: u32, runs: &[Run], place: &str) {
+    /// Enters numbers, in any order, as seen; those that were seen before are a finding.
+    pub(crate) fn enter(&mut self, epoch: u32, runs: Vec<Run>, place: &str) {
+        let (all, twice) = Runs::gather(runs);
         let seen = &mut self.epochs.entry(epoch).or_default().seen;
-        let mut twice = Runs::default();
-        for run in runs {
-            for again in seen.insert_run(*run).runs() {
-                twice.insert_run(*again);
-            }
-        }
-        if twice.count() > 0 {
-            let lsns = self.lsns(epoch, twice.runs());
-            self.find(FindingKind::Duplicate, lsns, place, "these records are also somewhere else");
+        let known = all.runs().iter().flat_map(|run| seen.insert_run(*run).runs().to_vec());
+        let again: Vec<Run> = known.chain(twice.runs().iter().copied()).collect();
+        if !again.is_empty() {
+            let lsns = self.lsns(epoch, &again);
+            self.find(FindingKind::Duplicate, lsns, place, "these records are twice here, or also somewhere else");
         }
     }
+}
+
+/// Below the data directory: the journal.
+pub const JOURNAL_FOLDER: &str = "journal";
+/// Runs of records listed in one finding; more are only counted.
+const LSNS_LISTED_MAX: usize = 100;
+/// In the journal: the file that a running server holds locked.
+const LOCK_FILE: &str = "lock";
+
+/// Reconciles the data directory of a stopped server, and keeps a server from starting meanwhile.
+///
+/// # Errors
+/// When a server runs there, or there is no journal that this captura can read.
+pub async fn reconcile_data_dir(data_dir: &Path, stores: &Stores, depth: Depth) -> Result<Report, ReconcileError> {
+    let journal = data_dir.join(JOURNAL_FOLDER);
+    let no_journal = |source| ReconcileError::NoJournal { path: data_dir.to_owned(), source };
+    let lock = File::open(journal.join(LOCK_FILE)).map_err(no_journal)?;
+    match lock.try_lock_shared() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(ReconcileError::Running(data_dir.to_owned())),
+        Err(TryLockError::Error(source)) => return Err(no_journal(source)),
+    }
+    let state = captura_capture::inspect(&journal)?.into();
+    let report = reconcile(&journal, &state, stores, depth).await;
+    drop(lock);
+    report
 }
 
 /// Reconciles the journal in `journal` (`DATA_DIR/journal`), whose state was read by capture, with its objects.
@@ -268,49 +346,33 @@ pub async fn reconcile(
 impl Proof<'_> {
     fn take_manifest(&mut self, manifest: Manifest) {
         let segment = manifest.segment.clone();
-        let whole = manifest_numbers(&manifest);
-        let expected = manifest.end_n.saturating_sub(manifest.first_n);
-        let in_range = whole.first().is_none_or(|first| first >= manifest.first_n)
-            && whole.last().is_none_or(|last| last < manifest.end_n);
-        if whole.count() != expected || !in_range {
-            let reason = format!(
-                "it covers {} numbers of the {expected} from {} to {}",
-                whole.count(),
-                manifest.first_n,
-                manifest.end_n
-            );
-            self.find(FindingKind::Manifest, Vec::new(), &segment, reason);
-        }
+        let mut held: Vec<Run> = Vec::new();
         for object in &manifest.objects {
             if object.runs.count() != object.records {
                 let reason = format!("{} numbers for {} records", object.runs.count(), object.records);
                 self.find(FindingKind::Manifest, Vec::new(), &object.uri, reason);
             }
-            self.enter(manifest.epoch, object.runs.runs(), &object.uri);
+            held.extend(object.runs.runs());
             self.prefixes.extend(prefix_of(object));
         }
-        for damage in &manifest.damaged {
-            self.enter(manifest.epoch, &[Run { first: damage.first_n, last: damage.last_n }], &segment);
+        let damage = manifest.damaged.iter().filter(|damage| damage.first_n <= damage.last_n);
+        held.extend(damage.map(|damage| Run { first: damage.first_n, last: damage.last_n }));
+        let (whole, _) = Runs::gather([&held[..], manifest.missing.runs()].concat());
+        let expected = manifest.end_n.saturating_sub(manifest.first_n);
+        let in_range = whole.first().is_none_or(|first| first >= manifest.first_n)
+            && whole.last().is_none_or(|last| last < manifest.end_n);
+        if whole.count() != expected || !in_range {
+            let (count, first_n, end_n) = (whole.count(), manifest.first_n, manifest.end_n);
+            let reason = format!("it covers {count} numbers of the {expected} from {first_n} up to but not {end_n}");
+            self.find(FindingKind::Manifest, Vec::new(), &segment, reason);
         }
+        self.enter(manifest.epoch, held, &segment);
         let dropped = &mut self.epochs.entry(manifest.epoch).or_default().dropped;
         for run in manifest.missing.runs() {
             dropped.insert_run(*run);
         }
         self.manifests.insert(segment, manifest);
     }
-}
-
-fn manifest_numbers(manifest: &Manifest) -> Runs {
-    let mut whole = manifest.missing.clone();
-    for run in manifest.objects.iter().flat_map(|object| object.runs.runs()) {
-        whole.insert_run(*run);
-    }
-    for damage in &manifest.damaged {
-        if damage.first_n <= damage.last_n {
-            whole.insert_run(Run { first: damage.first_n, last: damage.last_n });
-        }
-    }
-    whole
 }
 
 /// `s3://…/{endpoint}/{variant}` of an object's address.

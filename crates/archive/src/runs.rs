@@ -80,6 +80,27 @@ impl Runs {
         known
     }
 
+    /// The set of all numbers of `runs`, in whatever order they come, and the set of those that came more than once.
+    #[must_use]
+    pub fn gather(mut runs: Vec<Run>) -> (Self, Self) {
+        runs.sort_unstable_by_key(|run| (run.first, run.last));
+        let (mut all, mut twice) = (Self::default(), Self::default());
+        for run in runs {
+            match all.last() {
+                Some(last) if run.first <= last => {
+                    twice.insert_run(Run { first: run.first, last: run.last.min(last) });
+                    if run.last > last {
+                        all.insert_run(Run { first: last + 1, last: run.last });
+                    }
+                }
+                _ => {
+                    all.insert_run(run);
+                }
+            }
+        }
+        (all, twice)
+    }
+
     /// How many numbers.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -200,6 +221,21 @@ mod tests {
             let expected: Vec<u64> = (start..=start + 5).filter(|n| !set.insert(*n)).collect();
             prop_assert_eq!(known.numbers().collect::<Vec<_>>(), expected);
             prop_assert_eq!(runs.count(), set.len() as u64);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn gathering_finds_every_repetition(pairs in proptest::collection::vec((0_u64..50, 0_u64..6), 0..12)) {
+            let runs: Vec<Run> = pairs.iter().map(|(first, more)| Run { first: *first, last: first + more }).collect();
+            let mut counts = std::collections::BTreeMap::new();
+            for n in runs.iter().flat_map(|run| run.first..=run.last) {
+                *counts.entry(n).or_insert(0) += 1;
+            }
+            let (all, twice) = Runs::gather(runs);
+            prop_assert_eq!(all.numbers().collect::<Vec<_>>(), counts.keys().copied().collect::<Vec<u64>>());
+            let repeated: Vec<u64> = counts.iter().filter(|(_, count)| **count > 1).map(|(n, _)| *n).collect();
+            prop_assert_eq!(twice.numbers().collect::<Vec<_>>(), repeated);
         }
     }
 

@@ -11,8 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use captura_capture::SealedSegment;
 use captura_capture::journal::reader::Damage;
-use captura_capture::journal::segment::SealedSegment;
 use captura_names::S3Uri;
 use tokio::sync::mpsc;
 
@@ -53,6 +53,8 @@ pub(crate) struct Attempt {
     pub(crate) read: Option<Read>,
     /// Destinations whose objects are not all confirmed.
     pub(crate) waiting: BTreeSet<S3Uri>,
+    /// Addresses of all objects that the segment makes.
+    produced: BTreeSet<String>,
     /// Destinations that failed now.
     pub(crate) failed: BTreeMap<S3Uri, PutError>,
     /// Destinations that took an object now.
@@ -91,6 +93,8 @@ pub(crate) async fn attempt(
         Ok(Err(reason)) => attempt.unreadable = Some(reason),
         Err(panic) => attempt.unreadable = Some(format!("reading the segment broke off: {panic}")),
     }
+    // A disk that read differently this time made other objects; what it does not make now proves nothing.
+    confirmed.retain(|uri, _| attempt.produced.contains(uri));
     attempt
 }
 
@@ -145,7 +149,8 @@ async fn put(way: &Way<'_>, object: Rendered, confirmed: &mut BTreeMap<String, M
             return;
         }
     };
-    if confirmed.contains_key(&uri.to_string()) {
+    attempt.produced.insert(uri.to_string());
+    if confirmed.get(&uri.to_string()).is_some_and(|known| known.sha256 == object.sha256) {
         return;
     }
     if attempt.failed.contains_key(&destination) || !(way.is_open)(&destination) {

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use captura_capture::journal::segment::{AccountRecords, SealedSegment, SegmentName};
+use captura_capture::{AccountRecords, SealedSegment, SegmentName};
 use captura_names::{S3Uri, Timestamp};
 use tokio::time::Instant;
 
@@ -26,7 +26,9 @@ use crate::batch::Plan;
 use crate::destinations::{Destinations, Patience, Turn};
 use crate::figures::Figures;
 use crate::journal::Journal;
-use crate::manifest::{MANIFEST_VERSION, Manifest, ManifestAccount, ManifestError, ManifestObject, Manifests};
+use crate::manifest::{
+    MANIFEST_VERSION, Manifest, ManifestAccount, ManifestDamage, ManifestError, ManifestObject, Manifests,
+};
 use crate::put::{PutError, probe};
 use crate::segment::{Attempt, Read, Way, attempt};
 use crate::stores::Stores;
@@ -61,6 +63,9 @@ struct Waiting {
     confirmed: BTreeMap<String, ManifestObject>,
     /// Destinations whose objects are missing; `None` before the first attempt.
     waits_for: Option<BTreeSet<S3Uri>>,
+    /// Damage that the last attempt met; it is believed when the next one meets the same, since a read may also fail for
+    /// a moment.
+    damage: Vec<ManifestDamage>,
     /// After a failure that is no destination's.
     backoff: Backoff,
     not_before: Option<Instant>,
@@ -149,6 +154,7 @@ impl Uploader {
                 segment,
                 confirmed: BTreeMap::new(),
                 waits_for: None,
+                damage: Vec::new(),
                 backoff: Backoff::new(retry_base, retry_cap, seed ^ name.sequence),
                 not_before: None,
             });
@@ -255,14 +261,17 @@ impl Uploader {
         let Attempt { read, waiting: waits_for, unreadable, .. } = attempt;
         let finished = waits_for.is_empty();
         let manifest = read.filter(|_| finished).map(|read| self.manifest(&segment, plan, read, &confirmed));
-        if let Some(waiting) = self.waiting.get_mut(name) {
-            waiting.confirmed = confirmed;
-            waiting.waits_for = Some(waits_for);
-        }
+        let Some(waiting) = self.waiting.get_mut(name) else { return Ok(()) };
+        waiting.confirmed = confirmed;
+        waiting.waits_for = Some(waits_for);
         if let Some(reason) = unreadable {
             return Err(reason);
         }
         let Some(manifest) = manifest else { return Ok(()) };
+        if manifest.damaged != waiting.damage {
+            waiting.damage.clone_from(&manifest.damaged);
+            return Err(format!("{} parts are damaged; read once more before that is believed", waiting.damage.len()));
+        }
         self.manifests.write(&manifest).map_err(|error| error.to_string())?;
         self.free(name, manifest).await
     }

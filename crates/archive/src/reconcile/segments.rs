@@ -22,23 +22,20 @@ struct Content {
 impl Proof<'_> {
     pub(super) fn read_segments(&mut self, manifests: &Manifests) {
         for file in &self.state.segments {
-            let name = file.name.to_string();
+            let name = file.name.clone();
             // Confirmed segments are in objects; their file is only waiting to be unlinked.
             if !self.manifests.contains_key(&name) {
                 self.read_segment(file, manifests);
             }
         }
-        let unproven: Vec<String> = self.state.freed.iter().map(ToString::to_string).collect();
-        for name in unproven {
-            if !self.manifests.contains_key(&name) {
-                let reason = "the book says that the segment is uploaded, and there is no manifest of it";
-                self.find(FindingKind::Manifest, Vec::new(), &name, reason);
-            }
+        for name in &self.state.missing {
+            let reason = "the book names the segment, and its file is not there";
+            self.find(FindingKind::Missing, Vec::new(), &name.to_string(), reason);
         }
     }
 
     fn read_segment(&mut self, file: &SegmentFile, manifests: &Manifests) {
-        let name = file.name.to_string();
+        let name = file.name.clone();
         let mut reader = match SegmentReader::open(&file.path) {
             Ok(reader) => reader,
             // Killed before its head was written, a new segment is empty; recovery starts another.
@@ -100,10 +97,10 @@ impl Proof<'_> {
     }
 
     fn enter_content(&mut self, file: &SegmentFile, name: &str, content: Content) {
-        let epoch = file.name.epoch;
-        self.enter(epoch, content.records.runs(), name);
+        let epoch = file.epoch;
+        self.enter(epoch, content.records.runs().to_vec(), name);
         for (run, reason) in content.damaged {
-            self.enter(epoch, &[run], name);
+            self.enter(epoch, vec![run], name);
             let lsns = self.lsns(epoch, &[run]);
             self.find(FindingKind::Damaged, lsns, name, reason);
         }

@@ -265,7 +265,11 @@ async fn damage_is_booked_and_not_uploaded() {
     content[2] = Err(damage(2));
     let _ = content.remove(4);
     let name = world.journal.seal(1, content);
-    rounds(&mut world.uploader(), 1).await;
+    let mut uploader = world.uploader();
+    uploader.round().await;
+    assert!(world.manifest(&name).is_none(), "read once more before damage is believed");
+    tokio::time::advance(RETRY_CAP).await;
+    rounds(&mut uploader, 1).await;
     let manifest = world.manifest(&name).unwrap();
     assert_eq!(manifest.damaged.iter().map(|damage| (damage.first_n, damage.last_n)).collect::<Vec<_>>(), [(2, 2)]);
     assert_eq!(manifest.missing.numbers().collect::<Vec<_>>(), [4], "given out and dropped");
