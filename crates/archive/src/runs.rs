@@ -24,11 +24,11 @@ pub struct Run {
 impl Runs {
     /// Adds a number; `false` when it was there already.
     pub fn insert(&mut self, n: u64) -> bool {
-        if let Some(last) = self.0.last_mut() {
-            if last.last.checked_add(1) == Some(n) {
-                last.last = n;
-                return true;
-            }
+        if let Some(last) = self.0.last_mut()
+            && last.last.checked_add(1) == Some(n)
+        {
+            last.last = n;
+            return true;
         }
         if self.0.last().is_none_or(|last| n > last.last) {
             self.0.push(Run { first: n, last: n });

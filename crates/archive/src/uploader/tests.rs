@@ -72,7 +72,7 @@ fn at(n: u64, endpoint: &str, destination: &str) -> Record {
 fn items(numbers: std::ops::Range<u64>) -> Vec<Result<Record, Damage>> {
     let churn = at(0, "churn", "s3://captures/d");
     let fraud = at(0, "fraud", "s3://captures/d");
-    let owner = |n: u64| if n % 3 == 0 { &fraud } else { &churn };
+    let owner = |n: u64| if n.is_multiple_of(3) { &fraud } else { &churn };
     numbers.map(|n| Ok(Record { policy: Arc::clone(&owner(n).policy), ..record(n) })).collect()
 }
 
