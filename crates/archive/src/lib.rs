@@ -8,8 +8,8 @@ pub mod backoff;
 pub mod batch;
 #[cfg(feature = "cloud")]
 mod cloud;
-pub mod document;
 pub mod destinations;
+pub mod document;
 pub mod figures;
 pub mod folder;
 pub mod journal;
