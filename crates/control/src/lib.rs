@@ -49,15 +49,25 @@ pub struct Settings {
     pub account: String,
     /// Longest time for loading one model, where the endpoint configuration states none.
     pub load_timeout: Duration,
+    /// Longest time that a start waits for endpoints to be loaded again.
+    pub recovery_timeout: Duration,
 }
 
 impl Settings {
     /// Longest time for loading one model, when nobody says otherwise.
     pub const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_secs(600);
 
-    /// Settings with the default time for loading.
+    /// Longest time that a start waits, when nobody says otherwise.
+    pub const DEFAULT_RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// Settings with the default times.
     pub fn new(catalog_path: impl Into<PathBuf>, account: impl Into<String>) -> Self {
-        Self { catalog_path: catalog_path.into(), account: account.into(), load_timeout: Self::DEFAULT_LOAD_TIMEOUT }
+        Self {
+            catalog_path: catalog_path.into(),
+            account: account.into(),
+            load_timeout: Self::DEFAULT_LOAD_TIMEOUT,
+            recovery_timeout: Self::DEFAULT_RECOVERY_TIMEOUT,
+        }
     }
 }
 
@@ -83,6 +93,7 @@ struct Inner {
     models: Models,
     clock: Clock,
     account: String,
+    recovery_timeout: Duration,
     nudge: Arc<Notify>,
     reconciler: Arc<EndpointReconciler>,
     stop: watch::Sender<bool>,
@@ -120,18 +131,21 @@ impl Control {
             actual: tokio::sync::Mutex::new(Actual::new(loads)),
         });
         let (stop, _) = watch::channel(false);
-        let account = settings.account;
-        let inner = Inner { catalog, models, clock, account, nudge, reconciler, stop, driver: Mutex::new(None) };
+        let Settings { account, recovery_timeout, .. } = settings;
+        let driver = Mutex::new(None);
+        let inner = Inner { catalog, models, clock, account, recovery_timeout, nudge, reconciler, stop, driver };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Loads every endpoint that was in service when the process last ended, and publishes them. Returns when each of
-    /// them serves or has failed. To be awaited before a listener opens and before [`Control::start`].
+    /// them serves or has failed, or when [`Settings::recovery_timeout`] is over; what then still loads is told as
+    /// OutOfService until it has loaded. To be awaited before a listener opens and before [`Control::start`].
     ///
     /// # Errors
     /// When the catalog fails.
     pub async fn recover(&self) -> Result<(), CatalogError> {
-        self.inner.reconciler.recover().await
+        let deadline = tokio::time::Instant::now() + self.inner.recovery_timeout;
+        self.inner.reconciler.recover(deadline).await
     }
 
     /// Starts the driver, which makes reality follow the catalog until [`Control::close`]. A second start is none.

@@ -73,11 +73,19 @@ impl Work<'_> {
         row.optional()?.transpose()
     }
 
-    /// Every endpoint, oldest first.
+    /// Every endpoint, oldest first. One that cannot be read is left out and logged: it must not keep the others from
+    /// being served.
     pub(crate) fn endpoints(&self) -> Result<Vec<EndpointRow>, CatalogError> {
         let mut statement = self.transaction.prepare_cached(&format!("SELECT {COLUMNS} ORDER BY r.id"))?;
         let rows = statement.query_map([], |row| Ok(read_row(row)))?;
-        rows.map(|row| row?).collect()
+        let mut endpoints = Vec::new();
+        for row in rows {
+            match row? {
+                Ok(endpoint) => endpoints.push(endpoint),
+                Err(error) => tracing::error!(%error, "an endpoint of the catalog is left out"),
+            }
+        }
+        Ok(endpoints)
     }
 
     /// Changes an endpoint's state; `false` when it no longer is in the state that the change starts from.

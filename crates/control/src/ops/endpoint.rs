@@ -163,8 +163,11 @@ fn find_in_service(desk: &Desk, work: &Work<'_>, name: &EndpointName) -> Result<
         (EndpointStatus::InService, Some(current)) => Ok((endpoint, current)),
         (status, _) => {
             let arn = desk.arn_in(&endpoint.region, KIND, endpoint.name.as_str());
-            let status = status.as_str();
-            let text = format!("Cannot update endpoint \"{arn}\" in status {status}: delete it and create it again.");
+            let advice = match status {
+                EndpointStatus::OutOfService => "wait until it is in service",
+                _ => "delete it and create it again",
+            };
+            let text = format!("Cannot update endpoint \"{arn}\" in status {}: {advice}.", status.as_str());
             Err(Fault::validation(text).into())
         }
     }

@@ -5,6 +5,7 @@
 //! Updating → InService                   with the new deployment, or with the old one and a reason
 //! Deleting → gone                        the table lacks the endpoint before the row goes
 //! InService, but not loaded (restart)    loaded again, or Failed; tried again later, as the reason may pass
+//! OutOfService                           a restart did not wait any longer; InService or Failed when the load ends
 //! ```
 //!
 //! Invariant: a row says InService only while the table has the endpoint, except between the start of the process and
@@ -87,10 +88,24 @@ impl EndpointReconciler {
         Ok(open)
     }
 
-    /// Runs until everything that was in service serves again, or is known to have failed.
-    pub(crate) async fn recover(&self) -> Result<(), CatalogError> {
+    /// Runs until everything that was in service serves again or is known to have failed, but not beyond the
+    /// deadline: what then still loads is out of service until it has loaded.
+    pub(crate) async fn recover(&self, deadline: Instant) -> Result<(), CatalogError> {
         while self.reconcile().await?.recovering > 0 {
-            self.nudge.notified().await;
+            if tokio::time::timeout_at(deadline, self.nudge.notified()).await.is_err() {
+                return self.admit_unrecovered().await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn admit_unrecovered(&self) -> Result<(), CatalogError> {
+        let actual = self.actual.lock().await;
+        for row in self.catalog.run(|work| work.endpoints()).await? {
+            if row.status == EndpointStatus::InService && !actual.served.contains_key(&row.id) {
+                let reason = "After a restart the endpoint is still being loaded.".to_owned();
+                self.change(&row, EndpointStatus::OutOfService, (Some(reason), row.current.clone(), None)).await?;
+            }
         }
         Ok(())
     }
@@ -102,7 +117,7 @@ impl EndpointReconciler {
             (EndpointStatus::Updating, Some(current), Some(pending)) => {
                 self.update(actual, row, (current, pending)).await
             }
-            (EndpointStatus::InService | EndpointStatus::Failed, Some(current), _) => {
+            (EndpointStatus::InService | EndpointStatus::OutOfService | EndpointStatus::Failed, Some(current), _) => {
                 self.restore(actual, row, current).await
             }
             _ => Ok(()),
@@ -198,7 +213,7 @@ impl EndpointReconciler {
                 }
                 self.change(row, EndpointStatus::InService, (None, Some(current), None)).await
             }
-            (Progress::Failed(reason), EndpointStatus::InService) => {
+            (Progress::Failed(reason), EndpointStatus::InService | EndpointStatus::OutOfService) => {
                 let reason = format!("After a restart the endpoint could not be loaded again. {reason}");
                 self.change(row, EndpointStatus::Failed, (Some(reason), Some(current), None)).await
             }

@@ -1,12 +1,13 @@
 //! Restarts, orderly and not.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
 use super::{House, catalog_file};
-use crate::OpenError;
 use crate::catalog::Catalog;
+use crate::{Control, OpenError};
 
 #[tokio::test]
 async fn after_a_kill_everything_in_service_serves_again_before_the_listener_opens() {
@@ -88,6 +89,49 @@ async fn what_cannot_load_after_a_restart_is_failed_with_the_reason_and_heals_la
     again.control.close().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_start_does_not_wait_for_ever_for_a_model_that_loads_slowly() {
+    let house = House::new();
+    house.endpoint("quick").await;
+    house.config("E", "gated").await;
+    house.ok("CreateEndpoint", json!({"EndpointName": "E", "EndpointConfigName": "E"})).await;
+    house.strings.gate.add_permits(1);
+    house.settle().await;
+
+    let again = house.after_a_kill();
+    again.control.recover().await.unwrap();
+    assert_eq!(again.status("quick").await, "InService");
+    let waiting = again.describe("E").await;
+    assert_eq!(waiting["EndpointStatus"], "OutOfService");
+    assert_eq!(waiting["FailureReason"], "After a restart the endpoint is still being loaded.");
+    let update = json!({"EndpointName": "E", "EndpointConfigName": "E"});
+    assert!(
+        again.refused("UpdateEndpoint", update).await.ends_with("in status OutOfService: wait until it is in service.")
+    );
+    again.strings.gate.add_permits(1);
+    while again.status("E").await != "InService" {
+        again.control.inner.nudge.notified().await;
+        again.pass().await;
+    }
+    assert_eq!(again.answer_of("E").await, "gated");
+    assert_eq!(again.describe("E").await.get("FailureReason"), None);
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_keeps_no_other_endpoint_from_being_served() {
+    let house = House::new();
+    house.endpoint("good").await;
+    house.endpoint("bad").await;
+    house.control.close().await;
+    let connection = rusqlite::Connection::open(catalog_file(house.folder.path())).unwrap();
+    connection.execute("UPDATE endpoint_state SET current = '{' WHERE resource_id = (SELECT id FROM resource WHERE kind = 'endpoint' AND name = 'bad')", []).unwrap();
+    drop(connection);
+    let again = House::at(Arc::clone(&house.folder), "catalog.sqlite3");
+    again.control.recover().await.unwrap();
+    assert_eq!(again.answer_of("good").await, "echo");
+    assert_eq!(again.call("DescribeEndpoint", json!({"EndpointName": "bad"})).await.0, 503);
+}
+
 #[tokio::test]
 async fn an_update_of_which_neither_side_loads_after_a_restart_is_failed() {
     let house = House::new();
@@ -129,7 +173,7 @@ async fn an_orderly_restart_finds_everything_in_one_file() {
     let files: Vec<_> =
         std::fs::read_dir(house.folder.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert_eq!(files, ["catalog.sqlite3"]);
-    let again = House::at(std::sync::Arc::clone(&house.folder), "catalog.sqlite3");
+    let again = House::at(Arc::clone(&house.folder), "catalog.sqlite3");
     again.control.recover().await.unwrap();
     assert_eq!(again.answer_of("E").await, "echo");
 }
@@ -147,4 +191,30 @@ fn a_catalog_of_a_newer_version_or_of_noise_is_refused_untouched() {
     std::fs::write(&path, vec![7; 8_192]).unwrap();
     let error = Catalog::open(&path).unwrap_err();
     assert!(error.to_string().contains("catalog.sqlite3"), "{error}");
+}
+
+#[tokio::test]
+async fn the_real_backends_stand_behind_the_public_door() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let stores: captura_backends::StoreResolver = Arc::new(|_| Err("there is no store here".to_owned()));
+    let backends =
+        captura_backends::Backends::new(captura_backends::Settings::new(folder.path().join("cache")), stores);
+    let (sender, table) = tokio::sync::watch::channel(Arc::default());
+    let settings = crate::Settings::new(catalog_file(folder.path()), "000000000000");
+    let control = Control::open(settings, backends, sender, captura_route::Clock::system()).unwrap();
+    let house = House { control, strings: crate::models::stand_in::models().1, table, folder: Arc::new(folder) };
+    for (name, image) in [("good", "captura/echo:1"), ("bad", "nobody/knows:1")] {
+        house.config(name, image).await;
+        house.ok("CreateEndpoint", json!({"EndpointName": name, "EndpointConfigName": name})).await;
+    }
+    house.settle().await;
+    assert_eq!(house.status("good").await, "InService");
+    assert!(house.served("good").is_some());
+    let failed = house.describe("bad").await;
+    assert_eq!(failed["EndpointStatus"], "Failed");
+    assert!(failed["FailureReason"].as_str().unwrap().contains("nobody/knows:1"), "{failed}");
+    let model =
+        json!({"ModelName": "m", "PrimaryContainer": {"Image": "captura/echo", "ModelDataUrl": "s3://bucket/m"}});
+    let message = house.refused("CreateModel", model).await;
+    assert!(message.starts_with("Could not access model data at s3://bucket/m: "), "{message}");
 }
