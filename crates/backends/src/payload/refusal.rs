@@ -69,6 +69,12 @@ pub enum Refusal {
         /// The name.
         name: String,
     },
+    /// A column is an array where the model takes one value.
+    #[error("column {name:?} holds several values a row, but the model takes one")]
+    SeveralValues {
+        /// The name.
+        name: String,
+    },
     /// Text stands where the model needs a number.
     #[error("row {row}, column {column}{name}: {text:?} is not a number{hint}", name = in_brackets(name.as_deref()))]
     NotANumber {

@@ -1,6 +1,7 @@
 //! Rows and columns of a request.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use captura_route::Field;
@@ -120,7 +121,7 @@ impl Table {
     /// columns that the model does not know are left out.
     ///
     /// # Errors
-    /// When a column of the model is missing, or the width does not fit.
+    /// When a column of the model is missing or holds several values a row, or the width does not fit.
     pub fn arrange(self, fields: &[Field]) -> Result<Self, Refusal> {
         let Some(names) = &self.names else {
             return if self.columns == fields.len() { Ok(self) } else { Err(self.wrong_width(fields.len())) };
@@ -128,11 +129,18 @@ impl Table {
         if names.iter().map(String::as_str).eq(fields.iter().map(|field| field.name.as_str())) {
             return Ok(self);
         }
-        let positions: std::collections::HashMap<&str, usize> =
+        let positions: HashMap<&str, usize> =
             names.iter().enumerate().map(|(position, name)| (name.as_str(), position)).collect();
         let order = fields
             .iter()
-            .map(|field| positions.get(field.name.as_str()).copied().ok_or_else(|| self.missing(&field.name)))
+            .map(|Field { name, .. }| match positions.get(name.as_str()) {
+                None => Err(self.missing(name)),
+                // The map keeps the last of equal neighbours.
+                Some(&last) if last > 0 && names[last - 1] == *name => {
+                    Err(Refusal::SeveralValues { name: name.clone() })
+                }
+                Some(&position) => Ok(position),
+            })
             .collect::<Result<Vec<usize>, Refusal>>()?;
         Ok(self.select(&order))
     }

@@ -138,6 +138,9 @@ fn named_columns_find_the_models_order() {
     let table = table.arrange(&fields(&["a", "b"])).unwrap();
     assert_eq!(table.cell(0, 0), Cell::Text("x"));
     assert_eq!(table.cell(0, 1), Cell::Number(1.0));
+    let several = decode(br#"{"inputs":{"b":[1],"a":[[1,2]]}}"#, Some("application/json"), Cells::Numbers).unwrap();
+    let error = several.arrange(&fields(&["a", "b"])).unwrap_err().to_string();
+    assert_eq!(error, "column \"a\" holds several values a row, but the model takes one");
     let error = table.arrange(&fields(&["a", "c"])).unwrap_err().to_string();
     assert_eq!(error, "column \"c\" is missing; the body names a, b");
 }

@@ -22,8 +22,9 @@ use captura_route::{Field, FieldType};
 use super::forest::{Builder, CategorySet, Forest, SourceNode, Treatment};
 use super::lightgbm_objective::Objective;
 
+/// Most outputs and features; bounds on what a small file may allocate.
 const MAX_GROUPS: usize = 1 << 16;
-const MAX_FEATURES: usize = 1 << 28;
+const MAX_FEATURES: usize = 1 << 20;
 
 /// A LightGBM model ready to run.
 #[derive(Debug)]
@@ -46,7 +47,9 @@ impl Lightgbm {
         let groups = header.number::<usize>("num_tree_per_iteration").unwrap_or(1);
         let features = header.number::<usize>("max_feature_idx")?.saturating_add(1);
         if groups == 0 || groups > MAX_GROUPS || features > MAX_FEATURES {
-            return Err(format!("it has {features} features and {groups} outputs"));
+            return Err(format!(
+                "it has {features} features and {groups} outputs, where {MAX_FEATURES} and {MAX_GROUPS} are the most"
+            ));
         }
         let mut builder = Builder::new(features, groups);
         let mut trees = 0;

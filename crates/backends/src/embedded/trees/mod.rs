@@ -111,7 +111,7 @@ impl Trees {
 impl Backend for Trees {
     fn invoke<'a>(&'a self, request: &'a ModelRequest) -> Invoking<'a> {
         if self.0.cost_ns(request.body.len()) <= INLINE_NS {
-            return Box::pin(std::future::ready(self.answer(request).map_err(BackendError::from)));
+            return Box::pin(async { Ok(self.answer(request)?) });
         }
         let (loaded, request) = (Arc::clone(&self.0), request.clone());
         Box::pin(async move {

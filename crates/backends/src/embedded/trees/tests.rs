@@ -196,6 +196,7 @@ fn what_cannot_be_reproduced_is_refused_with_what_to_do() {
         ("\"left_children\":[1,", "\"left_children\":[1,1,", "its lists differ in length"),
         ("\"size_leaf_vector\":\"1\"", "\"size_leaf_vector\":\"3\"", "multi_output_tree"),
         ("\"num_feature\":\"6\",\"num_target", "\"num_feature\":\"1\",\"num_target", "of 1"),
+        ("\"num_feature\":\"6\",\"num_target", "\"num_feature\":\"999999999\",\"num_target", "is more than 1048576"),
         ("\"base_score\":\"[", "\"base_score\":\"[x,", "base_score"),
         ("\"name\":\"gbtree\"", "\"name\":\"gbforest\"", "booster \"gbforest\" is not supported"),
         ("\"trees\":", "\"trees\":3,\"more\":", "not an XGBoost model"),

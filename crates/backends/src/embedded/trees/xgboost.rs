@@ -16,7 +16,8 @@ use super::xgboost_objective::Objective;
 
 /// Most outputs per row; a bound on what a small file may allocate.
 const MAX_GROUPS: usize = 1 << 16;
-const MAX_FEATURES: usize = 1 << 28;
+/// Most features; each costs about 100 bytes of signature, and a small file may claim any number.
+const MAX_FEATURES: usize = 1 << 20;
 const MAX_PARALLEL_TREES: usize = 1 << 24;
 
 #[derive(Debug)]
