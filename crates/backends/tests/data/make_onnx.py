@@ -7,7 +7,7 @@ deploy, each a few kilobytes, with some rows and what the model answers to them.
     venv/bin/python make_onnx.py onnx
 
 The answers are ONNX Runtime's own, after they were compared with those of the library that trained the model.
-Writes external/ (a model with its weights in another file), NAME.onnx for every other model, and expected.json:
+Writes external/ and endless/ (see below), NAME.onnx for every other model, and expected.json:
     {NAME: {"family": what it is, "rows": rows as JSON, "columns": their names or null,
             "expected": for each row all outputs side by side, "content": "csv" when rows can be sent as CSV too}}
 """
@@ -315,9 +315,26 @@ def external():
     onnx.save(model, os.path.join(folder, "model.onnx"), save_as_external_data=True, location="weights.bin", size_threshold=0)
 
 
+def endless():
+    """A model that counts for ever when x is not 0: endless/model.onnx; it stands for models that take too long."""
+    os.makedirs(os.path.join(OUT, "endless"), exist_ok=True)
+    info = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("Add", ["sum", "one"], ["next"])], "body",
+        [info("turn", TensorProto.INT64, []), info("go", TensorProto.BOOL, []), info("sum", TensorProto.FLOAT, [])],
+        [info("go_on", TensorProto.BOOL, []), info("next", TensorProto.FLOAT, [])])
+    nodes = [helper.make_node("ReduceSum", ["x"], ["total"], keepdims=0), helper.make_node("Cast", ["total"], ["some"], to=TensorProto.BOOL),
+             helper.make_node("Loop", ["", "some", "total"], ["end"], body=body),
+             helper.make_node("Add", ["x", "end"], ["y"])]
+    model = build(nodes, [info("x", TensorProto.FLOAT, ["N", 1])], [info("y", TensorProto.FLOAT, ["N", 1])], [tensor(1, "one")])
+    onnx.checker.check_model(model)
+    onnx.save(model, os.path.join(OUT, "endless", "model.onnx"))
+
+
 if __name__ == "__main__":
     os.makedirs(OUT, exist_ok=True)
     external()
+    endless()
     digits = scikit_learn()
     mixed()
     boosters()

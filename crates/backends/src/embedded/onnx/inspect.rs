@@ -1,7 +1,7 @@
 //! Looking into a model file before ONNX Runtime does.
 //!
 //! A model may keep tensors in other files (`external_data`), and names them by path: the library would follow a path
-//! out of the model's folder. And a tensor may claim more elements than the file could hold. Both are found by walking
+//! out of the model's folder. A tensor may claim more elements than the file could hold. And a tree may lead in a circle ([`tree_ensemble`]). All of it is found by walking
 //! the messages that can contain tensors, whose fields are (onnx.proto):
 //!
 //! ```text
@@ -20,6 +20,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::protobuf::{Fields, Malformed, Value, varint};
+use super::tree_ensemble;
 
 /// Deepest nesting of graphs in attributes that is followed; ONNX Runtime itself follows fewer.
 const MAX_DEPTH: usize = 64;
@@ -38,6 +39,12 @@ pub(super) enum Suspicion {
     /// A tensor that cannot be.
     #[error("one of its tensors claims more elements than the file holds")]
     LyingTensor,
+    /// A tree whose branches lead back to it.
+    #[error("one of its trees leads in a circle")]
+    CircularTrees,
+    /// Trees that cannot be checked here.
+    #[error("it takes the branches of a tree ensemble from a function's caller, which is not supported")]
+    HiddenTrees,
     /// A tensor in a file that the model must not read.
     #[error("it keeps a tensor in {location:?}, which {reason}")]
     ExternalData {
@@ -76,10 +83,25 @@ impl Message {
     }
 }
 
-/// Checks a model file's content; answers whether it keeps tensors in other files of `folder`, all of which are plain
-/// files inside it.
-pub(super) fn inspect(model: &[u8], folder: &Path) -> Result<bool, Suspicion> {
-    let mut locations = Vec::new();
+/// What there is to know of a model before it is loaded.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Findings {
+    /// Whether it keeps tensors in other files of its folder, all of which are plain files inside it.
+    pub(super) has_external_data: bool,
+    /// Whether it holds a loop, which runs until the data ends it.
+    pub(super) has_loop: bool,
+}
+
+/// What the walk through a model has gathered.
+#[derive(Debug, Default)]
+struct Gathered {
+    locations: Vec<String>,
+    has_loop: bool,
+}
+
+/// Checks the content of a model file that lies in `folder`.
+pub(super) fn inspect(model: &[u8], folder: &Path) -> Result<Findings, Suspicion> {
+    let mut gathered = Gathered::default();
     let mut has_graph = false;
     for field in Fields::new(model) {
         has_graph |= matches!(field?, (7, Value::Bytes(_)));
@@ -87,27 +109,32 @@ pub(super) fn inspect(model: &[u8], folder: &Path) -> Result<bool, Suspicion> {
     if !has_graph {
         return Err(Malformed.into());
     }
-    walk(Message::Model, model, 0, &mut locations)?;
+    walk(Message::Model, model, 0, &mut gathered)?;
+    let Gathered { mut locations, has_loop } = gathered;
     locations.sort_unstable();
     locations.dedup();
     for location in &locations {
         check_location(location, folder)
             .map_err(|reason| Suspicion::ExternalData { location: location.clone(), reason })?;
     }
-    Ok(!locations.is_empty())
+    Ok(Findings { has_external_data: !locations.is_empty(), has_loop })
 }
 
-fn walk(kind: Message, message: &[u8], depth: usize, locations: &mut Vec<String>) -> Result<(), Suspicion> {
+fn walk(kind: Message, message: &[u8], depth: usize, gathered: &mut Gathered) -> Result<(), Suspicion> {
     if depth > MAX_DEPTH {
         return Err(Suspicion::TooDeep);
     }
     if let Message::Tensor = kind {
-        return tensor(message, locations);
+        return tensor(message, &mut gathered.locations);
+    }
+    if let Message::Node = kind {
+        tree_ensemble::check(message)?;
     }
     for field in Fields::new(message) {
         let (number, value) = field?;
+        gathered.has_loop |= matches!((kind, number, value), (Message::Node, 4, Value::Bytes(b"Loop")));
         if let (Some(inner), Value::Bytes(bytes)) = (kind.inner(number), value) {
-            walk(inner, bytes, depth + 1, locations)?;
+            walk(inner, bytes, depth + 1, gathered)?;
         }
     }
     Ok(())
@@ -188,4 +215,4 @@ fn check_location(location: &str, folder: &Path) -> Result<(), &'static str> {
 
 #[cfg(test)]
 #[path = "inspect_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -4,8 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+const BESIDE: Findings = Findings { has_external_data: true, has_loop: false };
+
 /// A field that holds bytes.
-fn field(number: u8, content: &[u8]) -> Vec<u8> {
+pub(in super::super) fn field(number: u8, content: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::new();
     let mut put = |mut number: usize| {
         while number >= 0x80 {
@@ -42,7 +44,7 @@ fn tensors_in_other_files_must_be_plain_files_of_the_folder() {
     symlink(outer.path(), folder.join("up")).unwrap();
 
     for location in ["weights.bin", "./weights.bin", "sub/more.bin"] {
-        assert_eq!(inspect(&with_initializer(&external(location)), &folder), Ok(true), "{location}");
+        assert_eq!(inspect(&with_initializer(&external(location)), &folder), Ok(BESIDE), "{location}");
     }
     let absolute = outer.path().join("secret");
     for (location, reason) in [
@@ -90,8 +92,8 @@ fn tensors_are_found_wherever_a_model_can_hide_them() {
 fn impossible_tensors_and_endless_graphs_are_refused() {
     let folder = Path::new("/");
     let dims = |lengths: &[u8]| with_initializer(&field(1, lengths));
-    assert_eq!(inspect(&dims(&[2, 3]), folder), Ok(false));
-    assert_eq!(inspect(&dims(&[0, 0xff, 0xff, 0xff, 0x7f]), folder), Ok(false));
+    assert_eq!(inspect(&dims(&[2, 3]), folder), Ok(Findings::default()));
+    assert_eq!(inspect(&dims(&[0, 0xff, 0xff, 0xff, 0x7f]), folder), Ok(Findings::default()));
     // 2^40 elements; 2^63 by 2^63.
     assert_eq!(inspect(&dims(&[0x80, 0x80, 0x80, 0x80, 0x80, 0x20]), folder), Err(Suspicion::LyingTensor));
     let huge = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01];
@@ -101,6 +103,14 @@ fn impossible_tensors_and_endless_graphs_are_refused() {
         graph = field(1, &field(5, &field(6, &graph)));
     }
     assert_eq!(inspect(&field(7, &graph), folder), Err(Suspicion::TooDeep));
+}
+
+#[test]
+fn loops_are_found_also_inside_functions() {
+    let node = field(4, b"Loop");
+    for model in [field(7, &field(1, &node)), [field(7, b""), field(25, &field(7, &node))].concat()] {
+        assert_eq!(inspect(&model, Path::new("/")), Ok(Findings { has_external_data: false, has_loop: true }));
+    }
 }
 
 #[test]

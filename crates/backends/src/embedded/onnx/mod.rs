@@ -19,15 +19,16 @@ mod sessions;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod tree_ensemble;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use captura_route::{Answer, Backend, BackendError, Invoking, ModelRequest, Signature};
+use captura_route::{Backend, BackendError, Invoking, ModelRequest, Signature};
 use ort::ErrorCode;
-use ort::session::Session;
+use ort::session::{RunOptions, Session};
 
 use self::cost::Cost;
 use self::inputs::Inputs;
@@ -53,6 +54,8 @@ struct Model {
     outputs: Outputs,
     signature: Signature,
     default_format: Format,
+    /// Whether its time depends on more than the number of rows, up to never ending.
+    has_loop: bool,
     cost: Cost,
 }
 
@@ -64,7 +67,13 @@ impl Model {
         Ok((self.inputs.arrange(table)?, format))
     }
 
-    fn predict(&self, session: &mut Session, table: &Table) -> Result<Predictions, BackendError> {
+    /// Runs the model; `run` lets another thread stop it.
+    fn predict(
+        &self,
+        session: &mut Session,
+        table: &Table,
+        run: Option<&RunOptions>,
+    ) -> Result<Predictions, BackendError> {
         let bound = self.inputs.bind(table)?;
         let rows = table.rows();
         let batch = self.inputs.batch().unwrap_or(rows);
@@ -75,15 +84,15 @@ impl Model {
         let begun = Instant::now();
         for start in (0..rows).step_by(batch) {
             let inputs = self.inputs.tensors(table, &bound, &(start..start + batch))?;
-            let outputs = session.run(inputs).map_err(|error| failed(&error))?;
+            let outputs = match run {
+                Some(run) => session.run_with_options(inputs, run),
+                None => session.run(inputs),
+            };
+            let outputs = outputs.map_err(|error| failed(&error))?;
             self.outputs.take(&outputs, batch, &mut predictions)?;
         }
         self.cost.note(rows, begun.elapsed());
         Ok(predictions)
-    }
-
-    fn answer(&self, session: &mut Session, table: &Table, format: Format) -> Result<Answer, BackendError> {
-        Ok(payload::encode(&self.predict(session, table)?, format))
     }
 }
 
@@ -98,11 +107,13 @@ impl Backend for OnnxBackend {
                 }
             };
             let mut lease = self.sessions.lease().await;
-            if self.model.cost.is_cheap(table.rows()) {
-                return self.model.answer(lease.session(), &table, format);
+            if !self.model.has_loop && self.model.cost.is_cheap(table.rows()) {
+                return Ok(payload::encode(&self.model.predict(lease.session(), &table, None)?, format));
             }
             let model = Arc::clone(&self.model);
-            blocking(move || model.answer(lease.session(), &table, format)).await
+            let run = Arc::new(RunOptions::new().map_err(|error| failed(&error))?);
+            let _stop = StopOnDrop(Arc::clone(&run));
+            blocking(move || Ok(payload::encode(&model.predict(lease.session(), &table, Some(&run))?, format))).await
         })
     }
 
@@ -114,6 +125,17 @@ impl Backend for OnnxBackend {
 impl fmt::Debug for OnnxBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OnnxBackend").field("signature", &self.model.signature).finish_non_exhaustive()
+    }
+}
+
+/// Stops a run when its call is given up, so that it does not keep a session. The library looks between operators.
+struct StopOnDrop(Arc<RunOptions>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.terminate() {
+            tracing::debug!("a run could not be stopped: {error}");
+        }
     }
 }
 

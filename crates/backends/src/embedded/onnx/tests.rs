@@ -388,3 +388,15 @@ async fn a_model_with_weights_in_another_file_is_served_from_a_folder_and_from_a
     let error = backends.load(&spec).await.unwrap_err().to_string();
     assert_eq!(error, "the image \"captura/onnx\" needs a model, and the model has no ModelDataUrl");
 }
+
+#[tokio::test]
+async fn a_call_that_is_given_up_gives_its_session_back() {
+    let one_session = [("CAPTURA_ONNX_SESSIONS", "1")];
+    let Some(backend) = load_with(&one_session, &data().join("endless")).await else { return };
+    let backend = backend.unwrap();
+    assert_eq!(call(&*backend, "text/csv", "text/csv", "0").await.unwrap(), "0.0");
+    let limit = std::time::Duration::from_millis(50);
+    let given_up = tokio::time::timeout(limit, call(&*backend, "text/csv", "text/csv", "1"));
+    assert!(given_up.await.is_err(), "an endless run ended");
+    assert_eq!(call(&*backend, "text/csv", "text/csv", "0").await.unwrap(), "0.0");
+}
