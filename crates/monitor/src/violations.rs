@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 
+use serde::Serialize;
+
 use crate::artefact::{CheckType, FeatureStatistics, Statistics, Violation, java_double};
 use crate::constraints::{CategoricalDriftMethod, Constraints, FeatureConstraints, Rules};
 use crate::drift::{categorical_distance, chi_square_p_value, judged, numeric_distance};
@@ -24,7 +26,7 @@ pub struct Findings {
 }
 
 /// The comparison of one column with the baseline.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FeatureDrift {
     /// The column.
     pub feature: String,

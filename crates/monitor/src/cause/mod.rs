@@ -14,8 +14,10 @@ pub mod change_point;
 mod collector;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use captura_names::Timestamp;
+use serde::{Serialize, Serializer};
 
 pub use collector::Collector;
 
@@ -38,7 +40,7 @@ const MAX_P_VALUE: f64 = 0.01;
 const SEARCHES: f64 = 2.0;
 
 /// Why a feature drifted.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Cause {
     /// The feature.
     pub feature: String,
@@ -47,7 +49,7 @@ pub struct Cause {
 }
 
 /// The part of one consumer in the drift of a feature.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ConsumerDrift {
     /// Who; `None` when the records do not say.
     pub consumer: Option<String>,
@@ -65,7 +67,8 @@ pub struct ConsumerDrift {
 }
 
 /// Since when a consumer's rows differ from the baseline.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Since {
     /// Since this call.
     Change(Change),
@@ -78,11 +81,12 @@ pub enum Since {
 }
 
 /// A moment of change.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Change {
     /// First call after the change.
     pub event_id: Option<String>,
-    /// When it arrived, when the record says.
+    /// When it arrived, when the record says; RFC 3339 when serialised.
+    #[serde(serialize_with = "as_text")]
     pub time: Option<Timestamp>,
     /// 1 − p of the test, level and spread both searched.
     pub confidence: f64,
@@ -102,6 +106,52 @@ impl Cause {
     pub fn driver(&self) -> Option<&ConsumerDrift> {
         self.consumers.first().filter(|consumer| consumer.drives)
     }
+}
+
+/// One sentence for a person: who, since when, how far.
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(driver) = self.driver() else {
+            let few = self.consumers.iter().any(|consumer| consumer.since == Since::NotEnoughData);
+            let why = if few { "not enough data to say who drives it" } else { "no single consumer drives it" };
+            return write!(f, "{}: {why}", self.feature);
+        };
+        let who = driver.consumer.as_deref().unwrap_or("callers the records do not name");
+        write!(f, "{}: driven by {who}, ", self.feature)?;
+        match &driver.since {
+            Since::Change(change) => write!(
+                f,
+                "since {change}: its distance to the baseline went from {:.2} to {:.2}",
+                change.distance_before, change.distance_after
+            ),
+            Since::Ended(change) => write!(
+                f,
+                "until {change}: its distance to the baseline went from {:.2} to {:.2}",
+                change.distance_before, change.distance_after
+            ),
+            Since::Throughout | Since::NotEnoughData => write!(
+                f,
+                "as far back as the data goes: its distance to the baseline is {:.2}",
+                driver.distance.unwrap_or(0.0)
+            ),
+        }
+    }
+}
+
+/// The moment: its time when it is known, and its call.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.time, &self.event_id) {
+            (Some(time), Some(event_id)) => write!(f, "{time} (call {event_id})"),
+            (Some(time), None) => write!(f, "{time}"),
+            (None, Some(event_id)) => write!(f, "call {event_id}"),
+            (None, None) => write!(f, "its row {}", self.rows_before + 1),
+        }
+    }
+}
+
+fn as_text<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(|time| time.to_string()).serialize(serializer)
 }
 
 /// What a feature looked like in the baseline.

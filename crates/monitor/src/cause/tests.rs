@@ -65,6 +65,13 @@ fn the_consumer_that_shifts_half_way_and_the_moment_are_found() {
     assert_eq!(change.time.unwrap().to_string(), "2026-01-01T00:25:00Z");
     assert!(change.confidence > 0.999 && change.distance_after > change.distance_before);
     assert!(cause.consumers[1..].iter().all(|consumer| !consumer.drives), "{cause:?}");
+    let sentence = cause.to_string();
+    assert!(
+        sentence.starts_with("x: driven by web, since 2026-01-01T00:25:00Z (call e1500): its distance"),
+        "{sentence}"
+    );
+    let json = serde_json::to_value(&cause).unwrap();
+    assert_eq!(json["consumers"][0]["since"]["change"]["time"], "2026-01-01T00:25:00Z");
 }
 
 #[test]

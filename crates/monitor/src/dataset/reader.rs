@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use captura_names::Timestamp;
+use serde::Serialize;
 
 use super::batch::{Batch, Builder, Call, Columns};
 use super::body::{self, Body};
@@ -41,7 +42,8 @@ pub struct Plan {
 }
 
 /// How cells found their columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Matching {
     /// There was nothing to match with.
     #[default]
@@ -53,7 +55,7 @@ pub enum Matching {
 }
 
 /// Why a record is not in the data set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BadRecord {
     /// Object it stands in.
     pub source: String,

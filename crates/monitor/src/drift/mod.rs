@@ -120,7 +120,7 @@ mod tests {
         let mut baseline = Kll::default();
         population.iter().for_each(|&value| baseline.insert(value));
         let baseline = baseline.weighted();
-        for _ in 0..400 {
+        for _ in 0..150 {
             let mut sample = Kll::default();
             (0..60).for_each(|_| sample.insert(population[(uniform() * 10_000.0) as usize]));
             let distance = numeric_distance(&baseline, &sample.weighted()).unwrap();

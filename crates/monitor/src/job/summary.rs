@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use super::passes::Pass;
 use crate::artefact::Violation;
 use crate::cause::Cause;
@@ -9,7 +11,7 @@ use crate::dataset::{BadRecord, Matching};
 use crate::violations::FeatureDrift;
 
 /// The account of a job: `records = used + bad + unanswered`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// Objects read.
     pub objects: u64,
@@ -42,7 +44,7 @@ pub struct Summary {
 }
 
 /// The outcome of a check.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CheckSummary {
     /// The account of the data that was checked.
     pub data: Summary,
