@@ -2,3 +2,24 @@
 //!
 //! Invariant: no request waits on control, SQL or the object store; every limit has a name; the order of an
 //! invocation's life is known to `invoke` alone. Refuses to: import control, archive, backends or monitor.
+
+mod admission;
+mod body;
+mod connection;
+mod dispatch;
+mod fault;
+mod head;
+mod hosts;
+mod identity;
+mod invoke;
+mod metrics;
+mod premises;
+mod prepared;
+mod pulse;
+mod reply;
+mod scrape;
+mod server;
+mod settings;
+
+pub use server::Gateway;
+pub use settings::{Door, MoreMetrics, Settings};

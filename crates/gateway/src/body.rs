@@ -1,0 +1,103 @@
+//! Bodies of requests, whole and within limits.
+//!
+//! Invariant: what a body says of its length is believed only to refuse it; bytes are counted while they come, and
+//! taken out of the memory budget before they are read (declared length) or kept (chunked). The rate is watched by the
+//! connection's timer, which cuts a slow caller off.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use hyper::body::{Body, Incoming};
+use tokio::time::Instant;
+
+use crate::admission::{ByteBudget, Reservation};
+use crate::fault::Refused;
+use crate::pulse::{Phase, Pulse};
+
+/// Bodies up to this size are copied out of the connection's read buffer. hyper hands out slices of that buffer; a
+/// record that holds one keeps all of it in memory, and hyper must allocate the next.
+const COPIED_MAX_BYTES: usize = 4 * 1024;
+
+/// A whole body and its share of the memory budget.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    pub(crate) bytes: Bytes,
+    pub(crate) held: Reservation,
+}
+
+/// Reads a body to its end.
+///
+/// # Errors
+/// When it is larger than `limit_bytes`, breaks off, or does not fit into the budget.
+pub(crate) async fn collect(
+    mut body: Incoming,
+    limit_bytes: u64,
+    budget: &Arc<ByteBudget>,
+    pulse: &Pulse,
+) -> Result<Collected, Refused> {
+    let declared_bytes = body.size_hint().exact();
+    if declared_bytes.is_some_and(|declared| declared > limit_bytes) {
+        return Err(Refused::BodyTooLarge { limit_bytes });
+    }
+    let mut held = budget.reserve(declared_bytes.unwrap_or(0)).ok_or(Refused::MemoryExhausted)?;
+    if declared_bytes == Some(0) {
+        return Ok(Collected { bytes: Bytes::new(), held });
+    }
+    pulse.enter(Phase::Body, Instant::now());
+    let mut gathered = Gathered::Nothing;
+    let mut received_bytes = 0_u64;
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let Ok(data) = frame.map_err(|_| Refused::BodyBroken)?.into_data() else { continue };
+        received_bytes += data.len() as u64;
+        if declared_bytes.is_none() {
+            if received_bytes > limit_bytes {
+                return Err(Refused::BodyTooLarge { limit_bytes });
+            }
+            if !held.grow(data.len() as u64) {
+                return Err(Refused::MemoryExhausted);
+            }
+        }
+        gathered = gathered.and(data, declared_bytes);
+        if declared_bytes == Some(received_bytes) {
+            break;
+        }
+    }
+    Ok(Collected { bytes: gathered.whole(), held })
+}
+
+/// Frames so far. Most bodies are one frame, which then is passed on as it came.
+enum Gathered {
+    Nothing,
+    One(Bytes),
+    Many(BytesMut),
+}
+
+impl Gathered {
+    fn and(self, data: Bytes, declared_bytes: Option<u64>) -> Self {
+        match self {
+            Self::Nothing => Self::One(data),
+            Self::One(first) => {
+                let declared = usize::try_from(declared_bytes.unwrap_or(0)).unwrap_or(0);
+                let mut many = BytesMut::with_capacity(declared.max(first.len() + data.len()));
+                many.extend_from_slice(&first);
+                many.extend_from_slice(&data);
+                Self::Many(many)
+            }
+            Self::Many(mut many) => {
+                many.extend_from_slice(&data);
+                Self::Many(many)
+            }
+        }
+    }
+
+    fn whole(self) -> Bytes {
+        match self {
+            Self::Nothing => Bytes::new(),
+            Self::One(one) if one.len() <= COPIED_MAX_BYTES => Bytes::copy_from_slice(&one),
+            Self::One(one) => one,
+            Self::Many(many) => many.freeze(),
+        }
+    }
+}

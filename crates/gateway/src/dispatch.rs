@@ -1,0 +1,147 @@
+//! Which room a request is for.
+//!
+//! Requests are told apart by the service that they are signed for, then by path: `/endpoints/…` is the runtime,
+//! `/ping` and `/metrics` are answered here, everything else goes through the binary's [`crate::Door`].
+//!
+//! Invariant: nothing is dispatched before `Host` and `Origin` are checked; a panic ends one request, never the process.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::body;
+use crate::connection::Line;
+use crate::fault::{Plane, Refused};
+use crate::identity::Caller;
+use crate::invoke::{self, Call};
+use crate::pulse::Phase;
+use crate::reply::{self, Reply};
+use crate::scrape;
+
+/// Answers a request; never fails, and panics neither.
+pub(crate) async fn answer(line: &Line, request: Request<Incoming>) -> Reply {
+    let arrived = Instant::now();
+    line.pulse.enter(Phase::Work, arrived);
+    let plane = if request.uri().path().starts_with(RUNTIME_PREFIX) { Plane::Runtime } else { Plane::Other };
+    // hyper drops a Content-Length that stands beside a Transfer-Encoding, so it cannot be told here whether both were
+    // sent, and where another server in between saw this request end. Nothing that follows it is served.
+    let closes = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let outcome = {
+        let mut handling = pin!(handle(line, request, arrived));
+        poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(context))) {
+            Ok(poll) => poll,
+            // The panic hook has reported it. The future is not polled again.
+            Err(_) => Poll::Ready(Err(Refused::Panicked)),
+        })
+        .await
+    };
+    line.pulse.refuse(outcome.is_err());
+    let mut reply = outcome.unwrap_or_else(|refused| {
+        line.premises.meters.refused(&refused);
+        refused.reply(plane)
+    });
+    reply::identify(&mut reply);
+    if closes {
+        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    line.pulse.enter(Phase::Idle, Instant::now());
+    reply
+}
+
+const RUNTIME_PREFIX: &str = "/endpoints/";
+
+/// Where a request goes.
+enum Destination<'a> {
+    Invoke { endpoint: &'a str },
+    Refuse(Refused),
+    Ping,
+    Metrics,
+    Other,
+}
+
+async fn handle(line: &Line, request: Request<Incoming>, arrived: Instant) -> Result<Reply, Refused> {
+    let premises = &*line.premises;
+    let (head, body) = request.into_parts();
+    check(line, &head)?;
+    let caller = Caller::of(&head);
+    match destination(&head, caller.signed_for_another_service) {
+        Destination::Invoke { endpoint } => {
+            let arrived_at = premises.clock.now();
+            invoke::invoke(line, Call { endpoint, head: &head, body, consumer: caller.consumer, arrived_at, arrived })
+                .await
+        }
+        Destination::Refuse(refused) => Err(refused),
+        Destination::Ping => Ok(reply::reply(StatusCode::OK, Bytes::new(), None)),
+        Destination::Metrics => Ok(reply::text(StatusCode::OK, scrape::CONTENT_TYPE, scrape::text(premises))),
+        // In a box, so that the future of an invocation, which is most of them, stays small.
+        Destination::Other => Box::pin(other(line, head, body)).await,
+    }
+}
+
+fn check(line: &Line, head: &Parts) -> Result<(), Refused> {
+    let premises = &*line.premises;
+    premises.hosts.check(&head.headers)?;
+    if head.method == Method::CONNECT || head.method == Method::TRACE {
+        return Err(Refused::MethodNotAllowed);
+    }
+    if head.uri.authority().is_some() || !head.uri.path().starts_with('/') {
+        return Err(Refused::BadRequest("the request line must name a path"));
+    }
+    let limit_bytes = premises.settings.uri_max_bytes;
+    if head.uri.path_and_query().is_some_and(|uri| uri.as_str().len() > limit_bytes) {
+        return Err(Refused::UriTooLong { limit_bytes });
+    }
+    Ok(())
+}
+
+fn destination(head: &Parts, signed_for_another_service: bool) -> Destination<'_> {
+    if signed_for_another_service {
+        return Destination::Other;
+    }
+    let reads = head.method == Method::GET || head.method == Method::HEAD;
+    match head.uri.path() {
+        "/ping" if reads => Destination::Ping,
+        "/metrics" if reads => Destination::Metrics,
+        "/ping" | "/metrics" => Destination::Refuse(Refused::MethodNotAllowed),
+        path => match path.strip_prefix(RUNTIME_PREFIX).and_then(|rest| rest.rsplit_once('/')) {
+            Some((endpoint, operation)) => runtime(&head.method, endpoint, operation),
+            None if path.starts_with(RUNTIME_PREFIX) => Destination::Refuse(Refused::UnknownOperation),
+            None => Destination::Other,
+        },
+    }
+}
+
+fn runtime<'a>(method: &Method, endpoint: &'a str, operation: &str) -> Destination<'a> {
+    let refused = match operation {
+        "invocations" if method == Method::POST => return Destination::Invoke { endpoint },
+        "invocations" | "async-invocations" | "invocations-response-stream" if method != Method::POST => {
+            Refused::MethodNotAllowed
+        }
+        "async-invocations" => Refused::NotSupported("InvokeEndpointAsync"),
+        "invocations-response-stream" => Refused::NotSupported("InvokeEndpointWithResponseStream"),
+        _ => Refused::UnknownOperation,
+    };
+    Destination::Refuse(refused)
+}
+
+/// Hands a whole request through the binary's door. It runs as a task of its own, so that a caller who hangs up does
+/// not leave an operation of the control plane half-done.
+async fn other(line: &Line, head: Parts, body: Incoming) -> Result<Reply, Refused> {
+    let premises = &*line.premises;
+    let collected = body::collect(body, premises.settings.body_max_bytes, &premises.bodies, &line.pulse).await?;
+    line.pulse.enter(Phase::Work, Instant::now());
+    let door = Arc::clone(&premises.other);
+    let answering = tokio::spawn(async move { door(Request::from_parts(head, collected.bytes)).await });
+    let (head, bytes) = answering.await.map_err(|_| Refused::Panicked)?.into_parts();
+    let mut reply = reply::reply(head.status, bytes, Some(collected.held));
+    *reply.headers_mut() = head.headers;
+    Ok(reply)
+}

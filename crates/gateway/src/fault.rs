@@ -1,0 +1,264 @@
+//! The only map from what went wrong to the status, code and text that the caller sees.
+//!
+//! Texts that clients compare come from `captura_wire::runtime`; here stands only which of them answers what.
+//!
+//! Invariant: a body is JSON of a fixed shape, names no file and no stack, and says what to change. Under `/endpoints/`
+//! the shape is the runtime's (`Message`), elsewhere awsJson's (`__type`, `message`).
+
+use std::borrow::Cow;
+
+use captura_capture::DropReason;
+use captura_names::{EndpointName, VariantName};
+use captura_route::{BackendError, NoVariant};
+use captura_wire::runtime::{self, Code, FaultBody, ModelPlace};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::reply::{self, ERROR_TYPE, Reply};
+
+/// Seconds after which a caller that met a full server may try again.
+const RETRY_AFTER_SECONDS: &str = "1";
+/// Longest part of a model's own words that is repeated to the caller, bytes; its record keeps all of them.
+const ORIGINAL_MESSAGE_MAX_BYTES: usize = 16 * 1024;
+
+/// Why a request did not become an invocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The `Host` is not one of this server's names.
+    HostNotAllowed,
+    /// The `Origin` is not one of this server's names.
+    OriginNotAllowed,
+    /// The head is not what HTTP allows.
+    BadRequest(&'static str),
+    /// The method does not go with the path.
+    MethodNotAllowed,
+    /// Path and query are too long.
+    UriTooLong { limit_bytes: usize },
+    /// The body is, or says it is, too large.
+    BodyTooLarge { limit_bytes: u64 },
+    /// The body broke off or is not framed as its head says.
+    BodyBroken,
+    /// The bodies in flight fill the memory meant for them.
+    MemoryExhausted,
+    /// No such operation under `/endpoints/`.
+    UnknownOperation,
+    /// An operation of SageMaker's that this version does not have.
+    NotSupported(&'static str),
+    /// Members break their constraints; the text says which.
+    Invalid(String),
+    /// The endpoint does not exist, or is not in service.
+    EndpointNotFound { endpoint: EndpointName, account: String },
+    /// No variant takes the call.
+    NoVariant { endpoint: EndpointName, why: NoVariant },
+    /// As many calls as may be are in flight.
+    AtCapacity { endpoint: EndpointName, variant: VariantName },
+    /// The policy allows no call without a record, and no record can be kept.
+    CaptureUnavailable { endpoint: EndpointName, reason: DropReason },
+    /// A handler panicked.
+    Panicked,
+}
+
+/// Which shape the body has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plane {
+    /// Under `/endpoints/`.
+    Runtime,
+    /// Everything else.
+    Other,
+}
+
+impl Refused {
+    /// Every value of [`Refused::reason`], for the meters.
+    pub(crate) const REASONS: [&'static str; 12] = [
+        "host",
+        "origin",
+        "bad_request",
+        "too_large",
+        "memory_budget",
+        "unknown_operation",
+        "invalid",
+        "endpoint_not_found",
+        "no_variant",
+        "concurrency",
+        "capture_unavailable",
+        "panic",
+    ];
+
+    /// Under which reason the refusal is counted.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::HostNotAllowed => "host",
+            Self::OriginNotAllowed => "origin",
+            Self::BadRequest(_) | Self::MethodNotAllowed | Self::BodyBroken => "bad_request",
+            Self::UriTooLong { .. } | Self::BodyTooLarge { .. } => "too_large",
+            Self::MemoryExhausted => "memory_budget",
+            Self::UnknownOperation | Self::NotSupported(_) => "unknown_operation",
+            Self::Invalid(_) => "invalid",
+            Self::EndpointNotFound { .. } => "endpoint_not_found",
+            Self::NoVariant { .. } => "no_variant",
+            Self::AtCapacity { .. } => "concurrency",
+            Self::CaptureUnavailable { .. } => "capture_unavailable",
+            Self::Panicked => "panic",
+        }
+    }
+
+    fn status_and_code(&self) -> (u16, &'static str) {
+        match self {
+            Self::HostNotAllowed => (421, "MisdirectedRequest"),
+            Self::OriginNotAllowed => (403, "AccessDeniedException"),
+            Self::MethodNotAllowed => (405, "MethodNotAllowed"),
+            Self::UriTooLong { .. } => (414, Code::ValidationError.as_str()),
+            Self::BodyTooLarge { .. } => (413, Code::ValidationError.as_str()),
+            Self::UnknownOperation => (404, Code::UnknownOperationException.as_str()),
+            Self::BadRequest(_)
+            | Self::BodyBroken
+            | Self::NotSupported(_)
+            | Self::Invalid(_)
+            | Self::EndpointNotFound { .. }
+            | Self::NoVariant { .. } => (400, Code::ValidationError.as_str()),
+            Self::MemoryExhausted | Self::AtCapacity { .. } | Self::CaptureUnavailable { .. } => {
+                (503, Code::ServiceUnavailable.as_str())
+            }
+            Self::Panicked => (500, Code::InternalFailure.as_str()),
+        }
+    }
+
+    fn message(&self) -> Cow<'static, str> {
+        match self {
+            Self::HostNotAllowed => "The Host header names another server. Use this server's address, or add the name \
+                                     to the allowed hosts in its configuration."
+                .into(),
+            Self::OriginNotAllowed => "The Origin header names another site. Pages of other sites may not call this \
+                                       server."
+                .into(),
+            Self::BadRequest(what) => format!("The request is not valid HTTP: {what}.").into(),
+            Self::MethodNotAllowed => "The method is not allowed here.".into(),
+            Self::UriTooLong { limit_bytes } => format!("Path and query are longer than {limit_bytes} bytes.").into(),
+            Self::BodyTooLarge { limit_bytes } => format!("HTTP content length exceeded {limit_bytes} bytes.").into(),
+            Self::BodyBroken => "The body broke off, or is not framed as the headers say.".into(),
+            Self::MemoryExhausted => "The server holds as many bytes of requests as it may. Try again.".into(),
+            Self::UnknownOperation => "There is no such operation. Endpoints are called with POST \
+                                       /endpoints/{EndpointName}/invocations."
+                .into(),
+            Self::NotSupported(operation) => {
+                format!("{operation} is not supported by this version of captura. Use InvokeEndpoint.").into()
+            }
+            Self::Invalid(text) => text.clone().into(),
+            Self::EndpointNotFound { endpoint, account } => {
+                runtime::endpoint_not_found(endpoint.as_str(), account).into()
+            }
+            Self::NoVariant { endpoint, why: NoVariant::Unknown(variant) } => {
+                format!("Variant {variant} not found for endpoint {endpoint}.").into()
+            }
+            Self::NoVariant { endpoint, why: NoVariant::AllWeightsZero } => {
+                format!("No variant of endpoint {endpoint} takes traffic: all weights are 0. Set the target variant.")
+                    .into()
+            }
+            Self::AtCapacity { endpoint, variant } => {
+                format!("Variant {variant} of endpoint {endpoint} has as many calls in flight as it may. Try again.")
+                    .into()
+            }
+            Self::CaptureUnavailable { endpoint, reason } => format!(
+                "Endpoint {endpoint} takes no call without a record of it, and none can be kept now: {reason}. Try again."
+            )
+            .into(),
+            Self::Panicked => "The server failed on this request.".into(),
+        }
+    }
+
+    /// The reply.
+    pub(crate) fn reply(&self, plane: Plane) -> Reply {
+        let (status, code) = self.status_and_code();
+        let message = self.message();
+        let body = match plane {
+            Plane::Runtime => FaultBody { message: &message, ..FaultBody::default() }.to_json(),
+            Plane::Other => {
+                // The control plane's word for the runtime's ValidationError.
+                let code = if code == Code::ValidationError.as_str() { "ValidationException" } else { code };
+                serde_json::json!({ "__type": code, "message": message }).to_string().into_bytes()
+            }
+        };
+        fault_reply(status, code, body)
+    }
+}
+
+/// Why an invocation has no answer to pass on.
+#[derive(Debug, Clone)]
+pub(crate) enum Failed {
+    /// The model said so.
+    Backend(BackendError),
+    /// The model panicked, which is a bug of captura's.
+    Panicked,
+    /// The model's answer cannot be passed on; the text says what of it.
+    UnusableAnswer(&'static str),
+}
+
+impl Failed {
+    /// HTTP status of the reply.
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Self::Backend(BackendError::Model { .. } | BackendError::TimedOut { .. }) | Self::UnusableAnswer(_) => 424,
+            Self::Backend(BackendError::NotReady(_)) => 429,
+            Self::Backend(BackendError::Unavailable(_)) => 503,
+            Self::Panicked => 500,
+        }
+    }
+
+    /// The reply.
+    pub(crate) fn reply(&self, place: ModelPlace<'_>) -> Reply {
+        let (code, body) = match self {
+            Self::Backend(BackendError::Model { status, message, .. }) => model_error(*status, message, place),
+            Self::UnusableAnswer(what) => model_error(500, what, place),
+            Self::Backend(BackendError::TimedOut { .. }) => {
+                let body = FaultBody {
+                    error_code: Some("MODEL_TIMED_OUT"),
+                    log_stream_arn: Some(&place.log_stream_arn()),
+                    message: &runtime::model_timed_out(),
+                    original_message: Some(runtime::TIMED_OUT_ORIGINAL),
+                    original_status_code: Some(0),
+                };
+                (Code::ModelError, body.to_json())
+            }
+            Self::Backend(BackendError::NotReady(why)) => {
+                let message = format!("The model is not ready: {}. Try again.", kept(why));
+                (Code::ModelNotReadyException, FaultBody { message: &message, ..FaultBody::default() }.to_json())
+            }
+            Self::Backend(BackendError::Unavailable(why)) => {
+                let message = format!("The model is unavailable: {}. Try again.", kept(why));
+                (Code::ServiceUnavailable, FaultBody { message: &message, ..FaultBody::default() }.to_json())
+            }
+            Self::Panicked => {
+                let message = "The server failed while the model ran.";
+                (Code::InternalFailure, FaultBody { message, ..FaultBody::default() }.to_json())
+            }
+        };
+        fault_reply(self.status(), code.as_str(), body)
+    }
+}
+
+fn model_error(status: u16, message: &str, place: ModelPlace<'_>) -> (Code, Vec<u8>) {
+    let message = kept(message);
+    let client = (400..500).contains(&status);
+    let body = FaultBody {
+        error_code: Some(if client { "CLIENT_ERROR_FROM_MODEL" } else { "SERVER_ERROR_FROM_MODEL" }),
+        log_stream_arn: Some(&place.log_stream_arn()),
+        message: &place.model_answered(status, message),
+        original_message: Some(message),
+        original_status_code: Some(status),
+    };
+    (Code::ModelError, body.to_json())
+}
+
+/// The part of a model's words that is repeated.
+fn kept(words: &str) -> &str {
+    &words[..words.floor_char_boundary(ORIGINAL_MESSAGE_MAX_BYTES)]
+}
+
+fn fault_reply(status: u16, code: &'static str, body: Vec<u8>) -> Reply {
+    let status = StatusCode::from_u16(status).expect("our bug: statuses of faults are constants");
+    let mut reply = reply::text(status, "application/json", body);
+    reply.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(code));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+    }
+    reply
+}

@@ -1,0 +1,77 @@
+//! Who calls. On an open listener the access key id of the signature is the consumer, whatever its signature is worth;
+//! a call without one is anonymous.
+//!
+//! Refuses to: verify. A listener that is not open does not exist yet.
+
+use captura_route::Consumer;
+use captura_wire::scope::Scope;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+
+/// Signing name of SageMaker, of both its planes.
+const SAGEMAKER: &str = "sagemaker";
+
+/// What the credentials of a request say.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    /// Who calls.
+    pub(crate) consumer: Consumer,
+    /// The request is signed for another service than SageMaker, e.g. for `s3`.
+    pub(crate) signed_for_another_service: bool,
+}
+
+impl Caller {
+    /// Reads the credentials out of the head of a request.
+    pub(crate) fn of(head: &Parts) -> Self {
+        let header = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let scope = match (header, head.uri.query()) {
+            (Some(header), _) => Scope::of_authorization(header),
+            (None, Some(query)) => Scope::of_query(query),
+            (None, None) => None,
+        };
+        scope.map_or_else(
+            || Self { consumer: Consumer::anonymous(), signed_for_another_service: false },
+            |scope| Self {
+                consumer: Consumer::new(scope.access_key_id()),
+                signed_for_another_service: scope.service() != SAGEMAKER,
+            },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn caller(uri: &str, authorization: Option<&str>) -> (String, bool) {
+        let mut request = Request::builder().uri(uri);
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        let caller = Caller::of(&request.body(()).unwrap().into_parts().0);
+        (caller.consumer.as_str().to_owned(), caller.signed_for_another_service)
+    }
+
+    fn signed(key: &str, service: &str) -> String {
+        format!(
+            "AWS4-HMAC-SHA256 Credential={key}/20260131/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+        )
+    }
+
+    #[test]
+    fn the_access_key_id_is_the_consumer() {
+        assert_eq!(caller("/", Some(&signed("AKIDBILLING", "sagemaker"))), ("AKIDBILLING".into(), false));
+        assert_eq!(caller("/", Some(&signed("AKIDBILLING", "s3"))), ("AKIDBILLING".into(), true));
+        let query = "/b/k?X-Amz-Credential=AKIDREPORT%2F20260131%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Signature=0";
+        assert_eq!(caller(query, None), ("AKIDREPORT".into(), true));
+    }
+
+    #[test]
+    fn everyone_else_is_anonymous() {
+        for authorization in [None, Some("Bearer x"), Some("Basic eDp5"), Some("AWS4-HMAC-SHA256 Credential=broken")] {
+            assert_eq!(caller("/endpoints/e/invocations", authorization), ("anonymous".into(), false));
+        }
+    }
+}

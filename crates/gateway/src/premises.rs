@@ -1,0 +1,50 @@
+//! What all connections share.
+
+use std::sync::Arc;
+
+use captura_capture::Capture;
+use captura_route::{Clock, RouteTable};
+use tokio::sync::watch;
+
+use crate::admission::{ByteBudget, Gates};
+use crate::hosts::Hosts;
+use crate::metrics::DoorMeters;
+use crate::prepared::Preparer;
+use crate::{Door, Settings};
+
+/// What all connections share.
+pub(crate) struct Premises {
+    pub(crate) settings: Settings,
+    pub(crate) hosts: Hosts,
+    pub(crate) bodies: Arc<ByteBudget>,
+    pub(crate) preparer: Preparer,
+    pub(crate) meters: DoorMeters,
+    pub(crate) table: watch::Receiver<Arc<RouteTable>>,
+    pub(crate) capture: Capture,
+    pub(crate) clock: Clock,
+    pub(crate) other: Door,
+}
+
+impl Premises {
+    pub(crate) fn new(
+        settings: Settings,
+        hosts: Hosts,
+        mut table: watch::Receiver<Arc<RouteTable>>,
+        capture: Capture,
+        (clock, other): (Clock, Door),
+    ) -> Self {
+        let gates = Gates::new(settings.variant_concurrency_max);
+        let current = Arc::clone(&table.borrow_and_update());
+        Self {
+            hosts,
+            bodies: ByteBudget::new(settings.memory_budget_bytes),
+            preparer: Preparer::new(current, gates, capture.clone()),
+            meters: DoorMeters::default(),
+            settings,
+            table,
+            capture,
+            clock,
+            other,
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The listener: accepts connections within a limit, and lets them go in order when the server stops.
+//!
+//! Shutdown: the listener closes first, so that no call comes in; idle connections close at once; calls in flight are
+//! finished, each with `Connection: close`; what is left at the deadline is dropped, and capture books it.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use captura_capture::Capture;
+use captura_route::{Clock, RouteTable};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use crate::connection;
+use crate::hosts::Hosts;
+use crate::premises::Premises;
+use crate::{Door, Settings};
+
+/// How long the listener rests after an error that is about the machine and not about one caller, such as a lack of
+/// file descriptors: trying at once would fail at once, for ever.
+const ACCEPT_ERROR_REST: Duration = Duration::from_millis(50);
+
+/// The answer to a connection too many. It is written without a task of its own, so that a flood costs little.
+const TOO_MANY_CONNECTIONS: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nx-amzn-errortype: ServiceUnavailable\r\n\
+    content-type: application/json\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 59\r\n\r\n\
+    {\"Message\":\"The server has as many connections as it may.\"}";
+
+/// How far the server's life has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// Connections come and go.
+    Serving,
+    /// Requests in flight are finished, no new ones begun.
+    Draining,
+    /// Nothing is waited for any more.
+    Ended,
+}
+
+/// The data plane's front door.
+pub struct Gateway {
+    settings: Settings,
+    table: watch::Receiver<Arc<RouteTable>>,
+    capture: Capture,
+    clock: Clock,
+    other: Door,
+}
+
+impl Gateway {
+    /// A front door that serves what `table` holds, captures through `capture`, and sends everything that is not the
+    /// runtime through `other`.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        table: watch::Receiver<Arc<RouteTable>>,
+        capture: Capture,
+        clock: Clock,
+        other: Door,
+    ) -> Self {
+        Self { settings, table, capture, clock, other }
+    }
+
+    /// Serves until `shutdown` resolves, then drains; returns when the last connection is closed, at the latest
+    /// `drain_timeout` later.
+    ///
+    /// # Errors
+    /// When the listener cannot say which address it listens on.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let hosts = Hosts::new(&self.settings.allowed_hosts, listener.local_addr()?);
+        let premises = Premises::new(self.settings, hosts, self.table, self.capture, (self.clock, self.other));
+        let premises = Arc::new(premises);
+        let connections_max = u32::try_from(premises.settings.connections_max).unwrap_or(u32::MAX);
+        let places = Arc::new(Semaphore::new(connections_max as usize));
+        let (stage, _) = watch::channel(Stage::Serving);
+
+        accept(listener, &premises, &places, &stage, shutdown).await;
+
+        stage.send_replace(Stage::Draining);
+        let all_gone = places.acquire_many(connections_max);
+        if tokio::time::timeout(premises.settings.drain_timeout, all_gone).await.is_err() {
+            tracing::warn!(
+                connections = premises.meters.connections.load(Ordering::Relaxed),
+                "requests were still in flight at the end of the drain and are dropped"
+            );
+            stage.send_replace(Stage::Ended);
+            // Connections are only dropped from here on; that cannot take long, and is not hurried.
+            let _ = places.acquire_many(connections_max).await;
+        }
+        Ok(())
+    }
+}
+
+/// Accepts connections until `shutdown`, and closes the listener.
+async fn accept(
+    listener: TcpListener,
+    premises: &Arc<Premises>,
+    places: &Arc<Semaphore>,
+    stage: &watch::Sender<Stage>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let mut shutdown = pin!(shutdown);
+    let mut table = premises.table.clone();
+    let mut published = true;
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => return,
+            // Prepared before anyone asks, so that models that left the table are let go even when nobody calls.
+            changed = table.changed(), if published => match changed {
+                Ok(()) => drop(premises.preparer.prepare(Arc::clone(&table.borrow_and_update()))),
+                Err(_) => published = false,
+            },
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => welcome(stream, premises, places, stage),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    if !is_about_one_caller(&error) {
+                        tokio::time::sleep(ACCEPT_ERROR_REST).await;
+                    }
+                }
+            },
+        }
+    }
+}
+
+fn is_about_one_caller(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+fn welcome(stream: TcpStream, premises: &Arc<Premises>, places: &Arc<Semaphore>, stage: &watch::Sender<Stage>) {
+    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+        premises.meters.connections_refused.fetch_add(1, Ordering::Relaxed);
+        // What does not fit into the socket's empty buffer at once is not worth waiting for.
+        let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+        return;
+    };
+    // Replies are written whole; waiting for more to send would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "the caller was gone before it was served");
+        return;
+    }
+    let premises = Arc::clone(premises);
+    let stage = stage.subscribe();
+    tokio::spawn(async move {
+        let _place = place;
+        let _counted = Counted::new(&premises);
+        connection::drive(stream, Arc::clone(&premises), stage).await;
+    });
+}
+
+/// Counts a connection as open for as long as it lives, panics included.
+struct Counted(Arc<Premises>);
+
+impl Counted {
+    fn new(premises: &Arc<Premises>) -> Self {
+        premises.meters.connections.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(premises))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.meters.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,88 @@
+//! What the gateway can be told: every limit of the front door, by name, with its default.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_core::future::BoxFuture;
+
+/// Everything that is neither the runtime API nor `/ping` nor `/metrics`: the control plane and the rest, given by the
+/// binary. Requests arrive whole, within the same limits as invocations.
+pub type Door = Arc<dyn Fn(http::Request<Bytes>) -> BoxFuture<'static, http::Response<Bytes>> + Send + Sync>;
+
+/// Appends the metrics of other rooms to a scrape: OpenMetrics lines, without the closing `# EOF`.
+pub type MoreMetrics = Arc<dyn Fn(&mut String) + Send + Sync>;
+
+/// Limits and choices of the front door.
+#[derive(Clone)]
+pub struct Settings {
+    /// Account that error texts name, twelve digits.
+    pub account: String,
+    /// Names under which this server may be addressed, without port; `*.` before a name stands for any one label or
+    /// more. The address that it listens on is always allowed. A browser that was tricked into calling this server
+    /// (DNS rebinding) uses another name.
+    pub allowed_hosts: Vec<String>,
+    /// Largest body of a request, bytes.
+    pub body_max_bytes: u64,
+    /// Largest head of a request, bytes: request line and headers. hyper adds a limit of its own of 100 headers.
+    pub head_max_bytes: usize,
+    /// Longest path and query, bytes.
+    pub uri_max_bytes: usize,
+    /// How long a head may take from its first byte, and a new connection from its start.
+    pub head_timeout: Duration,
+    /// How long a connection may stay open without a request.
+    pub idle_timeout: Duration,
+    /// Window in which a body that is still arriving must bring at least `body_window_min_bytes`.
+    pub body_window: Duration,
+    /// See `body_window`.
+    pub body_window_min_bytes: u64,
+    /// How long a caller may refuse to take its reply.
+    pub write_stall_timeout: Duration,
+    /// Most connections at one time; further ones get 503 and are closed.
+    pub connections_max: usize,
+    /// Memory for bodies of requests in flight, bytes, in the whole process.
+    pub memory_budget_bytes: u64,
+    /// Most calls in flight per variant.
+    pub variant_concurrency_max: u32,
+    /// How long a model may take.
+    pub model_timeout: Duration,
+    /// How long requests in flight may take once the server was asked to stop.
+    pub drain_timeout: Duration,
+    /// Metrics of other rooms.
+    pub more_metrics: Option<MoreMetrics>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            account: "000000000000".into(),
+            allowed_hosts: ["localhost", "*.localhost", "127.0.0.1", "[::1]"].map(String::from).into(),
+            body_max_bytes: 6 * 1024 * 1024,
+            head_max_bytes: 64 * 1024,
+            uri_max_bytes: 8 * 1024,
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_window: Duration::from_secs(30),
+            body_window_min_bytes: 30 * 1024,
+            write_stall_timeout: Duration::from_secs(30),
+            connections_max: 10_000,
+            memory_budget_bytes: 256 * 1024 * 1024,
+            variant_concurrency_max: 1_024,
+            model_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(30),
+            more_metrics: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings")
+            .field("account", &self.account)
+            .field("allowed_hosts", &self.allowed_hosts)
+            .field("body_max_bytes", &self.body_max_bytes)
+            .field("variant_concurrency_max", &self.variant_concurrency_max)
+            .field("model_timeout", &self.model_timeout)
+            .finish_non_exhaustive()
+    }
+}
