@@ -1,0 +1,16 @@
+//! The gateway as its callers meet it: over real sockets, byte by byte where HTTP is bent.
+
+#[cfg(test)]
+mod bad_http;
+#[cfg(test)]
+mod capturing;
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod draining;
+#[cfg(test)]
+mod slow_callers;
+#[cfg(test)]
+mod swapping;
+#[cfg(test)]
+mod world;
