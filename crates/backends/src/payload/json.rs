@@ -61,19 +61,23 @@ fn with_nan_as_null<T>(
     if memchr::memmem::find(body, b"NaN").is_none() {
         return read(body);
     }
-    let mut patched = body.to_vec();
+    let mut patched = Vec::with_capacity(body.len() + body.len() / 4);
     let (mut in_string, mut at) = (false, 0);
-    while at < patched.len() {
-        match patched[at] {
-            b'"' => in_string = !in_string,
-            b'\\' if in_string => at += 1,
-            b'N' if !in_string && patched[at..].starts_with(b"NaN") => {
-                patched.splice(at..at + 3, *b"null");
+    while let Some(&byte) = body.get(at) {
+        // What one step looks at: a whole NaN, an escape with the byte after it, or a single byte.
+        let length = match byte {
+            b'N' if !in_string && body[at..].starts_with(b"NaN") => {
+                patched.extend_from_slice(b"null");
                 at += 3;
+                continue;
             }
-            _ => {}
-        }
-        at += 1;
+            b'\\' if in_string => 2,
+            _ => 1,
+        };
+        in_string ^= byte == b'"';
+        let end = body.len().min(at + length);
+        patched.extend_from_slice(&body[at..end]);
+        at = end;
     }
     read(&patched)
 }

@@ -164,7 +164,8 @@ impl Columns {
     pub(super) fn close_object(&mut self) -> Result<(), String> {
         self.rows += 1;
         self.next = 0;
-        let width: usize = self.columns.iter().map(|(_, column)| column.width()).sum();
+        // An empty array is no cell, but filling it up takes time all the same.
+        let width: usize = self.columns.iter().map(|(_, column)| column.width().max(1)).sum();
         if width.saturating_mul(self.rows) > self.limit {
             return Err(Refusal::TooManyCells { limit: self.limit }.to_string());
         }

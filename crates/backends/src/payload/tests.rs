@@ -95,6 +95,13 @@ fn blank_null_and_nan_are_missing() {
 }
 
 #[test]
+fn a_million_nans_take_one_pass() {
+    let body = format!("[{}1]", "NaN,".repeat(1_000_000));
+    let table = decode(body.as_bytes(), Some("application/json"), Cells::Numbers).unwrap();
+    assert_eq!((table.columns(), table.numbers()[1_000_000]), (1_000_001, 1.0));
+}
+
+#[test]
 fn objects_may_leave_columns_out() {
     let body = r#"[{"a":1},{"a":2,"b":"x"},{"b":"y"}]"#;
     let table = decode(body.as_bytes(), Some("application/json"), Cells::Numbers).unwrap();
@@ -239,9 +246,11 @@ fn text_for_a_number_is_named_by_the_models_words() {
 
 #[test]
 fn sparse_objects_cannot_ask_for_gigabytes() {
-    let wide: Vec<String> = (0..2_000).map(|index| format!("\"c{index}\":1")).collect();
-    let body = format!("[{{{}}}{}]", wide.join(","), ",{}".repeat(2_000));
-    assert!(refused(&body, "application/json").contains("stands for more than 1048576 cells"));
+    for value in ["1", "[]"] {
+        let wide: Vec<String> = (0..2_000).map(|index| format!("\"c{index}\":{value}")).collect();
+        let body = format!("[{{{}}}{}]", wide.join(","), ",{}".repeat(2_000));
+        assert!(refused(&body, "application/json").contains("stands for more than 1048576 cells"), "{value}");
+    }
 }
 
 fn predictions() -> Predictions {

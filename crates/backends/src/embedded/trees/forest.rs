@@ -26,6 +26,8 @@ const CATEGORICAL: u32 = 1 << 30;
 const COLUMN: u32 = CATEGORICAL - 1;
 /// Indices of category sets are kept as thresholds; `f32` counts exactly to here.
 const MAX_CATEGORY_SETS: usize = 1 << 24;
+/// Most words of category bits, 256 MiB: one far category takes as many words as all before it, and few bytes of file.
+pub(super) const MAX_CATEGORY_WORDS: usize = 1 << 26;
 
 #[derive(Debug, Clone, Copy)]
 struct Node<T> {
@@ -119,6 +121,7 @@ pub(super) struct Forest<T> {
 pub(super) struct Builder<T> {
     forest: Forest<T>,
     positions: HashMap<(usize, Treatment), u32>,
+    category_words: usize,
 }
 
 impl<T: Real> Builder<T> {
@@ -126,7 +129,7 @@ impl<T: Real> Builder<T> {
     pub(super) fn new(features: usize, groups: usize) -> Self {
         let (nodes, values, trees, sets, columns) = Default::default();
         let forest = Forest { nodes, values, trees, sets, columns, features, groups };
-        Self { forest, positions: HashMap::new() }
+        Self { forest, positions: HashMap::new(), category_words: 0 }
     }
 
     /// Adds the tree whose root is the first of `source`, summed into `group`.
@@ -192,6 +195,10 @@ impl<T: Real> Builder<T> {
                 let index = self.forest.sets.len();
                 if index >= MAX_CATEGORY_SETS {
                     return Err(format!("the model has more than {MAX_CATEGORY_SETS} categorical splits"));
+                }
+                self.category_words += set.bits.len();
+                if self.category_words > MAX_CATEGORY_WORDS {
+                    return Err("its categorical splits name too many or too large categories".into());
                 }
                 self.forest.sets.push(set.clone());
                 let column = self.column(*feature, Treatment::AsIs)? | CATEGORICAL | flag(*missing_right);

@@ -19,7 +19,7 @@ use std::str::FromStr;
 
 use captura_route::{Field, FieldType};
 
-use super::forest::{Builder, CategorySet, Forest, SourceNode, Treatment};
+use super::forest::{Builder, CategorySet, Forest, MAX_CATEGORY_WORDS, SourceNode, Treatment};
 use super::lightgbm_objective::Objective;
 
 /// Most outputs and features; bounds on what a small file may allocate.
@@ -157,11 +157,16 @@ fn source_nodes(tree: &Section<'_>) -> Result<Vec<SourceNode<f64>>, String> {
         place.filter(|place| *place < splits + leaves).ok_or_else(|| format!("child {child} does not exist"))
     };
     let mut nodes = Vec::with_capacity(splits + leaves);
+    let mut category_words = 0;
     for node in 0..splits {
         let (left, right) = (child(lefts[node])?, child(rights[node])?);
         let (feature, decision) = (features[node], decisions[node]);
         nodes.push(if decision & 1 == 1 {
             let set = category(thresholds[node], &sets).ok_or_else(|| format!("node {node} has no categories"))?;
+            category_words += set.bits.len();
+            if category_words > MAX_CATEGORY_WORDS {
+                return Err("its categorical splits name too many or too large categories".into());
+            }
             SourceNode::Categories { feature, set: set.clone(), missing_right: true, left, right }
         } else {
             let treatment = match decision >> 2 & 3 {

@@ -210,6 +210,27 @@ fn what_cannot_be_reproduced_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn few_bytes_cannot_ask_for_gigabytes_of_categories() {
+    // A list of 2^17 words, and a tree of a thousand splits that all refer to it.
+    let (words, splits) = (1 << 17, 1_000_usize);
+    let lists = [
+        format!("num_leaves={}", splits + 1),
+        "num_cat=1".into(),
+        format!("split_feature={}", "0 ".repeat(splits)),
+        format!("threshold={}", "0 ".repeat(splits)),
+        format!("decision_type={}", "1 ".repeat(splits)),
+        format!("left_child={}", (1..=splits).map(|leaf| format!("-{leaf} ")).collect::<String>()),
+        format!("right_child={}-{}", (1..splits).map(|node| format!("{node} ")).collect::<String>(), splits + 1),
+        format!("leaf_value={}", "0 ".repeat(splits + 1)),
+        format!("cat_boundaries=0 {words}"),
+        format!("cat_threshold={}", "1 ".repeat(words)),
+    ];
+    let file = format!("tree\nmax_feature_idx=0\nobjective=regression\n\nTree=0\n{}\nend of trees\n", lists.join("\n"));
+    let error = Trees::load("m", file.as_bytes(), &BTreeMap::new()).unwrap_err().to_string();
+    assert!(error.contains("too many or too large categories"), "{error}");
+}
+
+#[test]
 fn the_default_format_comes_from_the_environment() {
     let environment = |value: &str| BTreeMap::from([(crate::embedded::DEFAULT_ACCEPT.to_owned(), value.to_owned())]);
     let file = data("lgb_regression.txt");

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use captura_route::{Field, FieldType};
 use serde::de::IgnoredAny;
 
-use super::forest::{Builder, CategorySet, Forest, SourceNode, Treatment};
+use super::forest::{Builder, CategorySet, Forest, MAX_CATEGORY_WORDS, SourceNode, Treatment};
 use super::xgboost_file::{RawBooster, RawFile, RawLearner, RawModel, RawTree};
 use super::xgboost_objective::Objective;
 
@@ -226,6 +226,7 @@ fn source_nodes(tree: &RawTree, weight: Option<f32>) -> Result<Vec<SourceNode<f3
     if !matches!(tree.tree_param.size_leaf_vector.as_str(), "" | "0" | "1") {
         return Err("leaves that hold vectors (multi_strategy=multi_output_tree) are not supported".into());
     }
+    let mut category_words = 0;
     let child = |child: i32| usize::try_from(child).map_err(|_| format!("child {child} does not exist"));
     (0..nodes)
         .map(|node| {
@@ -238,7 +239,12 @@ fn source_nodes(tree: &RawTree, weight: Option<f32>) -> Result<Vec<SourceNode<f3
             let missing_right = !tree.default_left[node].0;
             Ok(match tree.split_type.get(node) {
                 Some(1) => {
-                    SourceNode::Categories { feature, set: category_set(tree, node)?, missing_right, left, right }
+                    let set = category_set(tree, node)?;
+                    category_words += set.bits.len();
+                    if category_words > MAX_CATEGORY_WORDS {
+                        return Err("its categorical splits name too many or too large categories".into());
+                    }
+                    SourceNode::Categories { feature, set, missing_right, left, right }
                 }
                 _ => {
                     let threshold = tree.split_conditions[node];
