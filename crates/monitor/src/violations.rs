@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::artefact::{CheckType, FeatureStatistics, Statistics, Violation, java_double};
 use crate::constraints::{CategoricalDriftMethod, Constraints, FeatureConstraints, Rules};
-use crate::drift::{categorical_distance, chi_square_p_value, judged, numeric_distance};
+use crate::drift::{categorical_distance, chi_square_p_value, judged, numeric_distance, total};
 use crate::profile::{ColumnProfile, DatasetProfile, InferredType};
 
 /// What a check found.
@@ -203,7 +203,7 @@ fn check_drift(column: &ColumnProfile, baseline: &FeatureStatistics, rules: &Rul
             p_value.map(|p_value| (p_value, rules.categorical_comparison_threshold, true))
         }
         (None, Some(then), Some(now)) => {
-            let (n, m) = (then.values().sum(), now.values().sum());
+            let (n, m) = (total(&then), total(&now));
             categorical_distance(&then, &now).map(|distance| {
                 (judged(distance, rules.comparison_method, n, m), rules.categorical_comparison_threshold, true)
             })

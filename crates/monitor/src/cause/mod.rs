@@ -22,7 +22,7 @@ use serde::{Serialize, Serializer};
 pub use collector::Collector;
 
 use crate::artefact::FeatureStatistics;
-use crate::drift::{categorical_distance, chance, numeric_distance};
+use crate::drift::{categorical_distance, chance, numeric_distance, total};
 use change_point::pettitt;
 use collector::Series;
 
@@ -197,7 +197,7 @@ impl<'a> Reference<'a> {
                         *now.entry(series.category(value)).or_default() += weight;
                     }
                 }
-                (categorical_distance(counts, &now)?, counts.values().sum())
+                (categorical_distance(counts, &now)?, total(counts))
             }
         };
         Some((distance - chance(baseline_rows, kept)).max(0.0))
@@ -210,7 +210,7 @@ impl<'a> Reference<'a> {
                 vec![values.to_vec(), values.iter().map(|value| (value - median).abs()).collect()]
             }
             Self::Categories(counts) => {
-                let (baseline, rows) = (counts.values().sum::<u64>().max(1) as f64, values.len() as f64);
+                let (baseline, rows) = (total(counts).max(1) as f64, values.len() as f64);
                 let mut excess: BTreeMap<u64, f64> = BTreeMap::new();
                 for value in values {
                     *excess.entry(value.to_bits()).or_default() += 1.0 / rows;

@@ -8,6 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::total;
+
 /// Expected rows below which a cell counts as small.
 const SMALL_CELL: f64 = 5.0;
 /// Share of small cells that is still fine.
@@ -19,7 +21,7 @@ const TWO_CELLS_MINIMUM: f64 = 10.0;
 /// too few categories or rows to say.
 #[must_use]
 pub fn chi_square_p_value(baseline: &BTreeMap<&str, u64>, current: &BTreeMap<&str, u64>) -> Option<f64> {
-    let (total_base, total_now) = (baseline.values().sum::<u64>() as f64, current.values().sum::<u64>() as f64);
+    let (total_base, total_now) = (total(baseline) as f64, total(current) as f64);
     if total_base == 0.0 || total_now == 0.0 {
         return None;
     }

@@ -50,7 +50,7 @@ pub fn numeric_distance(a: &[(f64, u64)], b: &[(f64, u64)]) -> Option<f64> {
 /// Largest difference of proportions over all categories. `None` when one side has no rows.
 #[must_use]
 pub fn categorical_distance(a: &BTreeMap<&str, u64>, b: &BTreeMap<&str, u64>) -> Option<f64> {
-    let (total_a, total_b) = (a.values().sum::<u64>(), b.values().sum::<u64>());
+    let (total_a, total_b) = (total(a), total(b));
     if total_a == 0 || total_b == 0 {
         return None;
     }
@@ -61,6 +61,12 @@ pub fn categorical_distance(a: &BTreeMap<&str, u64>, b: &BTreeMap<&str, u64>) ->
     Some(
         values.into_iter().map(|value| (share(a, total_a, value) - share(b, total_b, value)).abs()).fold(0.0, f64::max),
     )
+}
+
+/// Rows behind counts. Counts from a file may be absurd; they saturate.
+#[must_use]
+pub fn total(counts: &BTreeMap<&str, u64>) -> u64 {
+    counts.values().fold(0, |sum, &count| sum.saturating_add(count))
 }
 
 /// What two samples of `n` and `m` rows of one distribution may differ by chance.

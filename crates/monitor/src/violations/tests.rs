@@ -183,3 +183,19 @@ fn without_statistics_the_constraints_are_still_checked() {
     assert_eq!(findings.violations.len(), 1);
     assert!(findings.drifts.is_empty());
 }
+
+#[test]
+fn absurd_numbers_in_a_baseline_do_not_overflow() {
+    let (constraints, statistics) = baseline();
+    let mut text = serde_json::to_value(&statistics).unwrap();
+    let categorical = &mut text["features"][2]["string_statistics"]["distribution"]["categorical"]["buckets"];
+    categorical[0]["count"] = u64::MAX.into();
+    categorical[1]["count"] = u64::MAX.into();
+    let sketch = &mut text["features"][0]["numerical_statistics"]["distribution"]["kll"]["sketch"];
+    sketch["data"] = vec![vec![1.0]; 60].into();
+    let statistics: Statistics = serde_json::from_value(text).unwrap();
+    let current = profile("n,x,color,id", same(1000), &["color"]);
+    let findings = check(&current, Pairing::ByName, &constraints, Some(&statistics));
+    assert!(findings.notes[0].contains("the baseline's sketch is unusable: the sketch has 60 levels"));
+    assert_eq!(findings.violations.len(), 1);
+}
