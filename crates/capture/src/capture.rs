@@ -19,7 +19,7 @@ use crate::journal::book::{BookKeeping, Identity};
 use crate::journal::disk::Disk;
 use crate::journal::frame::{FRAME_HEAD_BYTES, FrameHead, FrameKind};
 use crate::journal::keeper::{Keeper, Request};
-use crate::journal::recovery::{self, NewerFormat, RecoveryReport};
+use crate::journal::recovery::{self, RecoveryReport, Unreadable};
 use crate::journal::segment::{AccountRecords, SealedSegment, SegmentName};
 use crate::journal::writer::{Line, Shared, Written, lock};
 use crate::journal::{LOCK_FILE, PAGE_FILE, boot_id};
@@ -45,9 +45,9 @@ pub enum OpenError {
         /// What the system says.
         source: io::Error,
     },
-    /// Written by a newer captura.
+    /// Written by a newer captura, or the folder cannot be listed.
     #[error(transparent)]
-    Newer(#[from] NewerFormat),
+    Unreadable(#[from] Unreadable),
     /// The system gives no thread, memory or randomness.
     #[error("cannot start the journal: {0}")]
     System(io::Error),

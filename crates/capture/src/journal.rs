@@ -31,7 +31,7 @@ pub(crate) mod scan;
 pub mod segment;
 pub(crate) mod writer;
 
-pub use recovery::{Inspection, NewerFormat, RecoveryReport, inspect};
+pub use recovery::{Inspection, RecoveryReport, Unreadable, inspect};
 
 pub(crate) const LOCK_FILE: &str = "lock";
 pub(crate) const PAGE_FILE: &str = "counters";

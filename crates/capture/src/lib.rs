@@ -17,7 +17,7 @@ mod ticket;
 pub use capture::{Capture, CloseError, FreeError, OpenError};
 pub use destination::Destination;
 pub use journal::segment::{AccountRecords, SealedSegment, SegmentName};
-pub use journal::{Inspection, NewerFormat, RecoveryReport, inspect};
+pub use journal::{Inspection, RecoveryReport, Unreadable, inspect};
 pub use ledger::DropReason;
 pub use settings::Settings;
 pub use stream::{Begun, Refused, Stream};

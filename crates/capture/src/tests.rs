@@ -1,6 +1,10 @@
 //! Stories of the whole room: records in, damage and failure, records out.
 
+mod concurrency;
+mod damage;
+mod faults;
 mod life;
+mod model;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -63,14 +63,25 @@ pub struct RecoveryReport {
     pub notes: Vec<String>,
 }
 
-/// A segment of another format: an older captura must not touch what it does not understand.
+/// Why a journal cannot be read at all. Damage is no reason.
 #[derive(Debug, thiserror::Error)]
-#[error("{path} has format {version}; start the captura that wrote it, or a newer one")]
-pub struct NewerFormat {
-    /// Which file.
-    pub path: PathBuf,
-    /// Its format.
-    pub version: u32,
+pub enum Unreadable {
+    /// An older captura must not touch what it does not understand.
+    #[error("{path} has format {version}; start the captura that wrote it, or a newer one")]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// Its format.
+        version: u32,
+    },
+    /// The folder cannot be listed.
+    #[error("cannot list {path}: {source}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 /// An unsealed segment and what is whole in it.
@@ -127,7 +138,7 @@ struct Surveyor<'a> {
 }
 
 /// Reads the folder of a journal.
-pub(crate) fn survey(disk: &dyn Disk, dir: &Path, page: Option<&Page>, boot: &str) -> Result<Survey, NewerFormat> {
+pub(crate) fn survey(disk: &dyn Disk, dir: &Path, page: Option<&Page>, boot: &str) -> Result<Survey, Unreadable> {
     let mut report = RecoveryReport::default();
     let identity = small_file::<Identity>(disk, dir, book::IDENTITY_FILE, &mut report)?;
     let salt = identity.as_ref().and_then(Identity::parse);
@@ -141,7 +152,9 @@ pub(crate) fn survey(disk: &dyn Disk, dir: &Path, page: Option<&Page>, boot: &st
 
     let book = book.unwrap_or_default();
     let freed: HashSet<SegmentName> = book.freed.iter().copied().collect();
-    let (names, leftovers) = surveyor.list(&freed);
+    // Without the list every record would look lost; such a folder is not usable, and nothing may be booked.
+    let paths = disk.list(dir).map_err(|source| Unreadable::Folder { path: dir.to_owned(), source })?;
+    let (names, leftovers) = surveyor.sort(paths, &freed);
     let mut sealed = BTreeMap::new();
     let mut open = Vec::new();
     for (name, ending) in &names {
@@ -176,7 +189,7 @@ fn small_file<T: serde::de::DeserializeOwned>(
     dir: &Path,
     name: &str,
     report: &mut RecoveryReport,
-) -> Result<Option<T>, NewerFormat> {
+) -> Result<Option<T>, Unreadable> {
     match book::read(disk, dir, name) {
         Found::Whole(content) => Ok(Some(content)),
         Found::Missing => Ok(None),
@@ -184,7 +197,7 @@ fn small_file<T: serde::de::DeserializeOwned>(
             report.notes.push(format!("the file {name} of the journal is damaged and is made anew: {why}"));
             Ok(None)
         }
-        Found::Newer(version) => Err(NewerFormat { path: dir.join(name), version }),
+        Found::Newer(version) => Err(Unreadable::Newer { path: dir.join(name), version }),
     }
 }
 
@@ -210,11 +223,7 @@ impl Surveyor<'_> {
     }
 
     /// The segments of the folder, in the order they were written, and what can go.
-    fn list(&mut self, freed: &HashSet<SegmentName>) -> (Vec<(SegmentName, String)>, Vec<PathBuf>) {
-        let paths = self.disk.list(self.dir).unwrap_or_else(|error| {
-            self.report.notes.push(format!("the folder of the journal cannot be listed: {error}"));
-            Vec::new()
-        });
+    fn sort(&self, paths: Vec<PathBuf>, freed: &HashSet<SegmentName>) -> (Vec<(SegmentName, String)>, Vec<PathBuf>) {
         let mut endings: BTreeMap<SegmentName, Vec<String>> = BTreeMap::new();
         let mut leftovers = Vec::new();
         for path in paths {
@@ -260,12 +269,12 @@ impl Surveyor<'_> {
         name: SegmentName,
         book: &Book,
         wants_ledger: bool,
-    ) -> Result<Option<SealedSegment>, NewerFormat> {
+    ) -> Result<Option<SealedSegment>, Unreadable> {
         let path = name.path(self.dir, SegmentName::SEALED);
         let booked = book.sealed.iter().find(|segment| segment.name == name).map(|segment| segment.accounts.clone());
         let reader = match SegmentReader::open_on(self.disk, &path, self.expected_stamp(name)) {
             Ok(reader) => reader,
-            Err(ReadError::Newer { path, version }) => return Err(NewerFormat { path, version: version.into() }),
+            Err(ReadError::Newer { path, version }) => return Err(Unreadable::Newer { path, version: version.into() }),
             Err(error) => {
                 self.report.notes.push(format!("a segment is left aside: {error}"));
                 // As long as the file is there its records are pending: it may be readable again tomorrow.
@@ -290,7 +299,7 @@ impl Surveyor<'_> {
         Ok(Some(SealedSegment { name, path, node, size_bytes, records, first_n, end_n, accounts }))
     }
 
-    fn open(&mut self, name: SegmentName) -> Result<Option<OpenSegment>, NewerFormat> {
+    fn open(&mut self, name: SegmentName) -> Result<Option<OpenSegment>, Unreadable> {
         let path = name.path(self.dir, SegmentName::OPEN);
         let Some(mut segment) = self.walk(name, &path)? else { return Ok(None) };
         self.report.recovered_records += segment.tally.records;
@@ -299,7 +308,7 @@ impl Surveyor<'_> {
     }
 
     /// Walks through all frames of a segment, takes the ledger frames, counts the records.
-    fn walk(&mut self, name: SegmentName, path: &Path) -> Result<Option<OpenSegment>, NewerFormat> {
+    fn walk(&mut self, name: SegmentName, path: &Path) -> Result<Option<OpenSegment>, Unreadable> {
         let opened = self.disk.open(path).and_then(|file| Ok((file, self.disk.open(path)?)));
         let (file, again) = match opened {
             Ok(files) => files,
@@ -314,7 +323,7 @@ impl Surveyor<'_> {
         let stamp = match (SegmentHeader::parse(&head[..read]), self.expected_stamp(name)) {
             (Ok(header), _) => header.stamp,
             (Err(BadHeader::Newer(version)), _) => {
-                return Err(NewerFormat { path: path.to_owned(), version: version.into() });
+                return Err(Unreadable::Newer { path: path.to_owned(), version: version.into() });
             }
             (Err(BadHeader::Damaged), Some(stamp)) => stamp,
             (Err(BadHeader::Damaged), None) => {
@@ -499,8 +508,8 @@ pub struct Inspection {
 /// Reads the journal of a stopped server; nothing is written.
 ///
 /// # Errors
-/// When the journal is of a newer format.
-pub fn inspect(dir: &Path) -> Result<Inspection, NewerFormat> {
+/// When the folder cannot be listed, or is of a newer format.
+pub fn inspect(dir: &Path) -> Result<Inspection, Unreadable> {
     let page = Page::open_read_only(&dir.join(super::PAGE_FILE)).ok();
     let survey = survey(&super::disk::RealDisk, dir, page.as_ref(), &super::boot_id())?;
     let accounts = survey.openings.iter().filter(|(key, opening)| {
