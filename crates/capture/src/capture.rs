@@ -19,9 +19,10 @@ use crate::journal::book::{BookKeeping, Identity};
 use crate::journal::disk::Disk;
 use crate::journal::frame::{FRAME_HEAD_BYTES, FrameHead, FrameKind};
 use crate::journal::keeper::{Keeper, Request};
+use crate::journal::line::Line;
 use crate::journal::recovery::{self, RecoveryReport, Unreadable};
 use crate::journal::segment::{AccountRecords, SealedSegment, SegmentName};
-use crate::journal::writer::{Line, Shared, Written, lock};
+use crate::journal::writer::{Shared, Written, lock};
 use crate::journal::{LOCK_FILE, PAGE_FILE, boot_id};
 use crate::ledger::{AccountId, DropReason, Ledger, Page, Snapshot};
 use crate::record::{Lsn, Record, codec};
@@ -135,18 +136,15 @@ impl Capture {
                 notes.push(format!("{} cannot be removed: {error}", path.display()));
             }
         }
+        // A name is needed in the book only as long as its file may be there.
+        let mut freed = survey.freed;
+        freed.retain(|name| survey.leftovers.iter().any(|path| path.exists() && SegmentName::is_of(*name, path)));
         let epoch = survey.epoch_before.saturating_add(1);
         let ledger = Ledger::open(page, epoch, survey.openings);
         let mut line = Line::new(0);
         line.retired = survey.open.into_iter().map(|segment| segment.retire(&ledger)).collect();
-        let books = BookKeeping {
-            epoch,
-            boot_id: boot,
-            sealed: survey.sealed,
-            freed: survey.freed,
-            epoch_durable: false,
-            identity_unsaved,
-        };
+        let books =
+            BookKeeping { epoch, boot_id: boot, sealed: survey.sealed, freed, epoch_durable: false, identity_unsaved };
         let shared = Arc::new(Shared {
             settings,
             disk,

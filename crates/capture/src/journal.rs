@@ -25,6 +25,7 @@ pub mod disk;
 pub mod faulty_disk;
 pub mod frame;
 pub(crate) mod keeper;
+pub(crate) mod line;
 pub mod reader;
 pub(crate) mod recovery;
 pub(crate) mod scan;

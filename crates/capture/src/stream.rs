@@ -9,7 +9,7 @@ use captura_route::{CapturePolicy, CaptureSettings, Durability, Invocation, When
 
 use crate::capture::Handle;
 use crate::destination::Gate;
-use crate::journal::writer::Entering;
+use crate::journal::line::Entering;
 use crate::ledger::{AccountId, DropReason};
 use crate::record::{Conclusion, Outcome, Payload, codec};
 use crate::sampler;

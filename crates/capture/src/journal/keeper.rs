@@ -17,9 +17,10 @@ use tokio::sync::oneshot;
 
 use super::disk::{read_full_at, write_all_at};
 use super::frame::{FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, Stamp, frame};
+use super::line::{Current, Piece, Progress, Segment};
 use super::reader::UNKNOWN_N;
 use super::segment::{SealedSegment, SegmentName, Tally, encode_trailer};
-use super::writer::{Current, Piece, Progress, Segment, Shared, lock, reason_of};
+use super::writer::{Shared, lock, reason_of};
 use crate::ledger::{DropReason, frame as ledger_frame};
 
 /// How often a journal that cannot write looks whether it can again.

@@ -539,9 +539,9 @@ pub(crate) fn draw() -> io::Result<(u32, Salt)> {
 
 impl OpenSegment {
     /// As a segment of the running journal that takes no more records.
-    pub(crate) fn retire(self, ledger: &crate::ledger::Ledger) -> Arc<super::writer::Segment> {
+    pub(crate) fn retire(self, ledger: &crate::ledger::Ledger) -> Arc<super::line::Segment> {
         let accounts = self.tally.accounts.iter().map(|(key, records)| (ledger.account(key), *records)).collect();
-        let progress = super::writer::Progress {
+        let progress = super::line::Progress {
             tally: self.tally,
             accounts,
             written_end: self.good_end,
@@ -549,6 +549,6 @@ impl OpenSegment {
             digest: self.digest,
             suspect: false,
         };
-        super::writer::Segment::new(self.name, self.stamp, self.file, progress)
+        super::line::Segment::new(self.name, self.stamp, self.file, progress)
     }
 }

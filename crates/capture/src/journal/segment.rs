@@ -64,6 +64,11 @@ impl SegmentName {
         dir.join(format!("{self}.{ending}"))
     }
 
+    /// Whether a path is a file of that segment.
+    pub(crate) fn is_of(self, path: &Path) -> bool {
+        Self::parse(path).is_some_and(|(name, _)| name == self)
+    }
+
     /// Parses a file name; answers its ending too.
     pub(crate) fn parse(path: &Path) -> Option<(Self, &str)> {
         let (stem, ending) = path.file_name()?.to_str()?.split_once('.')?;

@@ -235,3 +235,121 @@ pub(crate) fn decode(
         total_latency_us,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use captura_names::EndpointName;
+    use captura_route::ModelRequest;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LSN: Lsn = Lsn { node: 1, epoch: 2, n: 3 };
+
+    fn policy(input: bool, output: bool) -> Arc<CapturePolicy> {
+        let json = format!(
+            r#"{{"endpoint":"e","variant":"v","model":"m","endpoint_config":"c","settings":{{"enabled":true,
+            "sampling":100,"input":{input},"output":{output},"destination":"s3://bucket/prefix",
+            "csv_content_types":[],"json_content_types":[],"kms_key_id":null,
+            "durability":"ack-after-write","when_unavailable":"serve"}}}}"#
+        );
+        Arc::new(serde_json::from_str(&json).unwrap())
+    }
+
+    fn bytes_of(encoded: &Encoded) -> Bytes {
+        let payload = [&encoded.head[..], &encoded.bodies[0], &encoded.bodies[1]].concat();
+        assert_eq!(crc32c::crc32c(&payload), encoded.checksum);
+        assert_eq!(payload.len(), encoded.payload_bytes as usize);
+        payload.into()
+    }
+
+    fn call(request: ModelRequest, inference_id: Option<&str>) -> Invocation {
+        Invocation {
+            event_id: EventId::from_bytes([7; 16]),
+            arrived_at: Timestamp::from_unix_us(1_650_241_308_871_000),
+            consumer: Consumer::new("billing"),
+            endpoint: EndpointName::parse("e").unwrap(),
+            target_variant: None,
+            inference_id: inference_id.map(|text| InferenceId::parse(text).unwrap()),
+            request,
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_record_never_change() {
+        let request = ModelRequest {
+            body: Bytes::from_static(b"1,2"),
+            content_type: Some("text/csv".into()),
+            custom_attributes: Some("a=b".into()),
+            ..ModelRequest::default()
+        };
+        let response = Payload { content_type: None, body: Bytes::from_static(b"0.5") };
+        let conclusion = Conclusion {
+            outcome: Outcome::ServerError,
+            status: 500,
+            response,
+            model_latency_us: 30,
+            total_latency_us: 40,
+        };
+        let encoded =
+            encode(&call(request, Some("id")), &conclusion, &policy(true, true), 0x0102_0304_0506_0708).unwrap();
+        let hex: String = bytes_of(&encoded).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, GOLDEN);
+    }
+
+    const GOLDEN: &str = "0102f4011f070200080706050403020107070707070707070707070707070707584902bfe2dc050003000000000000000300\
+        0000000000001e0000000000000028000000000000000300080000000000030000000300000062696c6c696e676964613d62\
+        746578742f637376312c32302e35";
+
+    proptest! {
+        #[test]
+        fn a_record_survives_the_round_trip(
+            request_body: Vec<u8>,
+            response_body: Vec<u8>,
+            texts in prop::collection::vec(prop::option::of("[ -~é]{0,80}"), 3),
+            inference_id in prop::option::of("[ -~]{1,64}"),
+            kept: (bool, bool),
+            status: u16,
+            times: (u64, u64),
+        ) {
+            let policy = policy(kept.0, kept.1);
+            let text = |index: usize| texts[index].as_deref().map(Box::from);
+            let request = ModelRequest {
+                body: request_body.clone().into(),
+                content_type: text(0),
+                custom_attributes: text(1),
+                ..ModelRequest::default()
+            };
+            let conclusion = Conclusion {
+                outcome: Outcome::TimedOut,
+                status,
+                response: Payload { content_type: text(2), body: response_body.clone().into() },
+                model_latency_us: times.0,
+                total_latency_us: times.1,
+            };
+            let invocation = call(request, inference_id.as_deref());
+            let payload = bytes_of(&encode(&invocation, &conclusion, &policy, 9).unwrap());
+            prop_assert_eq!(policy_id(&payload), Some(9));
+            let record = decode(&payload, LSN, |id| (id == 9).then(|| Arc::clone(&policy))).unwrap();
+            let sent = Payload { content_type: text(0), body: request_body.into() };
+            prop_assert_eq!(record.request_size_bytes, sent.body.len() as u64);
+            prop_assert_eq!(record.response_size_bytes, response_body.len() as u64);
+            prop_assert_eq!(record.request, kept.0.then_some(sent));
+            prop_assert_eq!(record.response, kept.1.then_some(conclusion.response));
+            prop_assert_eq!(record.custom_attributes, text(1));
+            prop_assert_eq!(record.inference_id, invocation.inference_id);
+            prop_assert_eq!((record.lsn, record.event_id), (LSN, invocation.event_id));
+            prop_assert_eq!((record.status, record.outcome), (status, Outcome::TimedOut));
+            prop_assert_eq!((record.model_latency_us, record.total_latency_us), times);
+            prop_assert_eq!(decode(&payload, LSN, |_| None), Err(BadRecord::PolicyMissing(9)));
+            for cut in 0..payload.len() {
+                prop_assert!(decode(&payload.slice(..cut), LSN, |_| Some(Arc::clone(&policy))).is_err());
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_record_or_an_error(bytes: Vec<u8>) {
+            let _ = decode(&bytes.into(), LSN, |_| Some(policy(true, true)));
+        }
+    }
+}
