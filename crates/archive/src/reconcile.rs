@@ -198,9 +198,9 @@ pub enum ReconcileError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// Written by a newer captura.
+    /// A newer captura wrote the journal, or its folder cannot be listed.
     #[error(transparent)]
-    Newer(#[from] captura_capture::NewerFormat),
+    Journal(#[from] captura_capture::Unreadable),
 }
 
 /// Numbers of one run of the server, and where they were found.
