@@ -29,7 +29,8 @@ pub(crate) fn start(
                 Ok(open) => {
                     back_off = BACK_OFF_FIRST;
                     let idle = Instant::now() + IDLE;
-                    open.retry_at.map_or(idle, |retry_at| retry_at.min(idle))
+                    // Never at once: a pass that leaves something open must not spin.
+                    open.retry_at.map_or(idle, |retry_at| retry_at.max(Instant::now() + BACK_OFF_FIRST).min(idle))
                 }
                 Err(error) => {
                     tracing::error!(%error, retry_in_ms = back_off.as_millis() as u64, "a pass over the endpoints failed");

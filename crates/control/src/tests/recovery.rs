@@ -55,6 +55,8 @@ async fn what_was_under_way_when_the_process_was_killed_goes_on() {
     assert_eq!(again.answer_of("updated").await, "echo:2");
     assert!((again.served("weighed").unwrap().variants[0].weight - 0.5).abs() < f32::EPSILON);
     assert!(again.served("deleted").is_none());
+    // Old and new of the one that is updated, and one each of the two others.
+    assert_eq!(again.strings.loads.load(Ordering::SeqCst), 4, "new weights load nothing anew");
     assert!(again.refused("DescribeEndpoint", json!({"EndpointName": "deleted"})).await.starts_with("Could not find"));
 }
 
