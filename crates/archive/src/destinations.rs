@@ -107,9 +107,10 @@ impl Destinations {
         self.states.contains_key(destination)
     }
 
-    /// Whether it may be tried.
-    pub(crate) fn is_open(&self, destination: &S3Uri, now: Instant) -> bool {
-        self.states.get(destination).is_none_or(|state| state.closed_until.is_none_or(|until| until <= now))
+    /// Whether it may be tried: always while it works, and when its wait is over if one is `retrying`.
+    pub(crate) fn is_open(&self, destination: &S3Uri, now: Instant, retrying: bool) -> bool {
+        let closed_until = self.states.get(destination).and_then(|state| state.closed_until);
+        closed_until.is_none_or(|until| retrying && until <= now)
     }
 
     /// Destinations that failed last time and may be tried now.
@@ -184,7 +185,7 @@ mod tests {
         assert_eq!(destinations.failed(&bad, &error(true), now), Turn::Unwritable);
         assert_eq!(destinations.failed(&bad, &error(true), now), Turn::Same, "said once");
         assert_eq!(destinations.took(&good), Turn::Same);
-        assert!(destinations.is_open(&good, now) && !destinations.is_known(&uri("s3://new-bucket")));
+        assert!(destinations.is_open(&good, now, false) && !destinations.is_known(&uri("s3://new-bucket")));
         let later = destinations.next_due().unwrap();
         assert_eq!(destinations.due(later), std::slice::from_ref(&bad));
         assert!(destinations.health()[0].unwritable);

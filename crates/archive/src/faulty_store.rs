@@ -20,6 +20,8 @@ use object_store::{
 pub(crate) enum Fault {
     /// The call fails and does nothing.
     Fails,
+    /// The call never ends.
+    Hangs,
     /// The call is refused for want of permission.
     Refuses,
     /// The call is done and its answer lost.
@@ -98,6 +100,7 @@ impl ObjectStore for FaultyStore {
         match self.fault(location) {
             None => self.inner.put_opts(location, payload, options).await,
             Some(fault @ (Fault::Fails | Fault::Refuses)) => Err(error(fault, location)),
+            Some(Fault::Hangs) => std::future::pending().await,
             Some(fault @ Fault::ReplyLost) => {
                 self.inner.put_opts(location, payload, options).await?;
                 Err(error(fault, location))
@@ -121,6 +124,7 @@ impl ObjectStore for FaultyStore {
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         match self.fault(location) {
             None => self.inner.get_opts(location, options).await,
+            Some(Fault::Hangs) => std::future::pending().await,
             Some(fault) => Err(error(fault, location)),
         }
     }

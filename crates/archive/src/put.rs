@@ -4,12 +4,31 @@
 //! doing it again ends in the same state.
 //! Refuses to: retry; when and how often is the uploader's business.
 
+use std::future::Future;
+use std::time::Duration;
+
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions};
 
 use crate::batch::sha256_hex;
 use crate::stores::StoreError;
+
+/// Runs one exchange with a store about `size_bytes`, for `limit` and a second for each MiB at most. Without a limit one
+/// silent store would hold up all others.
+///
+/// # Errors
+/// As `exchange`, and when time is over.
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    path: &str,
+    size_bytes: usize,
+    exchange: impl Future<Output = Result<T, PutError>>,
+) -> Result<T, PutError> {
+    let limit = limit + Duration::from_secs((size_bytes >> 20) as u64);
+    let late = |_| PutError::TimedOut { path: path.to_owned(), seconds: limit.as_secs() };
+    tokio::time::timeout(limit, exchange).await.map_err(late)?
+}
 
 /// How the object came to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +68,14 @@ pub enum PutError {
         /// What was written.
         expected: String,
     },
+    /// The store did not answer.
+    #[error("the store did not answer for {path} within {seconds} s")]
+    TimedOut {
+        /// The key.
+        path: String,
+        /// The limit, seconds.
+        seconds: u64,
+    },
 }
 
 impl PutError {
@@ -78,7 +105,7 @@ impl PutError {
                     | Error::InvalidPath { .. }
                     | Error::UnknownConfigurationKey { .. }
             ),
-            Self::Differs { .. } => false,
+            Self::TimedOut { .. } | Self::Differs { .. } => false,
         }
     }
 }

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use captura_capture::SealedSegment;
 use captura_capture::journal::reader::Damage;
@@ -19,7 +20,7 @@ use tokio::sync::mpsc;
 use crate::batch::{Batcher, Plan, Rendered};
 use crate::journal::Journal;
 use crate::manifest::{ManifestDamage, ManifestObject};
-use crate::put::{Placed, PutError, Wanted, place};
+use crate::put::{Placed, PutError, Wanted, in_time, place};
 use crate::runs::{Run, Runs};
 use crate::stores::Stores;
 
@@ -71,6 +72,7 @@ pub(crate) struct Way<'a> {
     pub(crate) stores: &'a Stores,
     pub(crate) plan: Plan,
     pub(crate) read_back: bool,
+    pub(crate) answer_within: Duration,
     /// Whether a destination may be tried now.
     pub(crate) is_open: &'a (dyn Fn(&S3Uri) -> bool + Sync),
 }
@@ -161,7 +163,8 @@ async fn put(way: &Way<'_>, object: Rendered, confirmed: &mut BTreeMap<String, M
     let placed = match way.stores.resolve_encrypted(&uri, kms_key_id) {
         Ok((store, path)) => {
             let (bytes, sha256) = (&object.bytes, object.sha256.as_str());
-            place(&*store, Wanted { path: &path, bytes, sha256, read_back: way.read_back }).await
+            let wanted = Wanted { path: &path, bytes, sha256, read_back: way.read_back };
+            in_time(way.answer_within, path.as_ref(), bytes.len(), place(&*store, wanted)).await
         }
         Err(error) => Err(error.into()),
     };

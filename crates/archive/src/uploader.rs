@@ -29,7 +29,7 @@ use crate::journal::Journal;
 use crate::manifest::{
     MANIFEST_VERSION, Manifest, ManifestAccount, ManifestDamage, ManifestError, ManifestObject, Manifests,
 };
-use crate::put::{PutError, probe};
+use crate::put::{PutError, in_time, probe};
 use crate::segment::{Attempt, Read, Way, attempt};
 use crate::stores::Stores;
 
@@ -45,6 +45,8 @@ pub struct UploaderSettings {
     pub plan: Plan,
     /// Whether objects are read back and compared after they were written; else only their size is asked for.
     pub read_back: bool,
+    /// Time that a store has to take an object, beside a second for each MiB of it.
+    pub answer_within: Duration,
     /// Patience with destinations and with the local disk.
     pub patience: Patience,
     /// Wall time, for the manifests.
@@ -54,6 +56,8 @@ pub struct UploaderSettings {
 /// How often streams are looked through for new destinations when nothing else happens.
 const DESTINATIONS_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 
+/// Default of [`UploaderSettings::answer_within`].
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// Shortest pause between two rounds that nothing asked for.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
@@ -129,9 +133,12 @@ impl Uploader {
     pub(crate) async fn round(&mut self) {
         self.probe_destinations().await;
         self.take_stock();
-        for name in self.waiting.keys().copied().collect::<Vec<_>>() {
-            if self.may_try(&name) {
-                self.advance(&name).await;
+        // Destinations that failed last time come after all work for the others: they may take their time to fail.
+        for retrying in [false, true] {
+            for name in self.waiting.keys().copied().collect::<Vec<_>>() {
+                if self.may_try(&name, retrying) {
+                    self.advance(&name, retrying).await;
+                }
             }
         }
         self.take_stock();
@@ -182,7 +189,9 @@ impl Uploader {
         let due: BTreeSet<S3Uri> = new.chain(failing).collect();
         for destination in due {
             let probed = match self.stores.resolve(&destination) {
-                Ok((store, path)) => probe(&*store, &path).await,
+                Ok((store, path)) => {
+                    in_time(self.settings.answer_within, path.as_ref(), 0, probe(&*store, &path)).await
+                }
                 Err(error) => Err(PutError::Store(error)),
             };
             match probed {
@@ -210,27 +219,27 @@ impl Uploader {
         }
     }
 
-    fn may_try(&self, name: &SegmentName) -> bool {
+    fn may_try(&self, name: &SegmentName, retrying: bool) -> bool {
         let Some(waiting) = self.waiting.get(name) else { return false };
         let now = Instant::now();
         waiting.not_before.is_none_or(|at| at <= now)
             && waiting.waits_for.as_ref().is_none_or(|destinations| {
                 // Empty when all objects are confirmed and only the local steps are left.
                 destinations.is_empty()
-                    || destinations.iter().any(|destination| self.destinations.is_open(destination, now))
+                    || destinations.iter().any(|destination| self.destinations.is_open(destination, now, retrying))
             })
     }
 
     /// Takes one segment as far as it goes now.
-    async fn advance(&mut self, name: &SegmentName) {
+    async fn advance(&mut self, name: &SegmentName, retrying: bool) {
         let text = name.to_string();
         let done = match self.manifests.read(&text) {
             Ok(Some(manifest)) => self.free(name, manifest).await,
-            Ok(None) => self.archive(name).await,
+            Ok(None) => self.archive(name, retrying).await,
             // A manifest that cannot be read proves nothing; the objects are confirmed again and it is rewritten.
             Err(error) => {
                 self.figures.failed(&error.to_string());
-                self.archive(name).await
+                self.archive(name, retrying).await
             }
         };
         if let Err(reason) = done {
@@ -242,18 +251,19 @@ impl Uploader {
         }
     }
 
-    async fn archive(&mut self, name: &SegmentName) -> Result<(), String> {
+    async fn archive(&mut self, name: &SegmentName, retrying: bool) -> Result<(), String> {
         let plan = self.manifests.plan(&name.to_string(), self.settings.plan).map_err(|error| error.to_string())?;
         let Some(waiting) = self.waiting.get_mut(name) else { return Ok(()) };
         let segment = waiting.segment.clone();
         let mut confirmed = std::mem::take(&mut waiting.confirmed);
         let now = Instant::now();
-        let is_open = |destination: &S3Uri| self.destinations.is_open(destination, now);
+        let is_open = |destination: &S3Uri| self.destinations.is_open(destination, now, retrying);
         let way = Way {
             journal: &self.journal,
             stores: &self.stores,
             plan,
             read_back: self.settings.read_back,
+            answer_within: self.settings.answer_within,
             is_open: &is_open,
         };
         let attempt = attempt(&way, &segment, &mut confirmed).await;

@@ -43,6 +43,7 @@ impl World {
             journal: self.data.path().join("journal"),
             plan: Plan { object_max_bytes: 2_000, ..Plan::default() },
             read_back: true,
+            answer_within: crate::uploader::ANSWER_WITHIN,
             patience: Patience::default(),
             now: Arc::new(|| Timestamp::from_unix_us(1_700_000_000_000_000)),
         };

@@ -42,6 +42,7 @@ impl World {
             journal: self.data.path().join("journal"),
             plan,
             read_back: true,
+            answer_within: crate::uploader::ANSWER_WITHIN,
             patience: Patience::default(),
             now: Arc::new(|| Timestamp::from_unix_us(1_700_000_000_000_000)),
         };
@@ -314,4 +315,24 @@ async fn running_uploads_what_is_sealed_meanwhile_and_once_more_at_the_end() {
     stop.send(()).unwrap();
     running.await.unwrap();
     assert_eq!(stored(&store).await.0, [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
+async fn a_silent_store_is_given_up_after_its_time_and_comes_after_the_others() {
+    let silent = FaultyStore::scripted(|_, _| Some(Fault::Hangs));
+    let sound = FaultyStore::sound();
+    let world = World::with_store(&sound);
+    world.stores.put_in("silent", Arc::new(silent));
+    world.journal.seal(1, vec![Ok(at(0, "lost", "s3://silent/d"))]);
+    let mut uploader = world.uploader();
+    // The clock runs here, because a held clock waits for the blocked reading thread; the limit of the silent store only.
+    uploader.settings.answer_within = Duration::from_millis(300);
+    uploader.round().await;
+    let error = uploader.figures().snapshot().last_error.unwrap();
+    assert!(error.contains("the store did not answer for d/lost/v/"), "{error}");
+    world.journal.seal(2, [items(1..3), vec![Ok(at(3, "lost", "s3://silent/d"))]].concat());
+    world.journal.seal(3, items(4..6));
+    uploader.round().await;
+    assert_eq!(stored(&sound).await.0, [1, 2, 4, 5]);
+    assert_eq!(world.journal.freed.lock().unwrap().len(), 1);
 }
