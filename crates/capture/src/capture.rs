@@ -260,7 +260,7 @@ impl Capture {
         lock(&self.0.shared.books).sealed.values().cloned().collect()
     }
 
-    /// Changes whenever a segment was sealed.
+    /// Changes whenever [`Capture::sealed`] does: a segment was sealed, or one was let go.
     #[must_use]
     pub fn sealed_changed(&self) -> watch::Receiver<u64> {
         self.0.shared.sealed_changed.subscribe()
@@ -297,6 +297,7 @@ impl Capture {
             Err(error) => tracing::warn!(%error, %segment, "a freed segment cannot be unlinked yet"),
         }
         drop(books);
+        shared.sealed_changed.send_modify(|version| *version += 1);
         shared.count_spool();
         shared.nudge();
         Ok(())

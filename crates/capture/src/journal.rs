@@ -29,9 +29,7 @@ pub(crate) mod line;
 pub mod reader;
 pub(crate) mod recovery;
 pub(crate) mod scan;
-mod sealing;
 pub mod segment;
-mod walk;
 pub(crate) mod writer;
 
 pub use recovery::{Inspection, RecoveryReport, Unreadable, inspect};

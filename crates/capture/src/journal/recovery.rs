@@ -17,17 +17,18 @@ use sha2::{Digest as _, Sha256};
 
 use super::book::{self, Book, Found, Identity};
 use super::disk::{Disk, DiskFile, read_full_at};
-use super::frame::{BadHeader, SEGMENT_HEADER_BYTES, SegmentHeader, Stamp};
+use super::frame::{BadHeader, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, Stamp};
 use super::keeper::segment_seed;
-use super::reader::{Damage, ReadError, SegmentReader};
-use super::scan::{Scanner, Source};
-use super::segment::{AccountRecords, SealedSegment, SegmentName, Tally};
-use super::walk::Walk;
-use crate::ledger::frame::merge;
+use super::reader::{Damage, ReadError, SegmentReader, Why};
+use super::scan::{Scanned, Scanner, Source};
+use super::segment::{AccountRecords, SealedSegment, SegmentName, Tally, decode_policy};
+use crate::ledger::frame::{decode as decode_accounts, merge};
 use crate::ledger::{
     Account, AccountKey, CAPTURED, COUNTERS, DROPPED, DropReason, INVOKED, MAX_ACCOUNTS, Opening, Page, QUARANTINED,
     SAMPLED_OUT, Snapshot, UPLOADED,
 };
+use crate::record::Lsn;
+use crate::record::codec;
 use crate::sampler::Salt;
 
 /// Damages listed in a report; further ones are only counted.
@@ -386,6 +387,107 @@ fn digest_of(file: &dyn DiskFile, length: u64) -> Sha256 {
         }
     }
     digest
+}
+
+/// Counting state of a walk through one segment.
+struct Walk {
+    stamp: Stamp,
+    tally: Tally,
+    good_end: u64,
+    torn: Option<(u64, u64)>,
+    expected: Option<u64>,
+    policies: HashMap<u64, AccountKey>,
+    damages: Vec<Damage>,
+}
+
+impl Walk {
+    fn new(stamp: Stamp) -> Self {
+        Self {
+            stamp,
+            tally: Tally::default(),
+            good_end: SEGMENT_HEADER_BYTES as u64,
+            torn: None,
+            expected: None,
+            policies: HashMap::new(),
+            damages: Vec::new(),
+        }
+    }
+
+    fn lsn(&self, n: u64) -> Lsn {
+        Lsn { node: self.stamp.node, epoch: self.stamp.epoch, n }
+    }
+
+    fn meet(&mut self, scanned: Scanned, openings: &mut BTreeMap<AccountKey, Opening>) {
+        match scanned {
+            Scanned::Damage { offset, length_bytes } => {
+                let from = self.torn.map_or(offset, |(from, _)| from);
+                self.torn = Some((from, offset + length_bytes - from));
+            }
+            // Sealing was cut off between footer and rename; it is done again.
+            Scanned::Frame { head, .. } if head.kind == FrameKind::Footer => {}
+            Scanned::Frame { offset, head, payload } => {
+                self.good_end = offset + head.frame_bytes();
+                match head.kind {
+                    FrameKind::Policy => {
+                        if let Some((id, policy)) = decode_policy(&payload) {
+                            self.policies.insert(id, AccountKey::new(&policy.endpoint, &policy.variant));
+                            self.tally.policies.push(policy);
+                        }
+                    }
+                    FrameKind::Ledger => merge_frame(openings, &payload),
+                    FrameKind::Gap => {
+                        if let Some((from, end)) = super::segment::decode_gap(&payload) {
+                            self.reach(from, offset);
+                            self.expected = Some(end);
+                        }
+                    }
+                    FrameKind::Record => self.meet_record(offset, head.n, head.frame_bytes(), &payload),
+                    FrameKind::Footer => {}
+                }
+            }
+        }
+    }
+
+    /// A whole frame stands behind what was damaged: the damage is inside the segment.
+    fn reach(&mut self, n: u64, offset: u64) {
+        let missing = self.expected.filter(|expected| *expected < n).map(|expected| self.lsn(expected)..self.lsn(n));
+        match (self.torn.take(), missing) {
+            (Some((offset, length_bytes)), lsns) => {
+                self.damages.push(Damage { lsns, offset, length_bytes, why: Why::Checksum });
+            }
+            (None, Some(lsns)) => {
+                self.damages.push(Damage { lsns: Some(lsns), offset, length_bytes: 0, why: Why::Missing });
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn meet_record(&mut self, offset: u64, n: u64, length_bytes: u64, payload: &bytes::Bytes) {
+        if n == u64::MAX || self.expected.is_some_and(|expected| n < expected) {
+            return self.damages.push(Damage { lsns: None, offset, length_bytes, why: Why::OutOfOrder });
+        }
+        self.reach(n, offset);
+        self.expected = Some(n + 1);
+        let key = codec::policy_id(payload).and_then(|id| self.policies.get(&id));
+        let Some(key) = key else {
+            let id = codec::policy_id(payload).unwrap_or(0);
+            let why = codec::BadRecord::PolicyMissing(id).into();
+            let lsns = Some(self.lsn(n)..self.lsn(n + 1));
+            return self.damages.push(Damage { lsns, offset, length_bytes, why });
+        };
+        *self.tally.accounts.entry(key.clone()).or_default() += 1;
+        self.tally.add(n, offset);
+    }
+}
+
+/// Ledger frames tell everything but what left the journal, which only the book tells.
+fn merge_frame(openings: &mut BTreeMap<AccountKey, Opening>, payload: &[u8]) {
+    let Some(mut accounts) = decode_accounts(payload) else { return };
+    for (key, counters) in &mut accounts {
+        let known = openings.get(key).map_or([0; COUNTERS], |opening| opening.counters);
+        counters[UPLOADED..UPLOADED + 5].copy_from_slice(&known[UPLOADED..UPLOADED + 5]);
+    }
+    merge(openings, accounts);
 }
 
 /// A journal seen from outside, without a running server.
