@@ -9,7 +9,7 @@ pub(crate) mod onnx;
 mod sniff;
 pub mod trees;
 
-pub use sniff::{ModelFormat, sniff};
+pub use sniff::{ModelFormat, sniff, sniff_path};
 
 /// Key of a model's environment that names the format of answers to calls that do not ask for one.
 const DEFAULT_ACCEPT: &str = "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT";

@@ -1,5 +1,11 @@
 //! Telling model files apart by their first bytes; names lie (`xgboost-model` may hold anything).
 
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use flate2::read::GzDecoder;
+
 /// Formats of model files that are run inside this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ModelFormat {
@@ -37,9 +43,67 @@ pub fn sniff(start: &[u8], file_name: &str) -> Option<ModelFormat> {
     file_name.to_ascii_lowercase().ends_with(".onnx").then_some(ModelFormat::Onnx)
 }
 
+/// Bytes of a file that are looked at.
+const LOOK_BYTES: u64 = 4096;
+/// Files of a folder or archive that are looked at, and bytes that may be unpacked to reach them.
+const LOOK_FILES: usize = 100;
+const LOOK_UNPACKED_BYTES: u64 = 64 << 20;
+
+/// The format of the model in a file, a folder or a `model.tar.gz`: that of the first file which has one.
+///
+/// # Errors
+/// When the file or folder cannot be read, or the archive is broken.
+pub fn sniff_path(path: &Path) -> io::Result<Option<ModelFormat>> {
+    if path.is_dir() {
+        let mut files: Vec<_> = path.read_dir()?.collect::<Result<_, _>>()?;
+        files.sort_by_key(std::fs::DirEntry::file_name);
+        let files = files.iter().map(std::fs::DirEntry::path).filter(|file| file.is_file());
+        return files.take(LOOK_FILES).find_map(|file| sniff_path(&file).transpose()).transpose();
+    }
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let start = start_of(File::open(path)?)?;
+    if start.starts_with(&[0x1f, 0x8b]) { sniff_archive(File::open(path)?) } else { Ok(sniff(&start, &name)) }
+}
+
+fn sniff_archive(file: File) -> io::Result<Option<ModelFormat>> {
+    let mut archive = tar::Archive::new(GzDecoder::new(file).take(LOOK_UNPACKED_BYTES));
+    for entry in archive.entries()?.take(LOOK_FILES) {
+        let entry = entry?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        if let Some(format) = sniff(&start_of(entry)?, &name) {
+            return Ok(Some(format));
+        }
+    }
+    Ok(None)
+}
+
+fn start_of(file: impl Read) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    file.take(LOOK_BYTES).read_to_end(&mut start)?;
+    Ok(start)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn folders_and_archives_are_looked_into() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("README"), "nothing").unwrap();
+        std::fs::write(dir.path().join("xgboost-model"), "{\"learner\":{}}").unwrap();
+        assert_eq!(sniff_path(dir.path()).unwrap(), Some(ModelFormat::XgboostJson));
+
+        let packed = dir.path().join("model.tar.gz");
+        let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(
+            File::create(&packed).unwrap(),
+            flate2::Compression::fast(),
+        ));
+        archive.append_path_with_name(dir.path().join("xgboost-model"), "deep/xgboost-model").unwrap();
+        archive.into_inner().unwrap().finish().unwrap();
+        assert_eq!(sniff_path(&packed).unwrap(), Some(ModelFormat::XgboostJson));
+        assert!(sniff_path(&dir.path().join("absent")).is_err());
+    }
 
     #[test]
     fn formats_are_told_by_their_first_bytes() {
