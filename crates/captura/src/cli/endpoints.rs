@@ -1,0 +1,123 @@
+//! `captura endpoints`, `captura endpoint NAME`: what is served.
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{Outcome, Server, say, table};
+
+/// List the endpoints
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    server: Server,
+}
+
+impl List {
+    pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
+        let client = self.server.client();
+        let mut endpoints: Vec<Value> = Vec::new();
+        let mut input = json!({ "MaxResults": 100, "SortBy": "Name", "SortOrder": "Ascending" });
+        loop {
+            let page = client.operation("ListEndpoints", &input).await?;
+            endpoints.extend(page["Endpoints"].as_array().cloned().unwrap_or_default());
+            match page.get("NextToken") {
+                Some(token) => input["NextToken"] = token.clone(),
+                None => break,
+            }
+        }
+        if self.server.json {
+            say(&Value::Array(endpoints).to_string());
+            return Ok(Outcome::Fine);
+        }
+        let mut rows = table(&["ENDPOINT", "STATUS", "CREATED"]);
+        for endpoint in &endpoints {
+            rows.add_row([
+                text(&endpoint["EndpointName"]),
+                text(&endpoint["EndpointStatus"]),
+                time(&endpoint["CreationTime"]),
+            ]);
+        }
+        say(&rows.to_string());
+        Ok(Outcome::Fine)
+    }
+}
+
+/// Describe one endpoint, with the model's inputs and outputs
+#[derive(Debug, Args)]
+pub(crate) struct Describe {
+    /// Endpoint
+    name: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Describe {
+    pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
+        let client = self.server.client();
+        let mut described = client.operation("DescribeEndpoint", &json!({ "EndpointName": self.name })).await?;
+        let served = client.observe("/captura/v1/endpoints").await?;
+        let variants = served["endpoints"]
+            .as_array()
+            .context("the server's list of endpoints has another form than this program knows")?
+            .iter()
+            .find(|endpoint| endpoint["name"] == json!(self.name))
+            .map_or(Value::Null, |endpoint| endpoint["variants"].clone());
+        if self.server.json {
+            described["CapturaVariants"] = variants;
+            say(&described.to_string());
+            return Ok(Outcome::Fine);
+        }
+        say(&format!("endpoint  {}", text(&described["EndpointName"])));
+        say(&format!("status    {}", text(&described["EndpointStatus"])));
+        if let Some(reason) = described["FailureReason"].as_str() {
+            say(&format!("reason    {reason}"));
+        }
+        say(&format!("config    {}", text(&described["EndpointConfigName"])));
+        say(&format!("created   {}", time(&described["CreationTime"])));
+        let capture = &described["DataCaptureConfig"];
+        if capture.is_object() {
+            say(&format!(
+                "capture   {}, {} % of calls, to {}",
+                text(&capture["CaptureStatus"]),
+                capture["CurrentSamplingPercentage"],
+                text(&capture["DestinationS3Uri"])
+            ));
+        }
+        for variant in variants.as_array().into_iter().flatten() {
+            describe_variant(variant);
+        }
+        Ok(Outcome::Fine)
+    }
+}
+
+fn describe_variant(variant: &Value) {
+    say(&format!(
+        "\nvariant   {} (model {}, weight {})",
+        text(&variant["name"]),
+        text(&variant["model"]),
+        variant["weight"]
+    ));
+    if let Some(durability) = variant["durability"].as_str() {
+        say(&format!(
+            "          a call's record is {durability}; when it cannot be kept: {}",
+            text(&variant["whenUnavailable"])
+        ));
+    }
+    for (title, key) in [("inputs", "inputs"), ("outputs", "outputs")] {
+        let Some(fields) = variant["signature"][key].as_array() else { continue };
+        let named: Vec<String> =
+            fields.iter().map(|field| format!("{} ({})", text(&field["name"]), text(&field["type"]))).collect();
+        say(&format!("{title:<9} {}", named.join(", ")));
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| "-".to_owned(), str::to_owned)
+}
+
+fn time(value: &Value) -> String {
+    value
+        .as_f64()
+        .map_or_else(|| "-".to_owned(), |seconds| captura_names::Timestamp::from_unix_seconds(seconds).to_string())
+}

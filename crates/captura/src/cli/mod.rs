@@ -1,0 +1,154 @@
+//! The command line: one file per verb, each an argument struct and one function.
+//!
+//! Exit codes: 0 fine, 1 error, 2 the data violates what was asked, 3 cannot tell (or: the data directory is taken).
+//! Refuses to: know more of a server than its public API.
+
+mod analysis;
+mod demo;
+mod deploy;
+mod endpoints;
+mod invoke;
+mod ledger;
+mod reconcile;
+mod serve;
+mod tail;
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::Client;
+
+/// Model endpoints that remember every call.
+#[derive(Debug, Parser)]
+#[command(name = "captura", version, about, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the server
+    Serve(serve::Serve),
+    /// See the whole thing work on a real model: traffic, capture, planted drift, check, proof
+    Demo(demo::Demo),
+    /// Model, endpoint configuration and endpoint in one go
+    Deploy(deploy::Deploy),
+    /// One call; the answer goes to stdout, the rest to stderr
+    Invoke(invoke::Invoke),
+    /// List the endpoints
+    Endpoints(endpoints::List),
+    /// Describe one endpoint, with the model's inputs and outputs
+    Endpoint(endpoints::Describe),
+    /// Captured exchanges as they happen
+    Tail(tail::Tail),
+    /// The account book per endpoint and variant
+    Ledger(ledger::Ledger),
+    /// Prove the account book against journal and objects, on a stopped server
+    Reconcile(reconcile::Reconcile),
+    /// Statistics of captures or CSV files
+    Profile(analysis::Profile),
+    /// Statistics and suggested constraints of a baseline
+    Baseline(analysis::Baseline),
+    /// Hold captures against a baseline; exits 2 when there are violations
+    Check(analysis::Check),
+}
+
+/// Which server a client verb talks to, and how it answers.
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// URL of the server
+    #[arg(long, env = "CAPTURA_URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+    /// Access key id that calls carry: the consumer, on an open listener
+    #[arg(long, env = "AWS_ACCESS_KEY_ID", hide_env_values = true)]
+    access_key_id: Option<String>,
+}
+
+impl Server {
+    fn client(&self) -> Client {
+        Client::new(&self.url, self.access_key_id.as_deref())
+    }
+}
+
+/// How a verb ended, when it did its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Everything is as it should be.
+    Fine,
+    /// The data violates what was asked.
+    Violates,
+    /// The question cannot be answered, or the data directory belongs to another server.
+    CannotTell,
+}
+
+/// Runs one verb.
+pub(crate) fn run(cli: Cli) -> ExitCode {
+    let outcome = match cli.verb {
+        Verb::Serve(verb) => verb.run(),
+        Verb::Demo(verb) => verb.run(),
+        Verb::Deploy(verb) => block_on(verb.run()),
+        Verb::Invoke(verb) => block_on(verb.run()),
+        Verb::Endpoints(verb) => block_on(verb.run()),
+        Verb::Endpoint(verb) => block_on(verb.run()),
+        Verb::Tail(verb) => block_on(verb.run()),
+        Verb::Ledger(verb) => block_on(verb.run()),
+        Verb::Reconcile(verb) => block_on(verb.run()),
+        Verb::Profile(verb) => block_on(verb.run()),
+        Verb::Baseline(verb) => block_on(verb.run()),
+        Verb::Check(verb) => block_on(verb.run()),
+    };
+    match outcome {
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Violates) => ExitCode::from(2),
+        Ok(Outcome::CannotTell) => ExitCode::from(3),
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn block_on(verb: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Result<Outcome> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(verb)
+}
+
+/// Prints an error with its causes, most telling first.
+#[expect(clippy::print_stderr, reason = "the command line speaks to people")]
+fn complain(error: &anyhow::Error) {
+    let mut text = format!("error: {error}");
+    let mut last = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // Libraries tend to repeat their source in their own text.
+        if !last.contains(&cause) {
+            let _ = write!(text, "\n  because {cause}");
+            last = cause;
+        }
+    }
+    eprintln!("{text}");
+}
+
+/// Prints to stdout, ignoring a reader that went away (`captura tail | head`).
+fn say(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Prints to stderr: notes that are not the answer.
+fn note(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A table without borders, as terminals and scripts like it.
+fn table(header: &[&str]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING).set_header(header);
+    table
+}

@@ -1,0 +1,102 @@
+//! `captura reconcile`: proves the account book on a stopped server.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use captura_archive::reconcile::{Depth, Oracle, ReconcileError, Report, Verdict, reconcile_data_dir};
+use captura_archive::{StoreSettings, Stores};
+use clap::Args;
+
+use super::{Outcome, note, say, table};
+use crate::config::Config;
+
+/// Prove the account book against journal and objects, on a stopped server
+#[derive(Debug, Args)]
+pub(crate) struct Reconcile {
+    /// The server's data directory [default: ./captura-data]
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// The server's configuration file, for its stores [default: captura.toml, where there is one]
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Read every record and every line again
+    #[arg(long)]
+    deep: bool,
+    /// What clients were told, a JSON line each: {"eventId", "lsn", "capture", "requestSha256", "responseSha256"}
+    #[arg(long)]
+    oracle: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Reconcile {
+    pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
+        let config = Config::read(self.config.as_deref())?;
+        let data_dir = self.data_dir.unwrap_or(config.server.data_dir);
+        let stores = Stores::new(StoreSettings { data_dir: data_dir.clone(), mappings: config.stores });
+        let oracle = self.oracle.map(|path| {
+            let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            Oracle::read(BufReader::new(file)).with_context(|| format!("{} is no oracle file", path.display()))
+        });
+        let depth = Depth { deep: self.deep, oracle: oracle.transpose()? };
+        let report = match reconcile_data_dir(&data_dir, &stores, depth).await {
+            Ok(report) => report,
+            Err(error @ ReconcileError::Running(_)) => {
+                note(&format!("error: {error}"));
+                return Ok(Outcome::CannotTell);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if self.json {
+            say(&serde_json::to_string(&report)?);
+        } else {
+            say(&render(&report));
+        }
+        Ok(match report.verdict {
+            Verdict::Balanced => Outcome::Fine,
+            Verdict::Imbalance => Outcome::Violates,
+            Verdict::CannotTell => Outcome::CannotTell,
+        })
+    }
+}
+
+/// The proof in words: the table of accounts, what is wrong, what could not be looked at, the verdict.
+pub(super) fn render(report: &Report) -> String {
+    let mut rows =
+        table(&["ENDPOINT", "VARIANT", "INVOKED", "CAPTURED", "IN OBJECTS", "IN JOURNAL", "SAMPLED OUT", "DROPPED"]);
+    for proof in &report.accounts {
+        let account = &proof.account;
+        rows.add_row([
+            account.endpoint.clone(),
+            account.variant.clone(),
+            account.invoked.to_string(),
+            account.captured.to_string(),
+            proof.found_in_objects.to_string(),
+            proof.found_in_journal.to_string(),
+            account.sampled_out.to_string(),
+            account.dropped_total().to_string(),
+        ]);
+    }
+    let mut lines = vec![rows.to_string()];
+    for finding in &report.findings {
+        let lsns = if finding.lsns.is_empty() { String::new() } else { format!(" [{}]", finding.lsns.join(", ")) };
+        lines.push(format!("WRONG  {}: {}{lsns}", finding.place, finding.reason));
+    }
+    lines.extend(report.doubts.iter().map(|doubt| format!("DOUBT  {doubt}")));
+    lines.push(format!(
+        "{} objects compared with their manifests, {} records read in the journal, {} acknowledged records found as told",
+        report.objects_checked, report.records_read, report.acknowledged_found
+    ));
+    lines.push(
+        match report.verdict {
+            Verdict::Balanced => "balanced: every invocation is accounted for",
+            Verdict::Imbalance => "NOT balanced: see what is wrong above",
+            Verdict::CannotTell => "cannot tell: see the doubts above",
+        }
+        .to_owned(),
+    );
+    lines.join("\n")
+}

@@ -1,0 +1,298 @@
+//! Every setting of the server, in one typed file, each documented once.
+//!
+//! Invariant: a key that nobody knows is refused with the file, the line and the nearest known key, because a setting
+//! that silently does nothing is worse than an error. Command-line options win over the file.
+//! Refuses to: be spread over the environment.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use captura_archive::StoreMapping;
+use captura_backends::ImageRule;
+use serde::Deserialize;
+
+use crate::units::{Size, Span};
+
+/// `captura.toml`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) server: Server,
+    pub(crate) auth: Auth,
+    pub(crate) aws: Aws,
+    pub(crate) limits: Limits,
+    pub(crate) capture: Capture,
+    pub(crate) models: Models,
+    /// Buckets that live elsewhere than in the server's own folder, by bucket name.
+    pub(crate) stores: BTreeMap<String, StoreMapping>,
+}
+
+/// `[server]`: where it listens and keeps its data.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Server {
+    /// Address and port; port 0 picks a free one.
+    pub(crate) listen: SocketAddr,
+    /// Catalog, journal and local buckets live here.
+    pub(crate) data_dir: PathBuf,
+    /// Host names by which clients may address the server, besides loopback names and the listen address.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// How long in-flight calls may take to finish after SIGTERM.
+    pub(crate) shutdown_deadline: Span,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data_dir: PathBuf::from("./captura-data"),
+            allowed_hosts: Vec::new(),
+            shutdown_deadline: Span(Duration::from_secs(30)),
+        }
+    }
+}
+
+/// `[auth]`: who may call.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Auth {
+    pub(crate) mode: AuthMode,
+}
+
+/// How callers are identified.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AuthMode {
+    /// Any or no signature is accepted; the access key id names the consumer. Loopback listeners only.
+    #[default]
+    Open,
+    /// Signatures are verified.
+    Sigv4,
+}
+
+/// `[aws]`: what stands in ARNs.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Aws {
+    /// Account, twelve digits.
+    pub(crate) account: String,
+    /// Region of requests that name none.
+    pub(crate) region: String,
+}
+
+impl Default for Aws {
+    fn default() -> Self {
+        Self { account: "000000000000".into(), region: "us-east-1".into() }
+    }
+}
+
+/// `[limits]`: how much a caller may ask for.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Limits {
+    /// Largest request body; SageMaker's own limit is the default.
+    pub(crate) body_max: Size,
+    /// Bytes of all bodies in flight together.
+    pub(crate) memory_budget: Size,
+    /// Calls at work in one variant; further ones are refused at once.
+    pub(crate) max_concurrent_invocations_per_variant: u32,
+    /// Open connections.
+    pub(crate) max_connections: usize,
+    /// Time in which a model must answer.
+    pub(crate) model_timeout: Span,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_max: Size(6 * 1024 * 1024),
+            memory_budget: Size(256 * 1024 * 1024),
+            max_concurrent_invocations_per_variant: 1024,
+            max_connections: 10_000,
+            model_timeout: Span(Duration::from_secs(60)),
+        }
+    }
+}
+
+/// `[capture]`: how the log is kept.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Capture {
+    /// A journal segment is sealed when its first record is this old.
+    pub(crate) seal_after: Span,
+    /// A journal segment is sealed at this size.
+    pub(crate) seal_bytes: Size,
+    /// Longest time between a record and its fdatasync in mode `ack-after-write`.
+    pub(crate) sync_interval: Span,
+    /// The journal stops growing here; further records are dropped or refused as `spool_full`.
+    pub(crate) spool_max: Size,
+    /// Records stop when the disk has less than this left.
+    pub(crate) disk_min_free: Size,
+    /// Whether captured records carry captura's own key after SageMaker's.
+    pub(crate) extension: bool,
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self {
+            seal_after: Span(Duration::from_secs(60)),
+            seal_bytes: Size(64 * 1024 * 1024),
+            sync_interval: Span(Duration::from_millis(100)),
+            spool_max: Size(8 * 1024 * 1024 * 1024),
+            disk_min_free: Size(64 * 1024 * 1024),
+            extension: true,
+        }
+    }
+}
+
+/// `[models]`: what runs a model.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Models {
+    /// Image globs to backends, tried before the built-in ones.
+    pub(crate) images: Vec<ImageRule>,
+    /// Path of `libonnxruntime.so`.
+    pub(crate) onnx_library: Option<PathBuf>,
+    /// Whether models may name files of this machine (`file://…`); on by default for loopback listeners.
+    pub(crate) allow_file_urls: Option<bool>,
+}
+
+/// The project's cache folder: `$XDG_CACHE_HOME/captura`, else `~/.cache/captura`.
+#[expect(clippy::disallowed_methods, reason = "the environment enters here")]
+pub(crate) fn cache_dir() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
+    base.unwrap_or_else(std::env::temp_dir).join("captura")
+}
+
+/// `ORT_DYLIB_PATH`, the variable by which programs are told where ONNX Runtime is.
+#[expect(clippy::disallowed_methods, reason = "the environment enters here")]
+pub(crate) fn onnx_library_of_environment() -> Option<PathBuf> {
+    std::env::var_os("ORT_DYLIB_PATH").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Why a configuration file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadConfigError {
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path}:{line}: {message}", path = path.display())]
+    Parse { path: PathBuf, line: usize, message: String },
+}
+
+impl Config {
+    /// Reads `path`; without one, `captura.toml` in the working folder if it is there, else the defaults.
+    pub(crate) fn read(path: Option<&Path>) -> Result<Self, ReadConfigError> {
+        let default_path = Path::new("captura.toml");
+        let path = match path {
+            Some(path) => path,
+            None if default_path.exists() => default_path,
+            None => return Ok(Self::default()),
+        };
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ReadConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self, ReadConfigError> {
+        toml::from_str(text).map_err(|error| {
+            let offset = error.span().map_or(0, |span| span.start);
+            let line = text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
+            ReadConfigError::Parse { path: path.to_owned(), line, message: explain(error.message()) }
+        })
+    }
+}
+
+/// Turns the deserialiser's "unknown field `x`, expected one of `a`, `b`" into the nearest key first.
+fn explain(message: &str) -> String {
+    let Some(rest) = message.strip_prefix("unknown field ") else { return message.to_owned() };
+    let mut words = rest.split('`').skip(1).step_by(2);
+    let Some(unknown) = words.next() else { return message.to_owned() };
+    let known: Vec<&str> = words.collect();
+    match known.iter().min_by_key(|candidate| edit_distance(unknown, candidate)) {
+        Some(nearest) => {
+            format!("unknown key `{unknown}`; the nearest known key is `{nearest}` (known here: {})", known.join(", "))
+        }
+        None => format!("unknown key `{unknown}`; no keys are known here"),
+    }
+}
+
+/// Levenshtein distance, two rows at a time.
+fn edit_distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Config::parse(text, Path::new("captura.toml")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_unknown_key_names_file_line_key_and_the_nearest_known_key() {
+        let message = error("[server]\nlisten = \"127.0.0.1:0\"\n\n[capture]\nseal_byte = \"1MiB\"\n");
+        assert!(
+            message.starts_with("captura.toml:5: unknown key `seal_byte`; the nearest known key is `seal_bytes`"),
+            "{message}"
+        );
+        let section = error("[captur]\n");
+        assert!(section.contains("captura.toml:1") && section.contains("`capture`"), "{section}");
+    }
+
+    #[test]
+    fn a_wrong_value_names_file_and_line() {
+        let message = error("[capture]\nseal_after = \"soon\"\n");
+        assert!(message.starts_with("captura.toml:2: "), "{message}");
+        assert!(message.contains("\"soon\""), "{message}");
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let config = Config::parse("", Path::new("captura.toml")).unwrap();
+        assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.limits.body_max.0, 6 * 1024 * 1024);
+        assert_eq!(config.capture.seal_after.0, Duration::from_secs(60));
+        assert_eq!(config.aws.account, "000000000000");
+        assert_eq!(config.auth.mode, AuthMode::Open);
+    }
+
+    #[test]
+    fn a_full_file_is_understood() {
+        let text = r#"
+            [server]
+            listen = "127.0.0.1:0"
+            data_dir = "/var/lib/captura"
+            allowed_hosts = ["models.internal"]
+            shutdown_deadline = "10s"
+            [capture]
+            seal_after = "500ms"
+            seal_bytes = "1MiB"
+            extension = false
+            [[models.images]]
+            image = "mycompany/*"
+            backend = "trees"
+            [stores.captures]
+            url = "s3://real-bucket/captures"
+            options = { endpoint = "http://127.0.0.1:9000" }
+        "#;
+        let config = Config::parse(text, Path::new("captura.toml")).unwrap();
+        assert_eq!(config.capture.seal_bytes.0, 1024 * 1024);
+        assert_eq!(config.models.images[0].backend, captura_backends::BackendKind::Trees);
+        assert_eq!(config.stores["captures"].options["endpoint"], "http://127.0.0.1:9000");
+    }
+}

@@ -1,0 +1,164 @@
+//! The door behind the gateway: control plane by its target header, and captura's own read-only resources.
+//!
+//! `GET /captura/v1/ledger`, `/captura/v1/endpoints`, `/captura/v1/tail?endpoint=&after=&limit=`. The command line reads
+//! them, and so may anything else.
+//!
+//! Refuses to: change anything; intents go through SageMaker's API.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use captura_archive::jsonl;
+use captura_capture::Capture;
+use captura_capture::record::Lsn;
+use captura_control::Control;
+use captura_gateway::Door;
+use captura_names::EndpointName;
+use captura_route::RouteTable;
+use http::{Method, Request, Response, StatusCode, header};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+/// Most records in one answer of `tail`.
+const TAIL_MAX: usize = 1_000;
+const HELLO: &str = "This is captura: SageMaker's API for model endpoints, with a memory. \
+    Point a client here: export AWS_ENDPOINT_URL=<this address>. GET /captura/v1/endpoints tells what is served.\n";
+
+/// What the door opens onto.
+#[derive(Clone)]
+pub(crate) struct Rooms {
+    pub(crate) control: Control,
+    pub(crate) capture: Capture,
+    pub(crate) table: watch::Receiver<Arc<RouteTable>>,
+    pub(crate) region: String,
+    /// Whether records carry captura's own key.
+    pub(crate) extension: bool,
+}
+
+impl Rooms {
+    /// The door for the gateway.
+    pub(crate) fn door(self) -> Door {
+        Arc::new(move |request| {
+            let rooms = self.clone();
+            Box::pin(async move { rooms.answer(request).await })
+        })
+    }
+
+    async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        if let Some(target) = request.headers().get("x-amz-target") {
+            let target = target.to_str().unwrap_or_default().to_owned();
+            return self.control(&target, request).await;
+        }
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/") => text(HELLO),
+            (&Method::GET, "/captura/v1/ledger") => self.ledger(),
+            (&Method::GET, "/captura/v1/endpoints") => self.endpoints(),
+            (&Method::GET, "/captura/v1/tail") => self.tail(request.uri().query().unwrap_or_default()),
+            (method, path) => unknown(method, path),
+        }
+    }
+
+    async fn control(&self, target: &str, request: Request<Bytes>) -> Response<Bytes> {
+        let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let scope = authorization.and_then(captura_wire::scope::Scope::of_authorization);
+        let region = scope.as_ref().map(|scope| scope.region()).filter(|region| !region.is_empty());
+        let region = region.unwrap_or(&self.region);
+        let intent = captura_control::Request { target, region, body: request.body().clone() };
+        let answer = self.control.answer(intent).await;
+        let mut response = Response::new(answer.body);
+        *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in answer.headers {
+            if let Ok(value) = value.parse() {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+
+    fn ledger(&self) -> Response<Bytes> {
+        let book = self.capture.ledger();
+        let accounts = book.accounts.iter().map(|account| {
+            let mut account_json = json!(account);
+            account_json["imbalance"] = json!(account.imbalance());
+            account_json
+        });
+        json_answer(&json!({ "accounts": accounts.collect::<Vec<Value>>() }))
+    }
+
+    fn endpoints(&self) -> Response<Bytes> {
+        let table = self.table.borrow().clone();
+        let mut endpoints: Vec<_> = table.endpoints().collect();
+        endpoints.sort_by(|a, b| a.name.cmp(&b.name));
+        let endpoints = endpoints.into_iter().map(|endpoint| {
+            let variants = endpoint.variants.iter().map(|variant| {
+                let settings = variant.capture.settings.as_ref();
+                json!({
+                    "name": variant.name,
+                    "model": variant.capture.model,
+                    "weight": variant.weight,
+                    "signature": variant.backend.signature(),
+                    "durability": settings.map(|settings| settings.durability),
+                    "whenUnavailable": settings.map(|settings| settings.when_unavailable),
+                })
+            });
+            json!({ "name": endpoint.name, "variants": variants.collect::<Vec<Value>>() })
+        });
+        json_answer(&json!({ "endpoints": endpoints.collect::<Vec<Value>>() }))
+    }
+
+    fn tail(&self, query: &str) -> Response<Bytes> {
+        let parameter = |name: &str| {
+            let value = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name);
+            value.map(|(_, value)| value).filter(|value| !value.is_empty())
+        };
+        let endpoint = match parameter("endpoint").map(EndpointName::parse).transpose() {
+            Ok(endpoint) => endpoint,
+            Err(error) => return refusal(&format!("endpoint: {error}")),
+        };
+        let after = match parameter("after").map(str::parse::<Lsn>).transpose() {
+            Ok(after) => after,
+            Err(error) => return refusal(&format!("after: {error}")),
+        };
+        let limit = match parameter("limit").map(str::parse::<usize>).transpose() {
+            Ok(limit) => limit.unwrap_or(TAIL_MAX).min(TAIL_MAX),
+            Err(_) => return refusal("limit: must be a whole number"),
+        };
+        let records = self.capture.tail(endpoint.as_ref(), after, limit);
+        let mut lines = Vec::new();
+        for record in &records {
+            jsonl::write_line(&mut lines, record, self.extension);
+        }
+        let mut response = Response::new(Bytes::from(lines));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/jsonlines"));
+        if let Some(last) = records.last().and_then(|record| record.lsn.to_string().parse().ok()) {
+            headers.insert("x-captura-last-lsn", last);
+        }
+        response
+    }
+}
+
+fn text(body: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(body.as_bytes()));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+fn json_answer(body: &Value) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body.to_string()));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    response
+}
+
+fn refusal(message: &str) -> Response<Bytes> {
+    let mut response = json_answer(&json!({ "message": message }));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response
+}
+
+fn unknown(method: &Method, path: &str) -> Response<Bytes> {
+    let message = format!("nothing answers {method} {path} here; SageMaker operations are POST / with X-Amz-Target");
+    let mut response = json_answer(&json!({ "__type": "UnknownOperationException", "message": message }));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
+}

@@ -1,0 +1,233 @@
+//! Wiring: constructs the rooms, connects them, waits, and closes them in street order. No logic.
+//!
+//! Order at boot: journal (takes the lock, recovers), catalog (loads what was in service), listener. Order at shutdown:
+//! listener and in-flight calls, journal sync and seal, uploader, control.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use captura_archive::batch::Plan;
+use captura_archive::destinations::Patience;
+use captura_archive::uploader::ANSWER_WITHIN;
+use captura_archive::{Figures, StoreSettings, Stores, Uploader, UploaderSettings};
+use captura_backends::{Backends, ImageRule};
+use captura_capture::journal::disk::RealDisk;
+use captura_capture::{Capture, OpenError, RecoveryReport};
+use captura_control::Control;
+use captura_gateway::{Gateway, MoreMetrics};
+use captura_route::{Clock, RouteTable};
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::config::{AuthMode, Config, cache_dir, onnx_library_of_environment};
+use crate::observe::Rooms;
+
+/// Below the data directory.
+const JOURNAL_FOLDER: &str = "journal";
+const CATALOG_FILE: &str = "catalog.sqlite";
+
+/// The data directory belongs to another running server.
+#[derive(Debug, thiserror::Error)]
+#[error("another server is running on {path}; stop it first, or give this one its own --data-dir", path = .0.display())]
+pub(crate) struct DataDirTaken(pub(crate) PathBuf);
+
+/// A server at work.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) capture: Capture,
+    pub(crate) stores: Stores,
+    control: Control,
+    stop_gateway: oneshot::Sender<()>,
+    gateway: JoinHandle<std::io::Result<()>>,
+    stop_uploader: oneshot::Sender<()>,
+    uploader: JoinHandle<()>,
+}
+
+impl Running {
+    /// Builds the rooms in boot order and begins to serve.
+    pub(crate) async fn start(config: Config) -> anyhow::Result<Self> {
+        check_identity(&config)?;
+        let data_dir = config.server.data_dir.clone();
+        std::fs::create_dir_all(&data_dir)
+            .with_context(|| format!("cannot create the data directory {}", data_dir.display()))?;
+        let clock = Clock::system();
+        let capture = open_capture(&config, &clock)?;
+        let stores = Stores::new(StoreSettings { data_dir: data_dir.clone(), mappings: config.stores.clone() });
+
+        let (table_sender, table) = watch::channel(Arc::new(RouteTable::default()));
+        let backends = backends(&config, &stores);
+        let settings = captura_control::Settings::new(data_dir.join(CATALOG_FILE), config.aws.account.clone());
+        let control = Control::open(settings, backends, table_sender, clock.clone())?;
+        control.recover().await?;
+        control.start();
+
+        let uploader = uploader(&config, &capture, &stores, &clock)?;
+        let figures = uploader.figures();
+        let (stop_uploader, uploader_stopped) = oneshot::channel::<()>();
+        let uploader = tokio::spawn(uploader.run(async {
+            let _ = uploader_stopped.await;
+        }));
+
+        let listen = config.server.listen;
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let address = listener.local_addr()?;
+        let rooms = Rooms {
+            control: control.clone(),
+            capture: capture.clone(),
+            table: table.clone(),
+            region: config.aws.region.clone(),
+            extension: config.capture.extension,
+        };
+        let settings = gateway_settings(&config, archive_metrics(figures, clock.clone()));
+        let gateway = Gateway::new(settings, table, capture.clone(), clock, rooms.door());
+        let (stop_gateway, gateway_stopped) = oneshot::channel::<()>();
+        let gateway = tokio::spawn(gateway.serve(listener, async {
+            let _ = gateway_stopped.await;
+        }));
+        Ok(Self { address, capture, stores, control, stop_gateway, gateway, stop_uploader, uploader })
+    }
+
+    /// Closes the rooms in street order: what was acknowledged is on the disk and sealed when this returns.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        // A room that has ended by itself no longer listens; that is no reason to skip the others.
+        let _ = self.stop_gateway.send(());
+        self.gateway.await.context("our bug: the gateway panicked")?.context("the gateway failed")?;
+        self.capture.close().await.context("the journal could not be closed cleanly")?;
+        let _ = self.stop_uploader.send(());
+        self.uploader.await.context("our bug: the uploader panicked")?;
+        self.control.close().await;
+        Ok(())
+    }
+}
+
+/// A listener that others can reach must know who they are.
+fn check_identity(config: &Config) -> anyhow::Result<()> {
+    let listen = config.server.listen;
+    match config.auth.mode {
+        AuthMode::Sigv4 => bail!(
+            "[auth] mode = \"sigv4\" is not there yet: this version does not verify signatures, so it serves loopback \
+             addresses only; leave [auth] out and listen on 127.0.0.1"
+        ),
+        AuthMode::Open if !listen.ip().is_loopback() => bail!(
+            "{listen} is not a loopback address: whoever reaches it could call any model as anyone. That needs [auth] \
+             mode = \"sigv4\", which this version does not have yet; listen on 127.0.0.1, behind something that \
+             authenticates"
+        ),
+        AuthMode::Open => Ok(()),
+    }
+}
+
+fn open_capture(config: &Config, clock: &Clock) -> anyhow::Result<Capture> {
+    let wanted = &config.capture;
+    let dir = config.server.data_dir.join(JOURNAL_FOLDER);
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let settings = captura_capture::Settings {
+        seal_after: wanted.seal_after.0,
+        seal_bytes: wanted.seal_bytes.0,
+        sync_interval: wanted.sync_interval.0,
+        spool_max_bytes: wanted.spool_max.0,
+        min_free_bytes: wanted.disk_min_free.0,
+        ..captura_capture::Settings::new(dir)
+    };
+    match Capture::open(settings, Arc::new(RealDisk), clock.clone()) {
+        Ok((capture, report)) => {
+            tell(&report);
+            Ok(capture)
+        }
+        Err(OpenError::Locked { .. }) => Err(DataDirTaken(config.server.data_dir.clone()).into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What recovery found, for the operator.
+fn tell(report: &RecoveryReport) {
+    tracing::info!(
+        epoch = report.epoch,
+        unclean = report.unclean,
+        recovered_records = report.recovered_records,
+        "journal open"
+    );
+    if report.lost_unclean > 0 {
+        tracing::warn!(
+            lost_unclean = report.lost_unclean,
+            "calls of the last run left no record and are booked as lost"
+        );
+    }
+    for (segment, damage) in &report.damages {
+        tracing::error!(%segment, ?damage, "a damaged part of the journal is set aside; everything else was kept");
+    }
+    for segment in &report.missing_segments {
+        tracing::error!(%segment, "a sealed segment is gone; its records are booked as quarantined");
+    }
+    for note in &report.notes {
+        tracing::warn!("{note}");
+    }
+}
+
+fn backends(config: &Config, stores: &Stores) -> Backends {
+    let mut images = config.models.images.clone();
+    images.extend(ImageRule::defaults());
+    let settings = captura_backends::Settings {
+        images,
+        // Only loopback listeners exist, and whoever reaches one is a user of this machine.
+        allow_file_urls: config.models.allow_file_urls.unwrap_or(true),
+        onnx_library: config.models.onnx_library.clone().or_else(onnx_library_of_environment),
+        ..captura_backends::Settings::new(cache_dir())
+    };
+    let stores = stores.clone();
+    Backends::new(settings, Arc::new(move |uri| stores.resolve_existing(uri).map_err(|error| error.to_string())))
+}
+
+fn uploader(config: &Config, capture: &Capture, stores: &Stores, clock: &Clock) -> anyhow::Result<Uploader> {
+    let now = clock.clone();
+    let settings = UploaderSettings {
+        journal: config.server.data_dir.join(JOURNAL_FOLDER),
+        plan: Plan { extension: config.capture.extension, ..Plan::default() },
+        read_back: false,
+        answer_within: ANSWER_WITHIN,
+        patience: Patience { seed: u64::from(std::process::id()), ..Patience::default() },
+        now: Arc::new(move || now.now()),
+    };
+    Ok(Uploader::new(Arc::new(capture.clone()), stores.clone(), settings)?)
+}
+
+fn gateway_settings(config: &Config, more_metrics: MoreMetrics) -> captura_gateway::Settings {
+    let mut settings = captura_gateway::Settings {
+        account: config.aws.account.clone(),
+        body_max_bytes: config.limits.body_max.0,
+        memory_budget_bytes: config.limits.memory_budget.0,
+        variant_concurrency_max: config.limits.max_concurrent_invocations_per_variant,
+        connections_max: config.limits.max_connections,
+        model_timeout: config.limits.model_timeout.0,
+        drain_timeout: config.server.shutdown_deadline.0,
+        more_metrics: Some(more_metrics),
+        ..captura_gateway::Settings::default()
+    };
+    settings.allowed_hosts.extend(config.server.allowed_hosts.iter().cloned());
+    settings
+}
+
+/// The archive's lines of `/metrics`.
+fn archive_metrics(figures: Figures, clock: Clock) -> MoreMetrics {
+    Arc::new(move |text| {
+        let archive = figures.snapshot();
+        let lag_seconds = archive.lag_seconds(clock.now());
+        let _ = write!(
+            text,
+            "# HELP captura_archive_lag_seconds Age of the oldest sealed segment that is not archived.\n\
+             # TYPE captura_archive_lag_seconds gauge\n\
+             captura_archive_lag_seconds {lag_seconds}\n\
+             # HELP captura_archive_records Records in confirmed objects since the start.\n\
+             # TYPE captura_archive_records counter\n\
+             captura_archive_records_total {}\n\
+             # HELP captura_archive_errors Failed attempts of the archive since the start.\n\
+             # TYPE captura_archive_errors counter\n\
+             captura_archive_errors_total {}\n",
+            archive.records_uploaded, archive.errors
+        );
+    })
+}
