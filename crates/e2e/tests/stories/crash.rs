@@ -4,6 +4,7 @@
 //! figures; `cargo xtask crash` sets all three.
 
 use std::collections::HashSet;
+use std::process::Output;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use captura_e2e::captured;
 use captura_e2e::connection::Connection;
 use captura_e2e::deployment::Deployment;
-use captura_e2e::oracle::{Oracle, sha256};
+use captura_e2e::oracle::{Acknowledged, Oracle, sha256};
 use captura_e2e::program::{self, said};
 use captura_e2e::server::{Home, Server, wait_for};
 use captura_e2e::traffic::{Callers, Seeded, Seen, Traffic};
@@ -66,6 +67,12 @@ pub(crate) fn prove(home: &Home, oracle: &Oracle) -> (usize, usize) {
     assert_eq!(twice, Vec::<String>::new(), "the same call twice in the archive");
     assert_eq!(promises.len() - kept, 0, "acknowledged calls are lost");
 
+    let reconciled = reconcile(home, oracle);
+    assert!(reconciled.status.success(), "{}", said(&reconciled));
+    (promises.len(), events.len())
+}
+
+fn reconcile(home: &Home, oracle: &Oracle) -> Output {
     let (data_dir, oracle) = (home.data_dir(), oracle.path());
     let arguments = [
         "reconcile".as_ref(),
@@ -75,9 +82,47 @@ pub(crate) fn prove(home: &Home, oracle: &Oracle) -> (usize, usize) {
         "--oracle".as_ref(),
         oracle.as_os_str(),
     ];
-    let reconciled = program::run(arguments);
-    assert!(reconciled.status.success(), "{}", said(&reconciled));
-    (promises.len(), events.len())
+    program::run(arguments)
+}
+
+/// Some calls, all acknowledged, archived and at rest: the oracle's and the server's books are closed.
+fn a_quiet_life(home: &Home) -> Oracle {
+    let oracle = Oracle::create(&home.path().join("oracle.jsonl"));
+    let server = home.serve();
+    Deployment::echo(ENDPOINT).create(&server);
+    let mut connection = Connection::open(server.address()).unwrap();
+    for number in 0..20 {
+        let body = format!("{number},1");
+        let path = format!("/endpoints/{ENDPOINT}/invocations");
+        let reply = connection.post(&path, &[("content-type", "text/csv")], body.as_bytes()).unwrap();
+        oracle.note(&Acknowledged::from_reply(ENDPOINT, body.as_bytes(), &reply).unwrap());
+    }
+    wait_for("the archive to hold every call", Duration::from_secs(60), || {
+        (captured::count(&home.bucket("captures")) == 20).then_some(())
+    });
+    assert!(server.stop().success(), "{}", home.log());
+    oracle
+}
+
+#[test]
+fn the_proof_finds_a_line_that_is_gone_and_a_byte_that_is_another() {
+    let tampered: [fn(&str) -> String; 2] = [
+        |text| text.lines().skip(1).map(|line| format!("{line}\n")).collect(),
+        |text| text.replacen("\"data\":\"1", "\"data\":\"8", 1),
+    ];
+    for tamper in tampered {
+        let home = Home::default();
+        let oracle = a_quiet_life(&home);
+        let fine = reconcile(&home, &oracle);
+        assert_eq!(fine.status.code(), Some(0), "{}", said(&fine));
+        let object = captured::read(&home.bucket("captures"))[0].object.clone();
+        let text = std::fs::read_to_string(&object).unwrap();
+        let changed = tamper(&text);
+        assert_ne!(changed, text);
+        std::fs::write(&object, changed).unwrap();
+        let found = reconcile(&home, &oracle);
+        assert_eq!(found.status.code(), Some(2), "{}", said(&found));
+    }
 }
 
 #[test]
