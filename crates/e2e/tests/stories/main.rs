@@ -7,6 +7,7 @@
 
 mod capture;
 mod crash;
+mod demo;
 mod lifecycle;
 mod model;
 mod operator;
