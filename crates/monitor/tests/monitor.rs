@@ -122,6 +122,30 @@ async fn history_shows_a_moment_that_lies_before_the_checked_data() {
 }
 
 #[tokio::test]
+async fn history_of_the_same_second_still_comes_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = stores(dir.path());
+    let at = Timestamp::parse("2026-03-01T08:00:00Z").unwrap();
+    let mut dice = Dice(3);
+    let mut half = |name: &str, shift: f64, numbers: std::ops::Range<usize>| {
+        let lines: String = numbers.map(|n| line(at, n, "billing", &format!("{:.4}", dice.bell() + shift))).collect();
+        let path = dir.path().join(name);
+        std::fs::write(&path, lines).unwrap();
+        text(&path)
+    };
+    let before = half("before.jsonl", 0.0, 0..600);
+    let now = half("now.jsonl", 3.0, 600..1200);
+    let (baseline, out) = (text(&dir.path().join("baseline")), text(&dir.path().join("report")));
+    job::baseline(&stores, &source(&[&before]), LabelPosition::AsIs, &baseline).await.unwrap();
+    let mut request = against(&[&now], &baseline, &out);
+    request.history.push(before);
+    let found = job::check(&stores, &request).await.unwrap();
+    let Since::Change(change) = &found.causes[0].driver().unwrap().since else { panic!("{:?}", found.causes) };
+    assert!(change.distance_before < change.distance_after, "{change:?}");
+    assert!((598..=602).contains(&change.rows_before), "{change:?}");
+}
+
+#[tokio::test]
 async fn more_of_the_same_traffic_is_no_drift() {
     let dir = tempfile::tempdir().unwrap();
     let stores = stores(dir.path());

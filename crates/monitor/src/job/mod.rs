@@ -192,11 +192,12 @@ async fn causes(
     statistics: &Statistics,
     drifted: &[&FeatureDrift],
 ) -> Result<Vec<Cause>, JobError> {
-    let mut objects = open(stores, &request.source).await?;
     let mut history = Source { addresses: request.history.clone(), ..request.source.clone() };
     // The window of the check does not bound its history; endpoint and variant do.
     history.selection.window = None;
-    objects.extend(open(stores, &history).await?);
+    // Records say when to the second; within a second, what is earlier must be read earlier.
+    let mut objects = open(stores, &history).await?;
+    objects.extend(open(stores, &request.source).await?);
     let mut seen = std::collections::HashSet::new();
     objects.retain(|object| seen.insert(object.address.clone()));
     let mut collector = Collector::new(drifted.iter().map(|drift| (drift.feature.clone(), drift.categorical)));
