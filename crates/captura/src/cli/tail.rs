@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 use http::Method;
 
@@ -55,7 +57,11 @@ fn one_line(line: &str) -> String {
     const SHOWN_CHARS: usize = 48;
     let Ok(record) = serde_json::from_str::<serde_json::Value>(line) else { return line.to_owned() };
     let start = |side: &str| {
-        let data = record["captureData"][side]["data"].as_str().unwrap_or("-");
+        let side = &record["captureData"][side];
+        let data = side["data"].as_str().unwrap_or("-");
+        let decoded = if side["encoding"] == "BASE64" { BASE64.decode(data).ok() } else { None };
+        let text = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
+        let data = text.as_deref().unwrap_or(data);
         let visible: String = data.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SHOWN_CHARS).collect();
         if data.chars().count() > SHOWN_CHARS { format!("{visible}…") } else { visible }
     };
@@ -80,6 +86,8 @@ mod tests {
         let line = r#"{"captureData":{"endpointInput":{"data":"1\u001b[2J,2"},"endpointOutput":{"data":"0.5"}},"eventMetadata":{"inferenceTime":"2026-01-01T00:00:00Z"},"captura":{"consumer":"app","outcome":"ok","totalLatencyUs":41}}"#;
         let shown = one_line(line);
         assert!(!shown.contains('\u{1b}'), "{shown:?}");
+        let encoded = line.replace(r#""data":"0.5""#, r#""data":"bm8gc3VjaCBjb2x1bW4=","encoding":"BASE64""#);
+        assert!(one_line(&encoded).ends_with("→ no such column"), "{}", one_line(&encoded));
         assert!(shown.contains("app") && shown.contains("41 µs") && shown.ends_with("→ 0.5"), "{shown}");
     }
 }
