@@ -5,13 +5,13 @@
 //! captured = uploaded + local_pending + expired + erased + quarantined + evicted
 //! ```
 //!
-//! Counters live in a mapped page (they survive SIGKILL, see [`page`]) and are repeated in ledger frames of the journal
+//! Counters live in a mapped page (they survive SIGKILL, see `page`) and are repeated in ledger frames of the journal
 //! (they survive power loss). The journal is the truth for `captured`: at every start it is counted again, and what
 //! was invoked but is neither there nor otherwise accounted for is booked as `dropped` with reason `lost_unclean`.
 //!
 //! Invariant: an invocation settles exactly once. Accounts outlive their endpoint. Refusals before the model ran are no
 //! invocations and stand in no identity.
-//! Refuses to: grow without bound; beyond [`MAX_ACCOUNTS`] accounts, calls are booked in the account `*`.
+//! Refuses to: grow without bound; beyond a fixed number of accounts, calls are booked in the account `*`.
 
 pub(crate) mod frame;
 pub(crate) mod page;
