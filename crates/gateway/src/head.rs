@@ -19,6 +19,13 @@ const ECHO_MAX_CHARS: usize = 256;
 /// The one thing that the API allows to be asked of an endpoint without inference components.
 const COMPONENT_NOT_ALLOWED: &str = "Inference Component Name header is not allowed for endpoints to which you dont \
                                      plan to deploy inference components.";
+/// Every endpoint here serves one model from one container per variant; a call that names another must not be answered
+/// by whichever is there.
+const TARGET_MODEL_NOT_ALLOWED: &str = "The endpoint is not a multi-model endpoint and should not receive a target \
+                                        model. Leave out TargetModel, or call the endpoint that serves that model.";
+const TARGET_CONTAINER_NOT_ALLOWED: &str = "The endpoint is not a multi-container endpoint in Direct mode and should \
+                                            not receive a target container hostname. Leave out \
+                                            TargetContainerHostname.";
 
 /// What the headers of an invocation say.
 #[derive(Debug, Default)]
@@ -52,6 +59,12 @@ pub(crate) fn parse(endpoint: &str, headers: &HeaderMap) -> Result<(EndpointName
     }
     match name {
         Ok(_) if broken.is_empty() && component_named => Err(Refused::Invalid(COMPONENT_NOT_ALLOWED.into())),
+        Ok(_) if broken.is_empty() && members.request.target_model.is_some() => {
+            Err(Refused::Invalid(TARGET_MODEL_NOT_ALLOWED.into()))
+        }
+        Ok(_) if broken.is_empty() && members.request.target_container.is_some() => {
+            Err(Refused::Invalid(TARGET_CONTAINER_NOT_ALLOWED.into()))
+        }
         Ok(name) if broken.is_empty() => Ok((name, members)),
         _ => {
             let broken = broken.iter().map(|(member, value, constraint)| (*member, value.as_str(), constraint.clone()));
@@ -266,10 +279,6 @@ mod tests {
             parse_one(CUSTOM_ATTRIBUTES, kib.as_bytes()).unwrap().request.custom_attributes.as_deref(),
             Some(&*kib)
         );
-        assert_eq!(
-            parse_one(TARGET_MODEL, b"a/b c.tar.gz").unwrap().request.target_model.as_deref(),
-            Some("a/b c.tar.gz")
-        );
         assert_eq!(parse_one(TARGET_VARIANT, b"A--1").unwrap().target_variant.unwrap().as_str(), "A--1");
         assert_eq!(parse_one(INFERENCE_ID, &[b'x'; 64]).unwrap().inference_id.unwrap().as_str(), "x".repeat(64));
         assert_eq!(
@@ -301,5 +310,11 @@ mod tests {
     #[test]
     fn inference_components_do_not_exist_here_and_are_refused() {
         assert_eq!(parse_one(INFERENCE_COMPONENT, b"ic").unwrap_err(), COMPONENT_NOT_ALLOWED);
+    }
+
+    #[test]
+    fn a_call_for_another_model_or_container_is_not_answered_by_the_one_that_is_there() {
+        assert_eq!(parse_one(TARGET_MODEL, b"a/b c.tar.gz").unwrap_err(), TARGET_MODEL_NOT_ALLOWED);
+        assert_eq!(parse_one(TARGET_CONTAINER_HOSTNAME, b"second").unwrap_err(), TARGET_CONTAINER_NOT_ALLOWED);
     }
 }

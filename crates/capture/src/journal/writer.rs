@@ -108,7 +108,11 @@ pub(crate) fn reason_of(error: &io::Error) -> DropReason {
 impl Shared {
     pub(crate) fn block(&self, reason: DropReason) {
         if self.blocked.fetch_or(1 << reason as u32, Ordering::AcqRel) & (1 << reason as u32) == 0 {
-            tracing::warn!(reason = reason.as_str(), "capture is unavailable");
+            match reason {
+                // Part of every orderly end: calls are drained before, so none is likely to be lost to it.
+                DropReason::ShutdownDeadline => tracing::debug!("the journal takes no more records"),
+                _ => tracing::warn!(reason = reason.as_str(), "capture is unavailable"),
+            }
         }
     }
 

@@ -25,6 +25,8 @@ use super::lightgbm_objective::Objective;
 /// Most outputs and features; bounds on what a small file may allocate.
 const MAX_GROUPS: usize = 1 << 16;
 const MAX_FEATURES: usize = 1 << 20;
+/// The line after the last tree.
+const END_OF_TREES: &str = "end of trees";
 
 /// A LightGBM model ready to run.
 #[derive(Debug)]
@@ -44,6 +46,12 @@ impl Lightgbm {
         let text = std::str::from_utf8(bytes).map_err(|_| "not a LightGBM model: the text is not UTF-8".to_owned())?;
         let mut sections = text.split("\nTree=");
         let header = Section::new(sections.next().unwrap_or_default());
+        if !text.lines().any(|line| line.trim_end() == END_OF_TREES) {
+            // Fewer trees still make answers, only wrong ones.
+            return Err(format!(
+                "the LightGBM model is cut off: the line {END_OF_TREES:?} is missing; copy the file again"
+            ));
+        }
         let groups = header.number::<usize>("num_tree_per_iteration").unwrap_or(1);
         let features = header.number::<usize>("max_feature_idx")?.saturating_add(1);
         if groups == 0 || groups > MAX_GROUPS || features > MAX_FEATURES {

@@ -210,6 +210,27 @@ fn what_cannot_be_reproduced_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_lightgbm_model_that_is_cut_off_is_refused_instead_of_served_with_fewer_trees() {
+    let whole = String::from_utf8(data("lgb_binary.txt")).unwrap();
+    for cut in ["\nend of trees", "\nTree=7\n", "\nTree=0\n"] {
+        let short = &whole[..whole.find(cut).unwrap()];
+        let error = Trees::load("model.txt", short.as_bytes(), &BTreeMap::new()).unwrap_err().to_string();
+        assert!(error.contains("the LightGBM model is cut off"), "{error}");
+    }
+}
+
+#[test]
+fn a_broken_xgboost_model_is_explained_without_the_words_of_a_programming_language() {
+    let reason = |bytes: &[u8]| Trees::load("m.json", bytes, &BTreeMap::new()).unwrap_err().to_string();
+    let cut = reason(&data("xgb_binary.json")[..5_000]);
+    assert!(cut.contains("the JSON is cut off") && cut.contains("copy the file again"), "{cut}");
+    let other = reason(b"{\"learner\": 7}");
+    assert!(other.contains("it is JSON, but not an XGBoost model") && !other.contains("Raw"), "{other}");
+    let missing = reason(b"{\"learner\": {}}");
+    assert!(missing.contains("missing field `gradient_booster`"), "{missing}");
+}
+
+#[test]
 fn few_bytes_cannot_ask_for_gigabytes_of_categories() {
     // A list of 2^17 words, and a tree of a thousand splits that all refer to it.
     let (words, splits) = (1 << 17, 1_000_usize);

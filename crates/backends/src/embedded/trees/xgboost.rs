@@ -42,7 +42,7 @@ pub(super) struct Xgboost {
 impl Xgboost {
     pub(super) fn from_json(bytes: &[u8]) -> Result<Self, String> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let file: RawFile = serde_json::from_slice(bytes).map_err(|error| format!("not an XGBoost model: {error}"))?;
+        let file: RawFile = serde_json::from_slice(bytes).map_err(|error| explain_json(&error))?;
         Self::from_learner(&file.learner)
     }
 
@@ -275,6 +275,27 @@ fn category_set(tree: &RawTree, node: usize) -> Result<CategorySet, String> {
         bits[category / 32] |= 1 << (category % 32);
     }
     Ok(CategorySet { bits, members_go_right: true, rounds_to_zero: false })
+}
+
+/// Why JSON that should be a model is none, in words of the file instead of this program's types.
+fn explain_json(error: &serde_json::Error) -> String {
+    if error.is_eof() {
+        return format!(
+            "not an XGBoost model: the JSON is cut off at line {}, column {}; copy the file again",
+            error.line(),
+            error.column()
+        );
+    }
+    let text = error.to_string();
+    if text.contains(", expected struct ") {
+        return format!(
+            "it is JSON, but not an XGBoost model: something else stands where a part of one belongs, at line {}, \
+             column {}",
+            error.line(),
+            error.column()
+        );
+    }
+    format!("not an XGBoost model: {text}")
 }
 
 /// Whether bytes look like XGBoost's formats of old, which are told apart only to say what to do.
