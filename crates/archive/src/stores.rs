@@ -42,6 +42,7 @@ const BUCKET_PLACE: &str = "{bucket}";
 #[serde(deny_unknown_fields)]
 pub struct StoreMapping {
     /// A folder (`/srv/x`, `file:///srv/x`), `s3://…`, `gs://…`, `az://…` or an https address of one of those services.
+    #[serde(deserialize_with = "usable_url")]
     pub url: String,
     /// Options of the service's client, e.g. `region`, `endpoint`, `access_key_id`, `secret_access_key`.
     #[serde(default)]
@@ -254,10 +255,8 @@ fn mapped(bucket: &str, mapping: &StoreMapping, kms_key_id: Option<&str>) -> Res
             None => folder(bucket, FilePath::new(path)),
         };
     }
-    let (service, prefix) = service_of(&url).ok_or_else(|| StoreError::Mapping {
-        bucket: bucket.to_owned(),
-        reason: format!("{url:?} is no folder (/…, file://…) and no s3://, gs://, az:// address"),
-    })?;
+    let (service, prefix) = service_of(&url)
+        .ok_or_else(|| StoreError::Mapping { bucket: bucket.to_owned(), reason: no_such_place(&url) })?;
     let store = cloud(bucket, &url, service, mapping, kms_key_id)?;
     if prefix.is_empty() {
         return Ok(store);
@@ -267,6 +266,19 @@ fn mapped(bucket: &str, mapping: &StoreMapping, kms_key_id: Option<&str>) -> Res
         reason: format!("the path of {url:?} is no key: {error}"),
     })?;
     Ok(Arc::new(PrefixStore::new(store, prefix)))
+}
+
+/// A mapping that leads nowhere is refused when the configuration is read, not when the first record is lost.
+fn usable_url<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let url = String::deserialize(deserializer)?;
+    if url.starts_with('/') || url.starts_with("file:///") || service_of(&url).is_some() {
+        return Ok(url);
+    }
+    Err(serde::de::Error::custom(no_such_place(&url)))
+}
+
+fn no_such_place(url: &str) -> String {
+    format!("{url:?} is no folder (/…, file://…) and no s3://, gs://, az:// address")
 }
 
 /// A service that `object_store` has a client for.

@@ -77,6 +77,7 @@ pub(crate) enum AuthMode {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Aws {
     /// Account, twelve digits.
+    #[serde(deserialize_with = "twelve_digits")]
     pub(crate) account: String,
     /// Region of requests that name none.
     pub(crate) region: String,
@@ -200,9 +201,23 @@ impl Config {
         toml::from_str(text).map_err(|error| {
             let offset = error.span().map_or(0, |span| span.start);
             let line = text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
-            ReadConfigError::Parse { path: path.to_owned(), line, message: explain(error.message()) }
+            // The key only: values may be secrets.
+            let key = text.lines().nth(line - 1).and_then(|found| found.split_once('=')).map(|(key, _)| key.trim());
+            let message = match (explain(error.message()), key) {
+                (message, Some(key)) if !message.starts_with("unknown key") => format!("{key}: {message}"),
+                (message, _) => message,
+            };
+            ReadConfigError::Parse { path: path.to_owned(), line, message }
         })
     }
+}
+
+fn twelve_digits<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(text);
+    }
+    Err(serde::de::Error::custom(format!("{text:?} is no account; an account has twelve digits")))
 }
 
 /// Turns the deserialiser's "unknown field `x`, expected one of `a`, `b`" into the nearest key first.
@@ -259,6 +274,20 @@ mod tests {
         let message = error("[capture]\nseal_after = \"soon\"\n");
         assert!(message.starts_with("captura.toml:2: "), "{message}");
         assert!(message.contains("\"soon\""), "{message}");
+    }
+
+    #[test]
+    fn what_would_only_fail_later_is_refused_at_the_start() {
+        assert_eq!(
+            error("[aws]\naccount = \"12\"\n"),
+            "captura.toml:2: account: \"12\" is no account; an account has twelve digits"
+        );
+        let listen = error("[server]\nlisten = \"nowhere\"\n");
+        assert!(listen.starts_with("captura.toml:2: listen: "), "{listen}");
+        let store = error("[stores.captures]\nurl = \"ftp://host/x\"\n");
+        assert!(store.starts_with("captura.toml:2: url: \"ftp://host/x\" is no folder"), "{store}");
+        let relative = error("[stores.captures]\nurl = \"srv/x\"\n");
+        assert!(relative.contains("is no folder (/…, file://…) and no s3://"), "{relative}");
     }
 
     #[test]

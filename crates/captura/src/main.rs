@@ -16,5 +16,13 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    cli::run(cli::Cli::parse())
+    match cli::Cli::try_parse() {
+        Ok(cli) => cli::run(cli),
+        Err(refusal) => {
+            // Nobody may be reading; the exit code tells all the same.
+            let _ = refusal.print();
+            // clap's own code for a misspelt command line is 2, which here means that data violates what was asked.
+            if refusal.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        }
+    }
 }

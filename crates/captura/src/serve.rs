@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use captura_archive::batch::Plan;
@@ -45,6 +46,8 @@ pub(crate) struct Running {
     gateway: JoinHandle<std::io::Result<()>>,
     stop_uploader: oneshot::Sender<()>,
     uploader: JoinHandle<()>,
+    /// How long the archive may go on with what is sealed, after the calls have drained.
+    archive_deadline: Duration,
 }
 
 impl Running {
@@ -65,6 +68,17 @@ impl Running {
         control.recover().await?;
         control.start();
 
+        let listen = config.server.listen;
+        let listener = match TcpListener::bind(listen).await {
+            Ok(listener) => listener,
+            Err(error) => {
+                control.close().await;
+                capture.close().await.context("the journal could not be closed cleanly")?;
+                return Err(error).with_context(|| format!("cannot listen on {listen}"));
+            }
+        };
+        let address = listener.local_addr()?;
+
         let uploader = uploader(&config, &capture, &stores, &clock)?;
         let figures = uploader.figures();
         let (stop_uploader, uploader_stopped) = oneshot::channel::<()>();
@@ -72,9 +86,6 @@ impl Running {
             let _ = uploader_stopped.await;
         }));
 
-        let listen = config.server.listen;
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-        let address = listener.local_addr()?;
         let rooms = Rooms {
             control: control.clone(),
             capture: capture.clone(),
@@ -88,17 +99,26 @@ impl Running {
         let gateway = tokio::spawn(gateway.serve(listener, async {
             let _ = gateway_stopped.await;
         }));
-        Ok(Self { address, capture, stores, control, stop_gateway, gateway, stop_uploader, uploader })
+        let archive_deadline = config.server.shutdown_deadline.0;
+        Ok(Self { address, capture, stores, control, stop_gateway, gateway, stop_uploader, uploader, archive_deadline })
     }
 
     /// Closes the rooms in street order: what was acknowledged is on the disk and sealed when this returns.
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         // A room that has ended by itself no longer listens; that is no reason to skip the others.
         let _ = self.stop_gateway.send(());
         self.gateway.await.context("our bug: the gateway panicked")?.context("the gateway failed")?;
         self.capture.close().await.context("the journal could not be closed cleanly")?;
         let _ = self.stop_uploader.send(());
-        self.uploader.await.context("our bug: the uploader panicked")?;
+        match tokio::time::timeout(self.archive_deadline, &mut self.uploader).await {
+            Ok(ended) => ended.context("our bug: the uploader panicked")?,
+            Err(_) => {
+                // Cut off anywhere, the archive goes on where it was: what is not confirmed is still in the journal.
+                self.uploader.abort();
+                let _ = self.uploader.await;
+                tracing::info!("not everything is archived yet; it stays in the journal, and the next start goes on");
+            }
+        }
         self.control.close().await;
         Ok(())
     }

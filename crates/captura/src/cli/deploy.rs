@@ -28,7 +28,7 @@ pub(crate) struct Deploy {
     #[arg(long)]
     image: Option<String>,
     /// Capture this share of calls, percent
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
     capture: Option<u8>,
     /// Where captured calls go
     #[arg(long, value_name = "S3_URI", default_value = "s3://captures")]
@@ -54,9 +54,14 @@ impl Deploy {
                 &json!({ "ModelName": name, "PrimaryContainer": container, "ExecutionRoleArn": LOCAL_ROLE }),
             )
             .await?;
-        client.operation("CreateEndpointConfig", &self.endpoint_config()).await?;
-        let created =
-            client.operation("CreateEndpoint", &json!({ "EndpointName": name, "EndpointConfigName": name })).await?;
+        // A refused deployment leaves nothing behind that would be in the way of the next try.
+        let created = match self.create_endpoint(&client).await {
+            Ok(created) => created,
+            Err(error) => {
+                let _ = client.operation("DeleteModel", &json!({ "ModelName": name })).await;
+                return Err(error);
+            }
+        };
         let mut answer = created;
         if self.wait {
             answer = wait_in_service(&client, name).await?;
@@ -69,6 +74,17 @@ impl Deploy {
             say(&format!("{name} is being created; `captura endpoint {name}` tells how far it is"));
         }
         Ok(Outcome::Fine)
+    }
+
+    async fn create_endpoint(&self, client: &Client) -> anyhow::Result<Value> {
+        let name = &self.name;
+        client.operation("CreateEndpointConfig", &self.endpoint_config()).await?;
+        let input = json!({ "EndpointName": name, "EndpointConfigName": name });
+        let created = client.operation("CreateEndpoint", &input).await;
+        if created.is_err() {
+            let _ = client.operation("DeleteEndpointConfig", &json!({ "EndpointConfigName": name })).await;
+        }
+        created
     }
 
     fn container(&self) -> anyhow::Result<Value> {

@@ -4,11 +4,15 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use bytes::Bytes;
 use clap::Args;
 use http::Method;
+use serde_json::{Value, json};
 
-use super::{Outcome, Server, note};
+use super::{Outcome, Server, note, say};
+use crate::client::Reply;
 
 /// One call; the answer goes to stdout, the rest to stderr
 #[derive(Debug, Args)]
@@ -56,9 +60,28 @@ impl Invoke {
         if !reply.status.is_success() {
             anyhow::bail!("{}", reply.message());
         }
-        write_answer(&reply.body)?;
+        if self.server.json {
+            say(&answer_as_json(&reply).to_string());
+        } else {
+            write_answer(&reply.body)?;
+        }
         Ok(Outcome::Fine)
     }
+}
+
+/// SageMaker's members of the answer, with the body as text, or in Base64 where it is none.
+fn answer_as_json(reply: &Reply) -> Value {
+    let mut answer = json!({
+        "ContentType": reply.header("content-type"),
+        "InvokedProductionVariant": reply.header("x-amzn-invoked-production-variant"),
+        "CapturaEventId": reply.header("x-captura-event-id"),
+        "CapturaCapture": reply.header("x-captura-capture"),
+    });
+    match std::str::from_utf8(&reply.body) {
+        Ok(text) => answer["Body"] = json!(text),
+        Err(_) => answer["BodyBase64"] = json!(BASE64.encode(&reply.body)),
+    }
+    answer
 }
 
 /// The answer's bytes as they are, with a line end only for a terminal's sake.
@@ -70,4 +93,21 @@ fn write_answer(body: &[u8]) -> anyhow::Result<()> {
         stdout.write_all(b"\n")?;
     }
     Ok(stdout.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_is_json_whatever_the_model_said() {
+        let reply = |body: &'static [u8]| Reply {
+            status: http::StatusCode::OK,
+            headers: [(http::header::CONTENT_TYPE, http::HeaderValue::from_static("text/csv"))].into_iter().collect(),
+            body: Bytes::from_static(body),
+        };
+        assert_eq!(answer_as_json(&reply(b"0.5,\"a\"\n"))["Body"], "0.5,\"a\"\n");
+        let binary = answer_as_json(&reply(b"\xff\x00"));
+        assert_eq!((&binary["BodyBase64"], &binary["ContentType"]), (&json!("/wA="), &json!("text/csv")));
+    }
 }

@@ -1,9 +1,10 @@
 //! `captura ledger`: the account book.
 
+use anyhow::bail;
 use clap::Args;
 use serde_json::Value;
 
-use super::{Outcome, Server, note, say, table};
+use super::{Outcome, Server, say, table};
 
 /// The account book per endpoint and variant
 #[derive(Debug, Args)]
@@ -20,7 +21,7 @@ impl Ledger {
         if let (Some(name), Some(accounts)) = (&self.name, book["accounts"].as_array_mut()) {
             accounts.retain(|account| account["endpoint"] == **name);
             if accounts.is_empty() {
-                note(&format!("no call was ever made to an endpoint named {name}"));
+                bail!("no endpoint named {name} was ever called or is served here; `captura endpoints` lists them");
             }
         }
         if self.server.json {

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,7 +28,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self) -> anyhow::Result<Outcome> {
-        log_to_stderr("info");
+        log_to_stderr("info,object_store=warn");
         let mut config = Config::read(self.config.as_deref())?;
         if let Some(data_dir) = self.data_dir {
             config.server.data_dir = data_dir;
@@ -35,9 +36,19 @@ impl Serve {
         if let Some(listen) = self.listen {
             config.server.listen = listen;
         }
-        tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(config))
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let outcome = runtime.block_on(serve(config));
+        // Everything that must last is closed; a model that is still loading is not waited for.
+        runtime.shutdown_timeout(LEFTOVERS_MAX);
+        outcome
     }
 }
+
+/// Time that work without a result, such as loading a model, gets after everything is closed.
+const LEFTOVERS_MAX: Duration = Duration::from_secs(2);
+/// SIGXFSZ has this number on every Unix that captura is built for; its default is to kill the process when a file would
+/// grow past `ulimit -f`. With a handler the write fails instead, and is counted like a full disk.
+const FILE_SIZE_LIMIT_SIGNAL: i32 = 25;
 
 /// The log goes to stderr; `RUST_LOG` changes what it holds.
 pub(super) fn log_to_stderr(default: &str) {
@@ -45,12 +56,14 @@ pub(super) fn log_to_stderr(default: &str) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let color = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    lines.with_ansi(color).with_target(false).init();
+    // A line that cannot be written, such as when the log's disk is full, is lost; telling so on the same stderr would panic.
+    lines.with_ansi(color).with_target(false).log_internal_errors(false).init();
 }
 
 async fn serve(config: Config) -> anyhow::Result<Outcome> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let _file_size_limit = signal(SignalKind::from_raw(FILE_SIZE_LIMIT_SIGNAL))?;
     let running = match Running::start(config).await {
         Ok(running) => running,
         Err(error) => match error.downcast::<DataDirTaken>() {

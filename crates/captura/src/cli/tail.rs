@@ -7,10 +7,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 use http::Method;
 
-use super::{Outcome, Server, say};
+use super::{Outcome, Server, note, say};
 
 /// How often `--follow` asks for more.
 const POLL_INTERVAL: Duration = Duration::from_millis(300);
+
+/// Most records that `--follow` takes at one look.
+const MORE_AT_ONCE: usize = 1_000;
 
 /// Captured exchanges as they happen
 #[derive(Debug, Args)]
@@ -32,7 +35,9 @@ impl Tail {
         let client = self.server.client();
         let mut after = String::new();
         loop {
-            let path = format!("/captura/v1/tail?endpoint={}&limit={}&after={after}", self.name, self.limit);
+            // `--limit` is where to begin; what follows is shown whole, however much comes between two looks.
+            let limit = if after.is_empty() { self.limit } else { MORE_AT_ONCE };
+            let path = format!("/captura/v1/tail?endpoint={}&limit={limit}&after={after}", self.name);
             let reply = client.send(Method::GET, &path, &[], bytes::Bytes::new()).await?;
             if !reply.status.is_success() {
                 anyhow::bail!("{}", reply.message());
@@ -45,6 +50,11 @@ impl Tail {
                 after = last.to_owned();
             }
             if !self.follow {
+                if after.is_empty() {
+                    // An unknown name is an error; a known one has nothing to show yet.
+                    client.operation("DescribeEndpoint", &serde_json::json!({ "EndpointName": self.name })).await?;
+                    note(&format!("nothing is captured from {} since the server started", self.name));
+                }
                 return Ok(Outcome::Fine);
             }
             tokio::time::sleep(POLL_INTERVAL).await;
