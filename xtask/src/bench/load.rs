@@ -55,7 +55,10 @@ impl Seen {
             }
             self.refused += 1;
         }
-        self.dropped += u64::from(memmem::find(reply, b"x-captura-capture: dropped").is_some());
+        let dropped = memmem::find(reply, b"x-captura-capture: dropped").map(|at| &reply[at..]);
+        // A server that was asked not to capture says so in the same header; that is no loss.
+        let lost = dropped.is_some_and(|said| !said.starts_with(b"x-captura-capture: dropped;reason=operator_off"));
+        self.dropped += u64::from(lost);
     }
 }
 
@@ -170,7 +173,9 @@ mod tests {
         let mut seen = Seen::default();
         seen.note(b"HTTP/1.1 200 OK\r\nx-captura-capture: dropped;reason=disk_full\r\n\r\n", Duration::from_micros(20));
         seen.note(b"HTTP/1.1 500 X\r\n\r\n", Duration::from_micros(10));
-        assert_eq!((seen.requests, seen.refused, seen.dropped), (2, 1, 1));
+        let asked_for = b"HTTP/1.1 200 OK\r\nx-captura-capture: dropped;reason=operator_off\r\n\r\n";
+        seen.note(asked_for, Duration::from_micros(20));
+        assert_eq!((seen.requests, seen.refused, seen.dropped), (3, 1, 1));
         assert!(seen.first_refusal.starts_with("HTTP/1.1 500"));
         assert_eq!((seen.percentile_us(0.0), seen.percentile_us(0.99)), (10.0, 20.0));
     }
