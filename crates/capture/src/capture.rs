@@ -143,8 +143,15 @@ impl Capture {
         let ledger = Ledger::open(page, epoch, survey.openings);
         let mut line = Line::new(0);
         line.retired = survey.open.into_iter().map(|segment| segment.retire(&ledger)).collect();
-        let books =
-            BookKeeping { epoch, boot_id: boot, sealed: survey.sealed, freed, epoch_durable: false, identity_unsaved };
+        let books = BookKeeping {
+            epoch,
+            boot_id: boot,
+            sealed: survey.sealed,
+            freed,
+            epoch_durable: false,
+            closed: false,
+            identity_unsaved,
+        };
         let shared = Arc::new(Shared {
             settings,
             disk,
@@ -283,7 +290,8 @@ impl Capture {
         books.sealed.remove(segment);
         books.freed.push(*segment);
         let accounts = shared.ledger.snapshot().accounts;
-        if let Err(error) = books.save(&*shared.disk, &shared.settings.dir, accounts, false) {
+        let closed = books.closed;
+        if let Err(error) = books.save(&*shared.disk, &shared.settings.dir, accounts, closed) {
             books.freed.pop();
             books.sealed.insert(*segment, held);
             for (account, uploaded, quarantined) in &moves {

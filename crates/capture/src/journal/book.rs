@@ -139,6 +139,8 @@ pub(crate) struct BookKeeping {
     pub(crate) freed: Vec<SegmentName>,
     /// Whether the epoch is on disk; before it is, no record may be written.
     pub(crate) epoch_durable: bool,
+    /// Whether the journal was closed: what is freed after that does not open it again.
+    pub(crate) closed: bool,
     /// Node and salt, until they are on disk.
     pub(crate) identity_unsaved: Option<Identity>,
 }
@@ -163,6 +165,7 @@ impl BookKeeping {
         };
         write(disk, dir, BOOK_FILE, &book)?;
         self.epoch_durable = true;
+        self.closed = closed;
         Ok(())
     }
 }

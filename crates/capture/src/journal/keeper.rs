@@ -296,8 +296,10 @@ impl Keeper {
                 }
             }
             Err(error) => {
-                self.retry_at = Some(Instant::now() + HEAL_INTERVAL);
-                tracing::warn!(%error, "the next segment cannot be prepared");
+                // Told once; the tries go on several times a second for as long as the disk is full.
+                if self.retry_at.replace(Instant::now() + HEAL_INTERVAL).is_none() {
+                    tracing::warn!(%error, "the next segment cannot be prepared; trying again until it can");
+                }
                 if !has_current {
                     self.shared.block(reason_of(&error));
                 }
@@ -483,7 +485,9 @@ impl Keeper {
         self.book_stale = match self.try_save_book(closed) {
             Ok(()) => false,
             Err(error) => {
-                tracing::warn!(%error, "the book cannot be saved");
+                if !self.book_stale {
+                    tracing::warn!(%error, "the book cannot be saved; trying again until it can");
+                }
                 true
             }
         };

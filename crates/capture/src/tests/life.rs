@@ -155,6 +155,21 @@ async fn a_segment_is_sealed_when_its_first_record_is_old_and_never_when_it_is_e
 }
 
 #[tokio::test]
+async fn a_segment_that_is_freed_after_the_end_leaves_the_end_clean() {
+    let dir = tempfile::tempdir().unwrap();
+    let (capture, _) = open(dir.path());
+    let stream = capture.stream(&policy(Durability::AckAfterWrite));
+    calls(&stream, 0..3).await;
+    capture.close().await.unwrap();
+    let segment = capture.sealed().remove(0);
+    capture.free(&segment.name, &all_of(&segment)).unwrap();
+    drop((stream, capture));
+    let (capture, report) = open(dir.path());
+    assert!(!report.unclean, "{report:?}");
+    assert_eq!(capture.ledger().accounts[0].uploaded, 3);
+}
+
+#[tokio::test]
 async fn a_freed_segment_is_booked_as_uploaded_and_gone_after_a_restart_too() {
     let dir = tempfile::tempdir().unwrap();
     let (capture, _) = open(dir.path());
