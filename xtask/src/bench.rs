@@ -152,12 +152,15 @@ fn one(workload: &Workload, contender: &Contender, connections: usize, duration:
     if seen.refused > 0 {
         bail!("{} of {} calls were not answered with 200: {}", seen.refused, seen.requests, seen.first_refusal);
     }
+    if seen.dropped > 0 {
+        eprintln!("  {} of {} captures dropped; the first: {}", seen.dropped, seen.requests, seen.first_drop);
+    }
     Ok(Round {
         requests_per_second: seen.requests as f64 / seen.took.as_secs_f64(),
         p50_us: seen.percentile_us(0.50),
         p99_us: seen.percentile_us(0.99),
         cpu_us: (after - before).as_secs_f64() * 1e6 / seen.requests as f64,
-        dropped: seen.dropped,
+        dropped: seen.dropped as f64 / seen.requests as f64,
     })
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Seen {
     pub(super) refused: u64,
     pub(super) first_refusal: String,
     pub(super) dropped: u64,
+    /// What the first of them said.
+    pub(super) first_drop: String,
     pub(super) took: Duration,
     /// Of each reply, in tenths of a microsecond.
     latencies: Vec<u32>,
@@ -57,8 +59,14 @@ impl Seen {
         }
         let dropped = memmem::find(reply, b"x-captura-capture: dropped").map(|at| &reply[at..]);
         // A server that was asked not to capture says so in the same header; that is no loss.
-        let lost = dropped.is_some_and(|said| !said.starts_with(b"x-captura-capture: dropped;reason=operator_off"));
-        self.dropped += u64::from(lost);
+        let lost = dropped.filter(|said| !said.starts_with(b"x-captura-capture: dropped;reason=operator_off"));
+        if let Some(said) = lost {
+            if self.dropped == 0 {
+                let line = said.split(|byte| *byte == b'\r').next().unwrap_or_default();
+                self.first_drop = String::from_utf8_lossy(line).into_owned();
+            }
+            self.dropped += 1;
+        }
     }
 }
 
@@ -176,6 +184,7 @@ mod tests {
         let asked_for = b"HTTP/1.1 200 OK\r\nx-captura-capture: dropped;reason=operator_off\r\n\r\n";
         seen.note(asked_for, Duration::from_micros(20));
         assert_eq!((seen.requests, seen.refused, seen.dropped), (3, 1, 1));
+        assert_eq!(seen.first_drop, "x-captura-capture: dropped;reason=disk_full");
         assert!(seen.first_refusal.starts_with("HTTP/1.1 500"));
         assert_eq!((seen.percentile_us(0.0), seen.percentile_us(0.99)), (10.0, 20.0));
     }
