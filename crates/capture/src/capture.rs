@@ -18,7 +18,7 @@ use crate::destination::{Destination, Destinations};
 use crate::journal::book::{BookKeeping, Identity};
 use crate::journal::disk::Disk;
 use crate::journal::frame::{FRAME_HEAD_BYTES, FrameHead, FrameKind};
-use crate::journal::keeper::{Keeper, Request};
+use crate::journal::keeper::{Keeper, LastWord, Request};
 use crate::journal::line::Line;
 use crate::journal::recovery::{self, RecoveryReport, Unreadable};
 use crate::journal::segment::{AccountRecords, SealedSegment, SegmentName};
@@ -85,7 +85,7 @@ pub struct CloseError(io::Error);
 /// The capture of one data directory. Clones are handles on the same journal; when the last handle (streams, begun
 /// invocations and tickets included) goes without [`Capture::close`], the journal stays as it would after a crash.
 #[derive(Debug, Clone)]
-pub struct Capture(Arc<Handle>);
+pub struct Capture(pub(crate) Arc<Handle>);
 
 /// Owns the keeper's thread.
 #[derive(Debug)]
@@ -390,7 +390,11 @@ fn take_lock(dir: &Path) -> Result<File, OpenError> {
 fn start(shared: Arc<Shared>) -> io::Result<Handle> {
     let mut keeper = Keeper::new(Arc::clone(&shared));
     keeper.start();
-    let thread = std::thread::Builder::new().name("captura-journal".into()).spawn(move || keeper.run())?;
+    let last_word = LastWord(Arc::clone(&shared));
+    let thread = std::thread::Builder::new().name("captura-journal".into()).spawn(move || {
+        let _last_word = last_word;
+        keeper.run();
+    })?;
     *lock(&shared.keeper) = Some(thread.thread().clone());
     shared.nudge();
     Ok(Handle { shared, keeper: Some(thread) })

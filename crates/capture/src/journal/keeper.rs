@@ -50,6 +50,26 @@ pub(crate) struct Keeper {
     book_stale: bool,
 }
 
+/// Held by the keeper's thread: when that dies of a bug, nobody waits for it for ever. Calls go on, their records are
+/// counted as dropped, and the next start recovers what was written.
+pub(crate) struct LastWord(pub(crate) Arc<Shared>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let shared = &self.0;
+        shared.block(DropReason::IoError);
+        for commit in std::mem::take(&mut lock(&shared.written).commits) {
+            commit.failed(DropReason::IoError);
+        }
+        let mut requests = lock(&shared.requests);
+        shared.stop.store(true, Ordering::Release);
+        requests.clear();
+    }
+}
+
 impl Keeper {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self { shared, sequence: 0, space_at: None, retry_at: None, sync_retry_at: None, book_stale: false }

@@ -155,6 +155,23 @@ async fn a_segment_is_sealed_when_its_first_record_is_old_and_never_when_it_is_e
 }
 
 #[tokio::test]
+async fn when_the_journals_thread_dies_calls_go_on_and_nobody_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (capture, _) = open(dir.path());
+    let stream = capture.stream(&policy(Durability::AckAfterWrite));
+    let last_word = crate::journal::keeper::LastWord(Arc::clone(&capture.0.shared));
+    let died = std::thread::spawn(move || {
+        let _last_word = last_word;
+        panic!("a bug");
+    });
+    assert!(died.join().is_err());
+    assert_eq!(call(&stream, 1).captured().await, Captured::Dropped(DropReason::IoError));
+    capture.seal().await;
+    capture.close().await.unwrap();
+    balanced(&capture);
+}
+
+#[tokio::test]
 async fn a_segment_that_is_freed_after_the_end_leaves_the_end_clean() {
     let dir = tempfile::tempdir().unwrap();
     let (capture, _) = open(dir.path());
