@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use captura_capture::journal::reader::{Damage, Why};
 use captura_capture::record::{Lsn, Record};
@@ -10,7 +10,7 @@ use captura_capture::{AccountRecords, SealedSegment, SegmentName};
 use captura_names::S3Uri;
 use tokio::sync::watch;
 
-use crate::journal::{Items, Journal};
+use crate::journal::{Backlog, Items, Journal};
 
 type Content = (SealedSegment, Vec<Result<Record, Damage>>);
 type Freed = (SegmentName, Vec<AccountRecords>);
@@ -21,6 +21,8 @@ pub(crate) struct FakeJournal {
     pub(crate) freed: Mutex<Vec<Freed>>,
     /// So many calls of `free` fail.
     pub(crate) free_failures: AtomicUsize,
+    /// Of a limit of 800 bytes.
+    pub(crate) backlog_bytes: AtomicU64,
     pub(crate) destinations: Mutex<Vec<S3Uri>>,
     pub(crate) marks: Mutex<Vec<(S3Uri, bool)>>,
     pub(crate) before_free: Mutex<CheckBeforeFree>,
@@ -33,6 +35,7 @@ impl FakeJournal {
             segments: Mutex::default(),
             freed: Mutex::default(),
             free_failures: AtomicUsize::default(),
+            backlog_bytes: AtomicU64::default(),
             destinations: Mutex::default(),
             marks: Mutex::default(),
             before_free: Mutex::new(Box::new(|_| {})),
@@ -83,6 +86,10 @@ impl Journal for FakeJournal {
 
     fn sealed_changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    fn backlog(&self) -> Backlog {
+        Backlog { bytes: self.backlog_bytes.load(Ordering::SeqCst), limit_bytes: 800 }
     }
 
     fn read(&self, segment: &SealedSegment) -> Result<Items, String> {

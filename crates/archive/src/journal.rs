@@ -11,12 +11,23 @@ use tokio::sync::watch;
 /// Records of a segment in log order, and what of it cannot be read.
 pub type Items = Box<dyn Iterator<Item = Result<Record, Damage>>>;
 
+/// How much of the journal waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backlog {
+    /// What the journal holds, sealed or not, bytes.
+    pub bytes: u64,
+    /// What it may hold before it drops records, bytes.
+    pub limit_bytes: u64,
+}
+
 /// The journal, seen from the archive.
 pub trait Journal: Send + Sync {
     /// Segments that are sealed and not freed.
     fn sealed(&self) -> Vec<SealedSegment>;
     /// Changes whenever `sealed` does.
     fn sealed_changed(&self) -> watch::Receiver<u64>;
+    /// How much waits, and how much may.
+    fn backlog(&self) -> Backlog;
     /// Reads a sealed segment.
     ///
     /// # Errors
@@ -40,6 +51,10 @@ impl Journal for Capture {
 
     fn sealed_changed(&self) -> watch::Receiver<u64> {
         Self::sealed_changed(self)
+    }
+
+    fn backlog(&self) -> Backlog {
+        Backlog { bytes: self.journal_bytes(), limit_bytes: self.journal_max_bytes() }
     }
 
     fn read(&self, segment: &SealedSegment) -> Result<Items, String> {

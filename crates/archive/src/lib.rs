@@ -4,6 +4,7 @@
 //! itself durable. Keys and bytes of objects are functions of the segment, so doing it twice changes nothing.
 //! Refuses to: know the wire or route tables, delete what is not confirmed.
 
+pub mod archiving;
 pub mod backoff;
 pub mod batch;
 #[cfg(feature = "cloud")]
@@ -25,6 +26,7 @@ mod segment;
 pub mod stores;
 pub mod uploader;
 
+pub use archiving::{Archiving, Stopped};
 pub use figures::{ArchiveFigures, Figures};
 pub use stores::{StoreError, StoreMapping, StoreSettings, Stores};
 pub use uploader::{Uploader, UploaderSettings};

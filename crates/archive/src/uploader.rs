@@ -21,6 +21,7 @@ use captura_capture::{AccountRecords, SealedSegment, SegmentName};
 use captura_names::{S3Uri, Timestamp};
 use tokio::time::Instant;
 
+use crate::archiving::Pace;
 use crate::backoff::Backoff;
 use crate::batch::Plan;
 use crate::destinations::{Destinations, Patience, Turn};
@@ -84,6 +85,17 @@ pub struct Uploader {
     destinations: Destinations,
     waiting: BTreeMap<SegmentName, Waiting>,
     figures: Figures,
+    /// The pace of the thread that works; `None` when it is all the same.
+    pace: Option<Pace>,
+}
+
+/// Why a shift ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was told to finish, and has.
+    Finished,
+    /// The journal's backlog asks for another pace.
+    Pace,
 }
 
 impl Uploader {
@@ -102,31 +114,43 @@ impl Uploader {
             destinations,
             waiting: BTreeMap::new(),
             figures: Figures::default(),
+            pace: None,
         })
     }
 
-    /// A view of the figures that outlives `run`.
+    /// A view of the figures that outlives the uploader.
     #[must_use]
     pub fn figures(&self) -> Figures {
         self.figures.clone()
     }
 
-    /// Uploads until `shutdown` resolves, then once more what is sealed by then, without waiting for failing
-    /// destinations. Dropping the future at any point loses nothing.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()> + Send) {
+    /// Uploads until `finish` resolves, then once more what is sealed by then, without waiting for failing destinations;
+    /// or until the journal asks for another pace. Dropping the future at any point loses nothing.
+    pub(crate) async fn shift(&mut self, pace: Pace, finish: impl Future<Output = ()>) -> Ended {
+        self.pace = Some(pace);
         let mut sealed_changed = self.journal.sealed_changed();
-        let mut shutdown = std::pin::pin!(shutdown);
+        let mut finish = std::pin::pin!(finish);
         loop {
             sealed_changed.borrow_and_update();
             self.round().await;
+            if self.pace_is_over() {
+                return Ended::Pace;
+            }
             let wake = self.next_wake();
             tokio::select! {
-                () = &mut shutdown => break,
+                () = &mut finish => break,
                 changed = sealed_changed.changed() => if changed.is_err() { break },
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
+        // The calls are over and nobody is in the way: whatever the pace, it ends here.
+        self.pace = None;
         self.round().await;
+        Ended::Finished
+    }
+
+    fn pace_is_over(&self) -> bool {
+        self.pace.is_some_and(|pace| pace.after(self.journal.backlog()) != pace)
     }
 
     /// One look at everything there is to do.
@@ -136,6 +160,9 @@ impl Uploader {
         // Destinations that failed last time come after all work for the others: they may take their time to fail.
         for retrying in [false, true] {
             for name in self.waiting.keys().copied().collect::<Vec<_>>() {
+                if self.pace_is_over() {
+                    return;
+                }
                 if self.may_try(&name, retrying) {
                     self.advance(&name, retrying).await;
                 }

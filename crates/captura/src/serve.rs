@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail};
 use captura_archive::batch::Plan;
 use captura_archive::destinations::Patience;
 use captura_archive::uploader::ANSWER_WITHIN;
-use captura_archive::{Figures, StoreSettings, Stores, Uploader, UploaderSettings};
+use captura_archive::{Archiving, Figures, Stopped, StoreSettings, Stores, Uploader, UploaderSettings};
 use captura_backends::{Backends, ImageRule};
 use captura_capture::journal::disk::RealDisk;
 use captura_capture::{Capture, OpenError, RecoveryReport};
@@ -44,8 +44,7 @@ pub(crate) struct Running {
     control: Control,
     stop_gateway: oneshot::Sender<()>,
     gateway: JoinHandle<std::io::Result<()>>,
-    stop_uploader: oneshot::Sender<()>,
-    uploader: JoinHandle<()>,
+    archiving: Archiving,
     /// How long the archive may go on with what is sealed, after the calls have drained.
     archive_deadline: Duration,
 }
@@ -81,10 +80,7 @@ impl Running {
 
         let uploader = uploader(&config, &capture, &stores, &clock)?;
         let figures = uploader.figures();
-        let (stop_uploader, uploader_stopped) = oneshot::channel::<()>();
-        let uploader = tokio::spawn(uploader.run(async {
-            let _ = uploader_stopped.await;
-        }));
+        let archiving = uploader.start().context("the archive cannot begin its work")?;
 
         let rooms = Rooms {
             control: control.clone(),
@@ -100,24 +96,22 @@ impl Running {
             let _ = gateway_stopped.await;
         }));
         let archive_deadline = config.server.shutdown_deadline.0;
-        Ok(Self { address, capture, stores, control, stop_gateway, gateway, stop_uploader, uploader, archive_deadline })
+        Ok(Self { address, capture, stores, control, stop_gateway, gateway, archiving, archive_deadline })
     }
 
     /// Closes the rooms in street order: what was acknowledged is on the disk and sealed when this returns.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
         // A room that has ended by itself no longer listens; that is no reason to skip the others.
         let _ = self.stop_gateway.send(());
         self.gateway.await.context("our bug: the gateway panicked")?.context("the gateway failed")?;
         self.capture.close().await.context("the journal could not be closed cleanly")?;
-        let _ = self.stop_uploader.send(());
-        match tokio::time::timeout(self.archive_deadline, &mut self.uploader).await {
-            Ok(ended) => ended.context("our bug: the uploader panicked")?,
-            Err(_) => {
-                // Cut off anywhere, the archive goes on where it was: what is not confirmed is still in the journal.
-                self.uploader.abort();
-                let _ = self.uploader.await;
+        match self.archiving.stop(self.archive_deadline).await {
+            Stopped::Finished => {}
+            // Cut off anywhere, the archive goes on where it was: what is not confirmed is still in the journal.
+            Stopped::BrokenOff => {
                 tracing::info!("not everything is archived yet; it stays in the journal, and the next start goes on");
             }
+            Stopped::Panicked => bail!("our bug: the uploader panicked"),
         }
         self.control.close().await;
         Ok(())

@@ -255,6 +255,12 @@ impl Capture {
         self.0.shared.spool_bytes.load(Ordering::Relaxed)
     }
 
+    /// Size at which the journal takes no more records, bytes: [`Settings::spool_max_bytes`].
+    #[must_use]
+    pub fn journal_max_bytes(&self) -> u64 {
+        self.0.shared.settings.spool_max_bytes
+    }
+
     /// Records that wait to be written, bytes.
     #[must_use]
     pub fn queue_bytes(&self) -> u64 {

@@ -299,13 +299,17 @@ async fn a_destination_that_refuses_is_marked_before_the_first_record_and_healed
 }
 
 #[tokio::test(start_paused = true)]
-async fn running_uploads_what_is_sealed_meanwhile_and_once_more_at_the_end() {
+async fn a_shift_uploads_what_is_sealed_meanwhile_and_once_more_at_the_end() {
     let store = FaultyStore::sound();
     let world = World::with_store(&store);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let running = tokio::spawn(world.uploader().run(async move {
-        let _ = stopped.await;
-    }));
+    let mut uploader = world.uploader();
+    let running = tokio::spawn(async move {
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        uploader.shift(Pace::GivesWay, stopped).await
+    });
     let mut changed = world.journal.sealed_changed();
     world.journal.seal(1, items(0..3));
     while !world.journal.is_empty() {
@@ -313,7 +317,24 @@ async fn running_uploads_what_is_sealed_meanwhile_and_once_more_at_the_end() {
     }
     world.journal.seal(2, items(3..5));
     stop.send(()).unwrap();
-    running.await.unwrap();
+    assert_eq!(running.await.unwrap(), Ended::Finished);
+    assert_eq!(stored(&store).await.0, [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shift_ends_between_two_segments_when_the_journal_fills() {
+    let store = FaultyStore::sound();
+    let world = World::with_store(&store);
+    world.journal.seal(1, items(0..3));
+    world.journal.seal(2, items(3..5));
+    let journal = Arc::clone(&world.journal);
+    *world.journal.before_free.lock().unwrap() = Box::new(move |_| journal.backlog_bytes.store(201, Ordering::SeqCst));
+    let mut uploader = world.uploader();
+    assert_eq!(uploader.shift(Pace::GivesWay, std::future::pending()).await, Ended::Pace);
+    assert_eq!(stored(&store).await.0, [0, 1, 2]);
+    let journal = Arc::clone(&world.journal);
+    *world.journal.before_free.lock().unwrap() = Box::new(move |_| journal.backlog_bytes.store(99, Ordering::SeqCst));
+    assert_eq!(uploader.shift(Pace::Hurries, std::future::pending()).await, Ended::Pace);
     assert_eq!(stored(&store).await.0, [0, 1, 2, 3, 4]);
 }
 
