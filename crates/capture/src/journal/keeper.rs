@@ -191,7 +191,7 @@ impl Keeper {
         if !segment.progress().suspect {
             match segment.file().sync_data() {
                 Ok(()) => {
-                    advance_digest(&mut segment.progress(), pieces);
+                    advance_digest(&segment, pieces);
                     return true;
                 }
                 Err(error) => {
@@ -249,9 +249,8 @@ impl Keeper {
         disk.rename(&new, &open)?;
         disk.sync_dir(dir)?;
         segment.replace_file(file);
-        let mut progress = segment.progress();
-        advance_digest(&mut progress, pieces);
-        progress.suspect = false;
+        advance_digest(segment, pieces);
+        segment.progress().suspect = false;
         Ok(())
     }
 
@@ -569,13 +568,21 @@ impl Keeper {
     }
 }
 
-/// The digest goes on over pieces that became durable, which are in the order of the file.
-fn advance_digest(progress: &mut Progress, pieces: &[Piece]) {
+/// The digest goes on over pieces that became durable, which are in the order of the file. Only the keeper changes it, so
+/// it is taken out for the hashing: writers, who book what they wrote under the same lock, must not wait for that.
+fn advance_digest(segment: &Segment, pieces: &[Piece]) {
+    let (mut digest, mut synced_end) = {
+        let progress = segment.progress();
+        (progress.digest.clone(), progress.synced_end)
+    };
     for piece in pieces {
-        debug_assert_eq!(piece.offset, progress.synced_end, "our bug: pieces are synced in the order of the file");
-        progress.digest.update(&piece.bytes);
-        progress.synced_end = piece.offset + piece.bytes.len() as u64;
+        debug_assert_eq!(piece.offset, synced_end, "our bug: pieces are synced in the order of the file");
+        digest.update(&piece.bytes);
+        synced_end = piece.offset + piece.bytes.len() as u64;
     }
+    let mut progress = segment.progress();
+    progress.digest = digest;
+    progress.synced_end = synced_end;
 }
 
 /// Copies the first bytes of a file; blocks that cannot be read become zeros, which no checksum believes.
