@@ -252,6 +252,19 @@ async fn a_baseline_of_another_width_leads_to_column_violations_only() {
 }
 
 #[tokio::test]
+async fn captures_held_against_a_baseline_of_inputs_alone_are_told_what_is_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = stores(dir.path());
+    let (inputs, answered) = (dir.path().join("inputs.csv"), dir.path().join("answered.csv"));
+    std::fs::write(&inputs, (0..50).map(|i| format!("{i},a\n")).collect::<String>()).unwrap();
+    std::fs::write(&answered, (0..50).map(|i| format!("0.5,{i},a\n")).collect::<String>()).unwrap();
+    let (baseline, out) = (text(&dir.path().join("baseline")), text(&dir.path().join("out")));
+    job::baseline(&stores, &source(&[&text(&inputs)]), LabelPosition::AsIs, &baseline).await.unwrap();
+    let found = job::check(&stores, &against(&[&text(&answered)], &baseline, &out)).await.unwrap();
+    assert!(found.data.notes.iter().any(|note| note.contains("--label-first")), "{:?}", found.data.notes);
+}
+
+#[tokio::test]
 async fn statistics_are_those_of_numpy_and_distances_those_of_scipy() {
     let dir = tempfile::tempdir().unwrap();
     let stores = stores(dir.path());

@@ -99,10 +99,7 @@ fn describe_variant(variant: &Value) {
         variant["weight"]
     ));
     if let Some(durability) = variant["durability"].as_str() {
-        say(&format!(
-            "          a call's record is {durability}; when it cannot be kept: {}",
-            text(&variant["whenUnavailable"])
-        ));
+        say(&format!("          {}", promise(durability, &text(&variant["whenUnavailable"]))));
     }
     for (title, key) in [("inputs", "inputs"), ("outputs", "outputs")] {
         let Some(fields) = variant["signature"][key].as_array() else { continue };
@@ -110,6 +107,24 @@ fn describe_variant(variant: &Value) {
             fields.iter().map(|field| format!("{} ({})", text(&field["name"]), text(&field["type"]))).collect();
         say(&format!("{title:<9} {}", named.join(", ")));
     }
+}
+
+/// What a captured call is promised, in words.
+fn promise(durability: &str, when_unavailable: &str) -> String {
+    let kept = match durability {
+        "ack-after-fsync" => "a call is answered once its record is safe on the disk (ack-after-fsync)",
+        "ack-after-write" => {
+            "a call is answered once its record is written, safe from a crash of captura (ack-after-write)"
+        }
+        "best-effort" => "a call is answered while its record is still on the way (best-effort)",
+        other => other,
+    };
+    let lost = match when_unavailable {
+        "serve" => "where that fails it is answered all the same, and the loss is counted",
+        "refuse" => "where that fails it is refused",
+        other => other,
+    };
+    format!("{kept}; {lost}")
 }
 
 fn text(value: &Value) -> String {
@@ -120,4 +135,21 @@ fn time(value: &Value) -> String {
     value
         .as_f64()
         .map_or_else(|| "-".to_owned(), |seconds| captura_names::Timestamp::from_unix_seconds(seconds).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use captura_route::{Durability, WhenUnavailable};
+
+    use super::*;
+
+    #[test]
+    fn every_promise_has_words() {
+        for durability in [Durability::AckAfterFsync, Durability::AckAfterWrite, Durability::BestEffort] {
+            for when_unavailable in [WhenUnavailable::Serve, WhenUnavailable::Refuse] {
+                let said = promise(&text(&json!(durability)), &text(&json!(when_unavailable)));
+                assert!(said.contains("a call is answered") && said.contains("where that fails it is"), "{said}");
+            }
+        }
+    }
 }

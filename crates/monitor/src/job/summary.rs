@@ -70,6 +70,13 @@ impl Summary {
                 "most rows have {} columns, not as many as expected, so columns could not be matched",
                 profile.columns.len()
             ));
+            if pass.columns_given.is_some_and(|given| given + 1 == profile.columns.len()) {
+                notes.push(
+                    "captured rows begin with the answer: where that is the column too many, make the baseline from rows \
+                     that have a prediction or label as well, and name its place with --label-first or --label-last"
+                        .to_owned(),
+                );
+            }
         } else if pass.columns_given.is_some() && tally.matching == Matching::ByPosition {
             notes.push("columns were matched by position, output columns first".to_owned());
         }
