@@ -27,9 +27,10 @@ pub use crate::image::{BackendKind, ImageRule};
 pub use crate::load_error::LoadError;
 pub use crate::settings::Settings;
 
-/// Finds the store and the path inside it that an `s3://` address stands for, or says why there is none.
+/// Finds the store and the path inside it that an `s3://` address stands for; `None` when there is no such bucket.
+/// Otherwise says why the bucket cannot be used.
 pub type StoreResolver =
-    Arc<dyn Fn(&S3Uri) -> Result<(Arc<dyn ObjectStore>, object_store::path::Path), String> + Send + Sync>;
+    Arc<dyn Fn(&S3Uri) -> Result<Option<(Arc<dyn ObjectStore>, object_store::path::Path)>, String> + Send + Sync>;
 
 /// Makes a backend of a model's files. Blocks.
 type Loader = fn(&Artifact, &ModelSpec, &Settings) -> Result<Arc<dyn Backend>, LoadError>;

@@ -13,12 +13,13 @@ use anyhow::{Context as _, bail};
 use captura_archive::batch::Plan;
 use captura_archive::destinations::Patience;
 use captura_archive::uploader::ANSWER_WITHIN;
-use captura_archive::{Archiving, Figures, Stopped, StoreSettings, Stores, Uploader, UploaderSettings};
+use captura_archive::{Archiving, Figures, Stopped, StoreError, StoreSettings, Stores, Uploader, UploaderSettings};
 use captura_backends::{Backends, ImageRule};
 use captura_capture::journal::disk::RealDisk;
 use captura_capture::{Capture, OpenError, RecoveryReport};
 use captura_control::Control;
 use captura_gateway::{Gateway, MoreMetrics};
+use captura_names::S3Uri;
 use captura_route::{Clock, RouteTable};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -193,7 +194,12 @@ fn backends(config: &Config, stores: &Stores) -> Backends {
         ..captura_backends::Settings::new(cache_dir())
     };
     let stores = stores.clone();
-    Backends::new(settings, Arc::new(move |uri| stores.resolve_existing(uri).map_err(|error| error.to_string())))
+    let resolve = move |uri: &S3Uri| match stores.resolve_existing(uri) {
+        Ok(place) => Ok(Some(place)),
+        Err(StoreError::NoSuchBucket { .. }) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    };
+    Backends::new(settings, Arc::new(resolve))
 }
 
 fn uploader(config: &Config, capture: &Capture, stores: &Stores, clock: &Clock) -> anyhow::Result<Uploader> {

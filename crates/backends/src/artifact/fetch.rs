@@ -42,7 +42,10 @@ impl Fetcher {
         match Source::parse(url, self.allow_file_urls)? {
             Source::Local(path) => Ok(tokio::fs::try_exists(&path).await.unwrap_or(false)),
             Source::Store(uri) => {
-                let place = self.resolve(uri)?;
+                let place = match self.resolve(uri) {
+                    Err(ArtifactError::Missing { .. }) => return Ok(false),
+                    resolved => resolved?,
+                };
                 Ok(place.head().await?.is_some() || next(&mut place.list()).await.transpose()?.is_some())
             }
         }
@@ -143,7 +146,8 @@ impl Fetcher {
 
     fn resolve(&self, uri: S3Uri) -> Result<Place, ArtifactError> {
         match (self.stores)(&uri) {
-            Ok((store, path)) => Ok(Place { uri, store, path }),
+            Ok(Some((store, path))) => Ok(Place { uri, store, path }),
+            Ok(None) => Err(ArtifactError::Missing { url: uri.to_string() }),
             Err(reason) => Err(ArtifactError::Store { url: uri.to_string(), reason }),
         }
     }

@@ -14,7 +14,8 @@ fn fetcher(change: impl FnOnce(&mut Settings)) -> (tempfile::TempDir, Arc<InMemo
     let resolved = Arc::clone(&store);
     let stores: StoreResolver = Arc::new(move |uri| match uri.bucket() {
         "closed" => Err("no store is configured for the bucket \"closed\"".into()),
-        _ => Ok((Arc::clone(&resolved) as _, object_store::path::Path::from(uri.key()))),
+        "absent" => Ok(None),
+        _ => Ok(Some((Arc::clone(&resolved) as _, object_store::path::Path::from(uri.key())))),
     });
     let mut settings = Settings::new(cache.path());
     change(&mut settings);
@@ -36,6 +37,14 @@ async fn put(store: &InMemory, key: &str, content: &[u8]) {
 
 fn scratch_is_empty(cache: &tempfile::TempDir) -> bool {
     fs::read_dir(cache.path().join("models")).map_or(true, |mut entries| entries.next().is_none())
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_holds_no_model() {
+    let (_cache, _store, fetcher) = fetcher(|_| {});
+    assert!(!fetcher.exists("s3://absent/model.tar.gz").await.unwrap());
+    let missing = fetcher.fetch("s3://absent/model.tar.gz").await.unwrap_err();
+    assert_eq!(missing.to_string(), "there is no model data at s3://absent/model.tar.gz");
 }
 
 #[tokio::test]

@@ -365,7 +365,7 @@ async fn a_model_with_weights_in_another_file_is_served_from_a_folder_and_from_a
     let store = Arc::new(object_store::memory::InMemory::new());
     store.put(&"churn/model.tar.gz".into(), archive(&folder).into()).await.unwrap();
     let resolved = Arc::clone(&store);
-    let stores = move |uri: &captura_names::S3Uri| Ok((Arc::clone(&resolved) as _, uri.key().into()));
+    let stores = move |uri: &captura_names::S3Uri| Ok(Some((Arc::clone(&resolved) as _, uri.key().into())));
     let backends = Backends::new(settings, Arc::new(stores));
     let mut spec = ModelSpec {
         image: "captura/onnx".into(),
