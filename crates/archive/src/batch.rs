@@ -4,10 +4,10 @@
 //! object when it is full, when all buffers together are too large (the largest goes first), or at the end.
 //!
 //! Invariant: the objects, their keys and bytes are a function of the records and the plan; at most
-//! `buffer_max_bytes` and one line are in memory.
+//! `buffer_max_bytes` and one line are in memory, beside the empty buffers of [`Spare`].
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use captura_capture::record::{Lsn, Policy, Record};
@@ -57,10 +57,42 @@ pub struct Rendered {
     pub first: Lsn,
 }
 
+/// Buffers of objects that are in their store, to be filled again. Growing a fresh buffer to an object's size touches
+/// each of its pages about three times, and the kernel clears them; under load that cost as much as rendering.
+#[derive(Debug, Clone, Default)]
+pub struct Spare(Arc<Mutex<Vec<Vec<u8>>>>);
+
+/// One is filled, one waits to be put, one is put.
+const SPARE_MAX: usize = 3;
+
+impl Spare {
+    fn take(&self) -> Vec<u8> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Takes the buffer of an object back, unless somebody still holds a part of it.
+    pub fn give_back(&self, bytes: Bytes) {
+        let Ok(mut buffer) = bytes.try_into_mut() else { return };
+        buffer.clear();
+        let mut spare = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE_MAX {
+            spare.push(buffer.into());
+            // The largest serves first.
+            spare.sort_unstable_by_key(Vec::capacity);
+        }
+    }
+
+    /// Frees the memory.
+    pub fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
 struct Open {
     policy: Arc<Policy>,
     key: String,
     buffer: Vec<u8>,
+    digest: Sha256,
     runs: Runs,
     first: Lsn,
 }
@@ -72,13 +104,14 @@ pub struct Batcher {
     open: BTreeMap<u64, Open>,
     ids: Vec<(Arc<Policy>, u64)>,
     buffered: u64,
+    spare: Spare,
 }
 
 impl Batcher {
     /// Nothing gathered yet.
     #[must_use]
-    pub fn new(plan: Plan) -> Self {
-        Self { plan, open: BTreeMap::new(), ids: Vec::new(), buffered: 0 }
+    pub fn new(plan: Plan, spare: Spare) -> Self {
+        Self { plan, open: BTreeMap::new(), ids: Vec::new(), buffered: 0, spare }
     }
 
     fn policy_id(&mut self, policy: &Arc<Policy>) -> u64 {
@@ -96,12 +129,15 @@ impl Batcher {
         let open = self.open.entry(id).or_insert_with(|| Open {
             policy: Arc::clone(&record.policy),
             key: key_of_object(record, id),
-            buffer: Vec::new(),
+            buffer: self.spare.take(),
+            digest: Sha256::new(),
             runs: Runs::default(),
             first: record.lsn,
         });
         let before = open.buffer.len();
         write_line(&mut open.buffer, record, self.plan.extension);
+        // Line by line, while it is in the processor's cache.
+        open.digest.update(&open.buffer[before..]);
         open.runs.insert(record.lsn.n);
         let length = open.buffer.len();
         self.buffered += (length - before) as u64;
@@ -128,7 +164,7 @@ impl Batcher {
             destination: open.policy.settings.as_ref().map(|settings| settings.destination.clone()),
             policy: open.policy,
             key: open.key,
-            sha256: sha256_hex(&open.buffer),
+            sha256: hex(&open.digest.finalize()),
             bytes: open.buffer.into(),
             runs: open.runs,
             first: open.first,
@@ -171,7 +207,7 @@ mod tests {
     }
 
     fn all(records: &[Record], plan: Plan) -> Vec<Rendered> {
-        let mut batcher = Batcher::new(plan);
+        let mut batcher = Batcher::new(plan, Spare::default());
         let mut objects: Vec<Rendered> = records.iter().filter_map(|record| batcher.push(record)).collect();
         objects.extend(std::iter::from_fn(|| batcher.finish()));
         objects
@@ -185,6 +221,28 @@ mod tests {
         shape.sort();
         assert_eq!(shape, [("e0", vec![0, 2, 3]), ("e1", vec![1]), ("e2", vec![4])]);
         assert!(objects.iter().any(|object| object.key.starts_with("e1/v/2022/04/18/00/21-48-872-")));
+    }
+
+    #[test]
+    fn a_buffer_that_came_back_is_filled_again_and_one_that_is_held_is_not() {
+        let spare = Spare::default();
+        let render = || {
+            let mut batcher = Batcher::new(Plan::default(), spare.clone());
+            assert!(batcher.push(&record(1)).is_none());
+            batcher.finish().unwrap().bytes
+        };
+        let first = render();
+        let (address, content) = (first.as_ptr(), first.to_vec());
+        spare.give_back(first);
+        let second = render();
+        assert_eq!((second.as_ptr(), &second[..]), (address, &content[..]));
+        let held = second.clone();
+        spare.give_back(second);
+        assert_ne!(render().as_ptr(), address);
+        assert_eq!(held, content);
+        spare.give_back(held);
+        spare.clear();
+        assert!(spare.0.lock().unwrap().is_empty());
     }
 
     proptest! {

@@ -17,7 +17,7 @@ use captura_capture::journal::reader::Damage;
 use captura_names::S3Uri;
 use tokio::sync::mpsc;
 
-use crate::batch::{Batcher, Plan, Rendered};
+use crate::batch::{Batcher, Plan, Rendered, Spare};
 use crate::journal::Journal;
 use crate::manifest::{ManifestDamage, ManifestObject};
 use crate::put::{Placed, PutError, Wanted, in_time, place};
@@ -71,6 +71,7 @@ pub(crate) struct Way<'a> {
     pub(crate) journal: &'a Arc<dyn Journal>,
     pub(crate) stores: &'a Stores,
     pub(crate) plan: Plan,
+    pub(crate) spare: &'a Spare,
     pub(crate) read_back: bool,
     pub(crate) answer_within: Duration,
     /// Whether a destination may be tried now.
@@ -85,10 +86,12 @@ pub(crate) async fn attempt(
 ) -> Attempt {
     let mut attempt = Attempt::default();
     let (send, mut rendered) = mpsc::channel(1);
-    let (journal, segment, plan) = (Arc::clone(way.journal), segment.clone(), way.plan);
-    let reading = tokio::task::spawn_blocking(move || render(&*journal, &segment, plan, &send));
+    let (journal, segment) = (Arc::clone(way.journal), segment.clone());
+    let batcher = Batcher::new(way.plan, way.spare.clone());
+    let reading = tokio::task::spawn_blocking(move || render(&*journal, &segment, batcher, &send));
     while let Some(object) = rendered.recv().await {
-        put(way, object, confirmed, &mut attempt).await;
+        put(way, &object, confirmed, &mut attempt).await;
+        way.spare.give_back(object.bytes);
     }
     match reading.await {
         Ok(Ok(read)) => attempt.read = Some(read),
@@ -103,11 +106,10 @@ pub(crate) async fn attempt(
 fn render(
     journal: &dyn Journal,
     segment: &SealedSegment,
-    plan: Plan,
+    mut batcher: Batcher,
     send: &mpsc::Sender<Rendered>,
 ) -> Result<Read, String> {
     let mut read = Read::default();
-    let mut batcher = Batcher::new(plan);
     for item in journal.read(segment)? {
         match item {
             Ok(record) => {
@@ -137,7 +139,12 @@ pub(crate) fn damaged_run(damage: &Damage) -> Option<Run> {
     (lsns.end.n > lsns.start.n).then(|| Run { first: lsns.start.n, last: lsns.end.n - 1 })
 }
 
-async fn put(way: &Way<'_>, object: Rendered, confirmed: &mut BTreeMap<String, ManifestObject>, attempt: &mut Attempt) {
+async fn put(
+    way: &Way<'_>,
+    object: &Rendered,
+    confirmed: &mut BTreeMap<String, ManifestObject>,
+    attempt: &mut Attempt,
+) {
     // A policy without destination leaves no records; should one appear, it waits under a name of its own.
     let Some(destination) = object.destination.clone() else {
         attempt.unreadable = Some(format!("the policy of {} names no destination", object.key));
@@ -175,7 +182,7 @@ async fn put(way: &Way<'_>, object: Rendered, confirmed: &mut BTreeMap<String, M
             }
             attempt.placed.push((placed, object.bytes.len() as u64, object.runs.count()));
             attempt.took.insert(destination);
-            confirmed.insert(uri.to_string(), describe(&uri, &object));
+            confirmed.insert(uri.to_string(), describe(&uri, object));
         }
         Err(error) => {
             attempt.waiting.insert(destination.clone());

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::archiving::Pace;
 use crate::backoff::Backoff;
-use crate::batch::Plan;
+use crate::batch::{Plan, Spare};
 use crate::destinations::{Destinations, Patience, Turn};
 use crate::figures::Figures;
 use crate::journal::Journal;
@@ -59,6 +59,8 @@ const DESTINATIONS_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 
 /// Default of [`UploaderSettings::answer_within`].
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// How long the memory of objects is kept when no segment follows.
+const SPARE_KEPT: Duration = Duration::from_secs(5);
 /// Shortest pause between two rounds that nothing asked for.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
@@ -87,6 +89,9 @@ pub struct Uploader {
     figures: Figures,
     /// The pace of the thread that works; `None` when it is all the same.
     pace: Option<Pace>,
+    spare: Spare,
+    /// When a segment was last freed.
+    worked_at: Instant,
 }
 
 /// Why a shift ended.
@@ -115,6 +120,8 @@ impl Uploader {
             waiting: BTreeMap::new(),
             figures: Figures::default(),
             pace: None,
+            spare: Spare::default(),
+            worked_at: Instant::now(),
         })
     }
 
@@ -135,6 +142,9 @@ impl Uploader {
             self.round().await;
             if self.pace_is_over() {
                 return Ended::Pace;
+            }
+            if self.worked_at.elapsed() > SPARE_KEPT {
+                self.spare.clear();
             }
             let wake = self.next_wake();
             tokio::select! {
@@ -289,6 +299,7 @@ impl Uploader {
             journal: &self.journal,
             stores: &self.stores,
             plan,
+            spare: &self.spare,
             read_back: self.settings.read_back,
             answer_within: self.settings.answer_within,
             is_open: &is_open,
@@ -369,6 +380,7 @@ impl Uploader {
         }
         self.manifests.forget_plan(&manifest.segment);
         self.waiting.remove(name);
+        self.worked_at = Instant::now();
         self.figures.change(|figures| figures.segments_archived += 1);
         Ok(())
     }

@@ -4,7 +4,7 @@ use captura_capture::journal::reader::SegmentReader;
 use captura_capture::record::Record;
 
 use super::{FindingKind, Proof, SegmentFile};
-use crate::batch::Batcher;
+use crate::batch::{Batcher, Spare};
 use crate::manifest::Manifests;
 use crate::reconcile::oracle::Seen;
 use crate::runs::{Run, Runs};
@@ -47,7 +47,7 @@ impl Proof<'_> {
             self.find(FindingKind::Damaged, Vec::new(), &name, reason);
         }
         let plan = manifests.plan_of(&name);
-        let mut batcher = plan.map(Batcher::new);
+        let mut batcher = plan.map(|plan| Batcher::new(plan, Spare::default()));
         let mut content = Content::default();
         for item in reader.by_ref() {
             match item {

@@ -12,7 +12,8 @@ use memchr::memmem;
 use super::disk::{DiskFile, read_full_at};
 use super::frame::{FRAME_HEAD_BYTES, FRAME_MAGIC, FRAME_OVERHEAD_BYTES, FrameHead, Stamp, believed_payload};
 
-const WINDOW_BYTES: usize = 1 << 20;
+/// Small enough that what was read is still in the processor's cache when it is looked at.
+const WINDOW_BYTES: usize = 256 << 10;
 const BLOCK_BYTES: usize = 4096;
 
 /// Where the bytes of a segment come from.
@@ -30,21 +31,23 @@ impl Source {
         }
     }
 
-    /// Reads `length` bytes at `offset`, fewer at the end. Blocks that the device does not give are zeros.
-    fn read(&self, offset: u64, length: usize) -> Bytes {
+    /// Reads `length` bytes at `offset`, fewer at the end. Blocks that the device does not give are zeros. The memory of
+    /// `before` serves again when nobody holds a part of it, so that walking a segment touches no fresh page per window.
+    fn read(&self, before: Bytes, offset: u64, length: usize) -> Bytes {
         match self {
             Self::Memory(bytes) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 bytes.slice(start..start.saturating_add(length).min(bytes.len()))
             }
             Self::File(file) => {
-                let mut buffer = vec![0; length];
+                let mut buffer = before.try_into_mut().unwrap_or_default();
+                buffer.resize(length, 0);
                 let filled = match read_full_at(&**file, &mut buffer, offset) {
                     Ok(filled) => filled,
                     Err(_) => read_around_errors(&**file, &mut buffer, offset),
                 };
                 buffer.truncate(filled);
-                buffer.into()
+                buffer.freeze()
             }
         }
     }
@@ -111,7 +114,7 @@ impl Scanner {
         {
             return self.window.slice(start..start + length);
         }
-        self.window = self.source.read(offset, length.max(WINDOW_BYTES));
+        self.window = self.source.read(std::mem::take(&mut self.window), offset, length.max(WINDOW_BYTES));
         self.window_at = offset;
         self.window.slice(..length.min(self.window.len()))
     }
