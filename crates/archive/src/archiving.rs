@@ -123,7 +123,8 @@ impl Uploader {
         let mut threads = Vec::new();
         for (pace, inbox, other) in [(Pace::GivesWay, slow, to_fast), (Pace::Hurries, fast, to_slow)] {
             let shift = Shift { pace, inbox, other, order: orders.clone(), _done: done.clone() };
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().thread_name(pace.thread_name()).build()?;
             let thread = std::thread::Builder::new().name(pace.thread_name().to_owned());
             threads.push(thread.spawn(move || shift.run(runtime))?);
         }
