@@ -9,7 +9,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::disk::{Disk, DiskFile, RealDisk};
 
@@ -76,6 +76,9 @@ struct State {
     struck: AtomicU64,
     breaches: AtomicU64,
     free_bytes: Mutex<Option<u64>>,
+    stalling: Mutex<bool>,
+    stall_over: Condvar,
+    stalled: AtomicU64,
 }
 
 /// See the module.
@@ -108,7 +111,31 @@ impl FaultyDisk {
     }
 }
 
+impl FaultyDisk {
+    /// From now on writes do not come back, until this is taken back.
+    pub fn stall_writes(&self, stalling: bool) {
+        *self.0.stalling.lock().unwrap_or_else(PoisonError::into_inner) = stalling;
+        self.0.stall_over.notify_all();
+    }
+
+    /// How many writes were stalled so far.
+    #[must_use]
+    pub fn stalled(&self) -> u64 {
+        self.0.stalled.load(Ordering::SeqCst)
+    }
+}
+
 impl State {
+    fn wait_out_the_stall(&self) {
+        let mut stalling = self.stalling.lock().unwrap_or_else(PoisonError::into_inner);
+        if *stalling {
+            self.stalled.fetch_add(1, Ordering::SeqCst);
+        }
+        while *stalling {
+            stalling = self.stall_over.wait(stalling).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     fn strike(&self, call: Call) -> Result<(), Fault> {
         let fault = *self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(fault) = fault.filter(|fault| fault.call.is_none_or(|counted| counted == call)) else {
@@ -182,6 +209,7 @@ impl FaultyFile {
 
 impl DiskFile for FaultyFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.state.wait_out_the_stall();
         if let Err(fault) = self.state.strike(Call::Write) {
             let part = fault.short_bytes.min(bytes.len());
             if part > 0 {

@@ -61,12 +61,12 @@ impl Drop for LastWord {
         }
         let shared = &self.0;
         shared.block(DropReason::IoError);
-        for commit in std::mem::take(&mut lock(&shared.written).commits) {
-            commit.failed(DropReason::IoError);
+        {
+            let mut requests = lock(&shared.requests);
+            shared.stop.store(true, Ordering::Release);
+            requests.clear();
         }
-        let mut requests = lock(&shared.requests);
-        shared.stop.store(true, Ordering::Release);
-        requests.clear();
+        shared.leave(DropReason::IoError);
     }
 }
 
@@ -92,7 +92,8 @@ impl Keeper {
                 let mut requests = lock(&self.shared.requests);
                 self.shared.stop.store(true, Ordering::Release);
                 requests.clear();
-                return;
+                drop(requests);
+                return self.shared.leave(DropReason::ShutdownDeadline);
             }
             if !self.shared.nudged.load(Ordering::Acquire) {
                 std::thread::park_timeout(self.nap());
@@ -182,6 +183,11 @@ impl Keeper {
             failed.append(&mut written.unsynced);
             written.unsynced = failed;
             written.since.get_or_insert_with(Instant::now);
+            drop(written);
+            // Nothing more is written until this is over, and nobody knows when that is.
+            if shared.is_crowded() {
+                drop(shared.drop_pending(&mut lock(&shared.line), DropReason::IoError));
+            }
         }
     }
 
@@ -247,8 +253,9 @@ impl Keeper {
         }
         file.sync_data()?;
         disk.rename(&new, &open)?;
-        disk.sync_dir(dir)?;
+        // From here on the name stands for the new inode, and so must every later write.
         segment.replace_file(file);
+        disk.sync_dir(dir)?;
         advance_digest(segment, pieces);
         segment.progress().suspect = false;
         Ok(())
@@ -385,12 +392,27 @@ impl Keeper {
 
     /// Retires the current segment. It is retired even when there is no next one, so that a full spool can drain.
     fn rotate(&mut self) {
-        if lock(&self.shared.line).next.is_none()
-            && let Ok(next) = self.prepare()
+        let (segment, wants_next) = {
+            let line = lock(&self.shared.line);
+            (line.current.as_ref().map(|current| Arc::clone(&current.segment)), line.next.is_none())
+        };
+        let next = if wants_next { self.prepare().ok() } else { None };
         {
-            lock(&self.shared.line).next = Some(next);
+            let mut line = lock(&self.shared.line);
+            if next.is_some() {
+                line.next = next;
+            }
+            // A caller may have come first; the segment it began is not to be retired, least of all without a next one.
+            if line
+                .current
+                .as_ref()
+                .map(|current| &current.segment)
+                .zip(segment.as_ref())
+                .is_some_and(|(a, b)| Arc::ptr_eq(a, b))
+            {
+                line.rotate();
+            }
         }
-        lock(&self.shared.line).rotate();
         self.ensure_segment();
     }
 
@@ -421,9 +443,9 @@ impl Keeper {
         let shared = Arc::clone(&self.shared);
         let dir = &shared.settings.dir;
         let (open, sealed) = (segment.name.path(dir, SegmentName::OPEN), segment.name.path(dir, SegmentName::SEALED));
-        let (records, whole) = {
+        let (records, whole, suspect) = {
             let progress = segment.progress();
-            (progress.tally.records, progress.synced_end == progress.written_end && !progress.suspect)
+            (progress.tally.records, progress.synced_end == progress.written_end, progress.suspect)
         };
         if records == 0 {
             return match shared.disk.remove(&open) {
@@ -437,15 +459,24 @@ impl Keeper {
         let (footer_at, ending) = self.ending(segment);
         let piece = Piece { segment: Arc::clone(segment), offset: footer_at, bytes: ending.into() };
         let size_bytes = footer_at + piece.bytes.len() as u64;
-        let file = segment.file();
-        write_all_at(&*file, &piece.bytes, footer_at)?;
-        file.set_len(size_bytes)?;
-        if let Err(error) = file.sync_data() {
-            tracing::error!(%error, segment = %segment.name, "a sync failed; rewriting the segment");
-            segment.progress().suspect = true;
+        // Suspect, when an earlier try to seal it came to a failed sync and the rewriting failed too.
+        if suspect {
             self.rewrite_to(segment, &piece)?;
+        } else {
+            let file = segment.file();
+            write_all_at(&*file, &piece.bytes, footer_at)?;
+            file.set_len(size_bytes)?;
+            if let Err(error) = file.sync_data() {
+                tracing::error!(%error, segment = %segment.name, "a sync failed; rewriting the segment");
+                segment.progress().suspect = true;
+                self.rewrite_to(segment, &piece)?;
+            }
         }
-        shared.disk.rename(&open, &sealed)?;
+        match shared.disk.rename(&open, &sealed) {
+            // An earlier try came as far as this, and the folder could not be synced.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && shared.disk.open(&sealed).is_ok() => {}
+            renamed => renamed?,
+        }
         shared.disk.sync_dir(dir)?;
         self.enter_sealed(segment, size_bytes);
         Ok(())
@@ -486,7 +517,7 @@ impl Keeper {
             SealedSegment {
                 name: segment.name,
                 path,
-                node: shared.node,
+                node: segment.stamp.node,
                 size_bytes,
                 records: tally.records,
                 first_n: tally.first_n,
@@ -538,8 +569,15 @@ impl Keeper {
         true
     }
 
-    fn seal_all(&mut self) {
+    /// Writes what was handed in, after whoever is writing now.
+    fn write_pending(&self) {
+        drop(self.shared.hold_writers());
+        self.shared.let_write();
         self.shared.lead(true);
+    }
+
+    fn seal_all(&mut self) {
+        self.write_pending();
         let holds_records = lock(&self.shared.line).current.as_ref().is_some_and(|current| current.records > 0);
         if holds_records {
             self.rotate();
@@ -550,7 +588,7 @@ impl Keeper {
     fn close(&mut self) -> io::Result<()> {
         self.shared.block(DropReason::ShutdownDeadline);
         for attempt in 1.. {
-            self.shared.lead(true);
+            self.write_pending();
             self.sync();
             {
                 let mut line = lock(&self.shared.line);

@@ -105,7 +105,7 @@ pub(super) struct Entry {
 
 /// What one leader writes at once.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     pub(super) pieces: Vec<Piece>,
     pub(super) entries: Vec<Entry>,
     pub(super) policies: Vec<(usize, Arc<CapturePolicy>)>,

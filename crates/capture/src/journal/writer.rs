@@ -182,6 +182,11 @@ impl Shared {
         if full > limit { Err(DropReason::QueueFull) } else { Ok(()) }
     }
 
+    /// Whether writing waits for a sync to come through.
+    pub(crate) fn is_crowded(&self) -> bool {
+        lock(&self.written).unsynced_bytes > self.settings.sync_bytes.saturating_mul(UNSYNCED_FACTOR)
+    }
+
     /// Writes what is pending, unless somebody does already.
     pub(crate) fn lead(&self, as_keeper: bool) {
         let mut line = lock(&self.line);
@@ -193,8 +198,7 @@ impl Shared {
             return self.nudge();
         }
         for round in 0.. {
-            let crowded = lock(&self.written).unsynced_bytes > self.settings.sync_bytes.saturating_mul(UNSYNCED_FACTOR);
-            if crowded || (round == LEADER_ROUNDS && !as_keeper) {
+            if self.is_crowded() || (round == LEADER_ROUNDS && !as_keeper) {
                 break;
             }
             let Some(batch) = line.take_batch() else { break };
@@ -268,9 +272,41 @@ impl Shared {
             first || commit.wants_sync() || written.unsynced_bytes >= self.settings.sync_bytes
         };
         commit.written();
+        if self.stop.load(Ordering::Acquire) {
+            self.tell_nothing_is_synced(DropReason::ShutdownDeadline);
+        }
         if nudge {
             self.nudge();
         }
+    }
+
+    /// What the keeper leaves behind at its end: nobody writes or syncs any more. `stop` must be set before, so that a
+    /// caller who is just writing sees it.
+    pub(crate) fn leave(&self, reason: DropReason) {
+        drop(self.drop_pending(&mut lock(&self.line), reason));
+        self.tell_nothing_is_synced(reason);
+    }
+
+    fn tell_nothing_is_synced(&self, reason: DropReason) {
+        let commits = std::mem::take(&mut lock(&self.written).commits);
+        commits.into_iter().for_each(|commit| commit.failed(reason));
+    }
+
+    /// What was handed in and not written is given up: the segments it was bound for take no more records, it is booked
+    /// as dropped, and its callers are told.
+    pub(crate) fn drop_pending(&self, line: &mut Line, reason: DropReason) -> Batch {
+        // A prepared segment that got none of it is retired too: its place for policies is already taken by frames that
+        // are not there.
+        line.rotate();
+        line.rotate();
+        let pending = std::mem::take(&mut line.pending);
+        line.gap_from = line.gap_from.or(pending.entries.first().map(|entry| entry.n));
+        for entry in &pending.entries {
+            self.ledger.dropped(entry.account, reason, 1);
+        }
+        self.queue_bytes.store(0, Ordering::Relaxed);
+        pending.commit.failed(reason);
+        pending
     }
 
     /// The disk refused a batch: the segment is cut back and retired, and everybody who waits is told.
@@ -278,24 +314,19 @@ impl Shared {
         let reason = reason_of(error);
         tracing::error!(%error, reason = reason.as_str(), "the journal cannot be written");
         self.block(reason);
-        line.rotate();
-        // What was handed in meanwhile stands behind the hole; it goes the same way. A prepared segment that got none of
-        // it is retired too: its place for policies is already taken by frames that are not there.
-        line.rotate();
-        let behind = std::mem::take(&mut line.pending);
-        line.gap_from = line.gap_from.or(batch.entries.first().or(behind.entries.first()).map(|entry| entry.n));
+        line.gap_from = line.gap_from.or(batch.entries.first().map(|entry| entry.n));
+        // What was handed in meanwhile stands behind the hole; it goes the same way.
+        let behind = self.drop_pending(line, reason);
         for segment in batch.segments.iter().chain(&behind.segments) {
             let good_end = segment.progress().written_end;
             if let Err(error) = segment.file().set_len(good_end) {
                 tracing::error!(%error, segment = %segment.name, "cannot cut the segment back");
             }
         }
-        for entry in batch.entries.iter().chain(&behind.entries) {
+        for entry in &batch.entries {
             self.ledger.dropped(entry.account, reason, 1);
         }
-        self.queue_bytes.store(0, Ordering::Relaxed);
         batch.commit.failed(reason);
-        behind.commit.failed(reason);
         self.nudge();
     }
 

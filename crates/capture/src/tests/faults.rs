@@ -265,3 +265,109 @@ async fn a_rename_that_fails_is_done_again() {
     assert_eq!(read_sealed(&capture), [0, 1, 2]);
     balanced(&capture);
 }
+
+#[tokio::test]
+async fn whatever_fails_for_a_while_when_a_segment_is_to_be_sealed_it_is_sealed_afterwards() {
+    let calls = [Call::Create, Call::Write, Call::Sync, Call::Allocate, Call::SetLen, Call::Rename, Call::SyncDir];
+    for failing in calls {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::default();
+        let (capture, _) = open_on(disk.clone(), settings(dir.path()));
+        let captured = super::calls(&capture.stream(&policy(Durability::AckAfterFsync)), 0..3).await;
+        assert!(captured.iter().all(|captured| matches!(captured, Captured::Durable(_))));
+        let mut changed = capture.sealed_changed();
+        disk.set(Some(Fault::always(failing, ErrorKind::Other)));
+        capture.seal().await;
+        disk.set(None);
+        if capture.sealed().is_empty() {
+            let sealed = tokio::time::timeout(PATIENCE, changed.changed()).await;
+            assert!(sealed.is_ok(), "after {failing:?} had failed the segment was never sealed");
+        }
+        assert_eq!(read_sealed(&capture), [0, 1, 2], "{failing:?}");
+        let mut reader = SegmentReader::open(&capture.sealed()[0].path).unwrap();
+        assert_eq!(reader.digest_matches(), Some(true), "{failing:?}");
+        assert_eq!(disk.breaches(), 0, "{failing:?}");
+        balanced(&capture);
+        capture.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn nobody_waits_for_ever_on_a_disk_that_syncs_nothing_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let mut crowded = settings(dir.path());
+    crowded.sync_bytes = 100;
+    let (capture, _) = open_on(disk.clone(), crowded);
+    let stream = capture.stream(&policy(Durability::AckAfterWrite));
+    disk.set(Some(Fault::always(Call::Sync, ErrorKind::Other)));
+    let mut dropped = 0;
+    for number in 0..40 {
+        let tickets: Vec<_> = (0..20).map(|more| call(&stream, number * 20 + more)).collect();
+        for ticket in tickets {
+            let captured = tokio::time::timeout(PATIENCE, ticket.captured()).await.expect("the call hangs");
+            dropped += u64::from(matches!(captured, Captured::Dropped(DropReason::IoError)));
+        }
+    }
+    assert!(dropped > 0);
+    balanced(&capture);
+    disk.set(None);
+    until_written(&capture).await;
+    capture.close().await.unwrap();
+    assert_eq!(capture.ledger().accounts[0].in_flight, 0);
+    balanced(&capture);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_waits_for_a_caller_that_is_writing() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let (capture, _) = open_on(disk.clone(), settings(dir.path()));
+    let stream = capture.stream(&policy(Durability::AckAfterWrite));
+    calls(&stream, 0..3).await;
+    disk.stall_writes(true);
+    let writing = tokio::spawn(call(&stream, 3).captured());
+    while disk.stalled() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let behind = call(&stream, 4);
+    let closing = tokio::spawn({
+        let capture = capture.clone();
+        async move { capture.close().await }
+    });
+    while capture.unavailable().is_none() {
+        tokio::task::yield_now().await;
+    }
+    // Long enough for an end that does not wait; one that does is not hurried by it.
+    for _ in 0..20_000 {
+        if closing.is_finished() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    disk.stall_writes(false);
+    closing.await.unwrap().unwrap();
+    assert!(matches!(writing.await.unwrap(), Captured::Written(_)));
+    assert!(matches!(tokio::time::timeout(PATIENCE, behind.captured()).await, Ok(Captured::Written(_))));
+    assert_eq!(read_sealed(&capture), [0, 1, 2, 3, 4]);
+    balanced(&capture);
+}
+
+#[tokio::test]
+async fn what_was_written_outlives_the_process_while_a_rewritten_segment_has_no_durable_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let (capture, _) = open_on(disk.clone(), settings(dir.path()));
+    let synced = capture.stream(&policy(Durability::AckAfterFsync));
+    calls(&synced, 0..2).await;
+    let segment = Arc::clone(&capture.0.shared.line.lock().unwrap().current.as_ref().unwrap().segment);
+    segment.progress().suspect = true;
+    disk.set(Some(Fault::always(Call::SyncDir, ErrorKind::Other)));
+    let before = call(&synced, 2);
+    let written = call(&capture.stream(&policy(Durability::AckAfterWrite)), 3);
+    assert_eq!(before.captured().await, Captured::Dropped(DropReason::IoError));
+    assert!(matches!(written.captured().await, Captured::Written(_)));
+    // As a late writer does.
+    segment.file().write_at(b"late", 100_000).unwrap();
+    assert_eq!(&std::fs::read(segment.name.path(dir.path(), "open")).unwrap()[100_000..100_004], b"late");
+}

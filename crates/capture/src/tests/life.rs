@@ -159,12 +159,16 @@ async fn when_the_journals_thread_dies_calls_go_on_and_nobody_waits_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let (capture, _) = open(dir.path());
     let stream = capture.stream(&policy(Durability::AckAfterWrite));
+    calls(&stream, [7]).await;
+    let waits = call(&capture.stream(&policy(Durability::AckAfterFsync)), 0);
     let last_word = crate::journal::keeper::LastWord(Arc::clone(&capture.0.shared));
     let died = std::thread::spawn(move || {
         let _last_word = last_word;
         panic!("a bug");
     });
     assert!(died.join().is_err());
+    let told = tokio::time::timeout(Duration::from_secs(20), waits.captured()).await;
+    assert!(told.is_ok(), "a call waits for a thread that is gone");
     assert_eq!(call(&stream, 1).captured().await, Captured::Dropped(DropReason::IoError));
     capture.seal().await;
     capture.close().await.unwrap();
