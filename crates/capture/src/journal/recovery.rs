@@ -24,13 +24,16 @@ use super::scan::{Scanned, Scanner, Source};
 use super::segment::{AccountRecords, SealedSegment, SegmentName, Tally, decode_policy};
 use crate::ledger::frame::{decode as decode_accounts, merge};
 use crate::ledger::{
-    Account, AccountKey, CAPTURED, COUNTERS, DROPPED, DropReason, INVOKED, MAX_ACCOUNTS, Opening, Page, QUARANTINED,
-    SAMPLED_OUT, Snapshot, UPLOADED,
+    Account, AccountKey, CAPTURED, COUNTERS, Counters, DROPPED, DropReason, INVOKED, MAX_ACCOUNTS, Opening, Page,
+    QUARANTINED, SAMPLED_OUT, Snapshot, UPLOADED,
 };
 use crate::record::Lsn;
 use crate::record::codec;
 use crate::sampler::Salt;
 
+/// Counters and epochs from here on were not counted but are damage: the page of counters has no checksums over them.
+const IMPLAUSIBLE_COUNT: u64 = 1 << 56;
+const IMPLAUSIBLE_EPOCH: u32 = 1 << 31;
 /// Damages listed in a report; further ones are only counted.
 const LISTED_DAMAGES: usize = 1_000;
 
@@ -147,7 +150,8 @@ pub(crate) fn survey(disk: &dyn Disk, dir: &Path, page: Option<&Page>, boot: &st
     let book_whole = book.is_some();
     let mut surveyor = Surveyor { disk, dir, salt, report, openings: BTreeMap::new() };
     let page = page.filter(|page| page.is_sound());
-    let page_epoch = page.map_or(0, |page| u32::try_from(page.epoch()).unwrap_or(0));
+    let page_epoch = page.and_then(|page| u32::try_from(page.epoch()).ok());
+    let page_epoch = page_epoch.filter(|epoch| *epoch < IMPLAUSIBLE_EPOCH).unwrap_or(0);
     surveyor.take_counters(page, book.as_ref());
 
     let book = book.unwrap_or_default();
@@ -207,7 +211,14 @@ impl Surveyor<'_> {
     fn take_counters(&mut self, page: Option<&Page>, book: Option<&Book>) {
         if let Some(page) = page {
             let slots = (0..page.used()).filter_map(|slot| Some((page.key(slot)?, page.counters(slot))));
-            merge(&mut self.openings, slots.collect());
+            let (sound, damaged): (Vec<_>, Vec<_>) = slots.partition(|(_, counters): &(AccountKey, Counters)| {
+                counters.iter().all(|count| *count < IMPLAUSIBLE_COUNT)
+            });
+            for (key, _) in damaged {
+                let (endpoint, variant) = (key.endpoint, key.variant);
+                self.report.notes.push(format!("the counters of {endpoint}/{variant} are damaged and are made anew"));
+            }
+            merge(&mut self.openings, sound);
         }
         let Some(book) = book else { return };
         let booked: HashMap<AccountKey, _> = book.accounts.iter().map(book::counters_of).collect();

@@ -253,3 +253,34 @@ proptest! {
         prop_assert!(records <= 3);
     }
 }
+
+#[tokio::test]
+async fn counters_that_nobody_can_have_counted_are_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let (capture, _) = open_on(FaultyDisk::default(), settings(dir.path()));
+        calls(&capture.stream(&policy(Durability::AckAfterWrite)), 0..4).await;
+    }
+    let path = dir.path().join("counters");
+    let mut page = std::fs::read(&path).unwrap();
+    // Epoch, and the counters of the second slot.
+    page[16..24].copy_from_slice(&u64::from(u32::MAX).to_le_bytes());
+    let counters = (2 * 64 + 16) * 8;
+    page[counters..counters + 19 * 8].fill(0xff);
+    std::fs::write(&path, page).unwrap();
+    let (capture, report) = recover(dir.path());
+    assert_eq!(report.epoch, 2);
+    let account = capture.ledger().accounts[0].clone();
+    assert_eq!((account.invoked, account.captured), (4, 4));
+    balanced(&capture);
+}
+
+#[tokio::test]
+async fn a_segment_keeps_its_node_when_the_book_is_lost() {
+    let dir = killed_with(3).await;
+    std::fs::remove_file(dir.path().join("book")).unwrap();
+    let (capture, _) = recover(dir.path());
+    let sealed = capture.sealed().remove(0);
+    let record = SegmentReader::open(&sealed.path).unwrap().next().unwrap().unwrap();
+    assert_eq!(sealed.node, record.lsn.node);
+}
