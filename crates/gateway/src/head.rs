@@ -26,6 +26,9 @@ const TARGET_MODEL_NOT_ALLOWED: &str = "The endpoint is not a multi-model endpoi
 const TARGET_CONTAINER_NOT_ALLOWED: &str = "The endpoint is not a multi-container endpoint in Direct mode and should \
                                             not receive a target container hostname. Leave out \
                                             TargetContainerHostname.";
+const SESSION_NOT_ALLOWED: &str = "The model of this endpoint keeps no sessions. Leave out SessionId.";
+const EXPLANATIONS_NOT_ALLOWED: &str = "The endpoint has no explainer and cannot enable explanations. Leave out \
+                                        EnableExplanations.";
 
 /// What the headers of an invocation say.
 #[derive(Debug, Default)]
@@ -58,14 +61,10 @@ pub(crate) fn parse(endpoint: &str, headers: &HeaderMap) -> Result<(EndpointName
         }
     }
     match name {
-        Ok(_) if broken.is_empty() && component_named => Err(Refused::Invalid(COMPONENT_NOT_ALLOWED.into())),
-        Ok(_) if broken.is_empty() && members.request.target_model.is_some() => {
-            Err(Refused::Invalid(TARGET_MODEL_NOT_ALLOWED.into()))
-        }
-        Ok(_) if broken.is_empty() && members.request.target_container.is_some() => {
-            Err(Refused::Invalid(TARGET_CONTAINER_NOT_ALLOWED.into()))
-        }
-        Ok(name) if broken.is_empty() => Ok((name, members)),
+        Ok(name) if broken.is_empty() => match not_served(&members.request, component_named) {
+            Some(why) => Err(Refused::Invalid(why.into())),
+            None => Ok((name, members)),
+        },
         _ => {
             let broken = broken.iter().map(|(member, value, constraint)| (*member, value.as_str(), constraint.clone()));
             Err(Refused::Invalid(constraints_broken(broken)))
@@ -208,6 +207,20 @@ fn echo(value: &[u8]) -> String {
     shown
 }
 
+/// What the caller asks for beyond a plain answer; nobody here does it, so nobody may pretend to.
+fn not_served(request: &ModelRequest, component_named: bool) -> Option<&'static str> {
+    let explained = request.enable_explanations.as_deref().is_some_and(|asked| asked != "`false`");
+    [
+        (component_named, COMPONENT_NOT_ALLOWED),
+        (request.target_model.is_some(), TARGET_MODEL_NOT_ALLOWED),
+        (request.target_container.is_some(), TARGET_CONTAINER_NOT_ALLOWED),
+        (request.session_id.is_some(), SESSION_NOT_ALLOWED),
+        (explained, EXPLANATIONS_NOT_ALLOWED),
+    ]
+    .into_iter()
+    .find_map(|(asked, why)| asked.then_some(why))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,12 +294,8 @@ mod tests {
         );
         assert_eq!(parse_one(TARGET_VARIANT, b"A--1").unwrap().target_variant.unwrap().as_str(), "A--1");
         assert_eq!(parse_one(INFERENCE_ID, &[b'x'; 64]).unwrap().inference_id.unwrap().as_str(), "x".repeat(64));
-        assert_eq!(
-            parse_one(ENABLE_EXPLANATIONS, b"`true`").unwrap().request.enable_explanations.as_deref(),
-            Some("`true`")
-        );
         for session in ["NEW_SESSION", "a-1"] {
-            assert_eq!(parse_one(SESSION_ID, session.as_bytes()).unwrap().request.session_id.as_deref(), Some(session));
+            assert_eq!(parse_one(SESSION_ID, session.as_bytes()).unwrap_err(), SESSION_NOT_ALLOWED, "{session}");
         }
         assert!(parse_one(PREFIX_AWARE_ID, b"p").is_ok());
     }
@@ -316,5 +325,12 @@ mod tests {
     fn a_call_for_another_model_or_container_is_not_answered_by_the_one_that_is_there() {
         assert_eq!(parse_one(TARGET_MODEL, b"a/b c.tar.gz").unwrap_err(), TARGET_MODEL_NOT_ALLOWED);
         assert_eq!(parse_one(TARGET_CONTAINER_HOSTNAME, b"second").unwrap_err(), TARGET_CONTAINER_NOT_ALLOWED);
+    }
+
+    #[test]
+    fn sessions_and_explanations_are_refused_rather_than_forgotten() {
+        assert_eq!(parse_one(SESSION_ID, b"NEW_SESSION").unwrap_err(), SESSION_NOT_ALLOWED);
+        assert_eq!(parse_one(ENABLE_EXPLANATIONS, b"`true`").unwrap_err(), EXPLANATIONS_NOT_ALLOWED);
+        assert!(parse_one(ENABLE_EXPLANATIONS, b"`false`").is_ok());
     }
 }
