@@ -9,7 +9,7 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +23,8 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
+
+use crate::direct;
 
 const STORE: &str = "folder";
 /// Remembered folders whose entries are known to be synced; above it the memory starts anew, which costs only syncs.
@@ -127,14 +129,17 @@ impl Inner {
     }
 
     fn put(&self, path: &FilePath, payload: &PutPayload, mode: &PutMode) -> io::Result<()> {
-        let (mut file, staged) = self.stage(path)?;
-        let placed =
-            payload.iter().try_for_each(|part| file.write_all(part)).and_then(|()| file.sync_all()).and_then(|()| {
-                match mode {
-                    PutMode::Create => std::fs::hard_link(&staged, path),
-                    PutMode::Overwrite | PutMode::Update(_) => std::fs::rename(&staged, path),
-                }
-            });
+        let (file, staged) = self.stage(path)?;
+        let mut end = 0;
+        let written = payload.iter().try_for_each(|part| {
+            direct::write_at(&file, &staged, part, end)?;
+            end += part.len() as u64;
+            Ok(())
+        });
+        let placed = written.and_then(|()| file.sync_all()).and_then(|()| match mode {
+            PutMode::Create => std::fs::hard_link(&staged, path),
+            PutMode::Overwrite | PutMode::Update(_) => std::fs::rename(&staged, path),
+        });
         if placed.is_err() || matches!(mode, PutMode::Create) {
             // Left behind, it would only be a hidden file; the put itself is decided.
             let _ = std::fs::remove_file(&staged);

@@ -10,6 +10,7 @@ pub mod batch;
 #[cfg(feature = "cloud")]
 mod cloud;
 pub mod destinations;
+mod direct;
 pub mod document;
 pub mod figures;
 pub mod folder;
