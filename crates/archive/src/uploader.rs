@@ -271,8 +271,8 @@ impl Uploader {
     async fn advance(&mut self, name: &SegmentName, retrying: bool) {
         let text = name.to_string();
         let done = match self.manifests.read(&text) {
-            Ok(Some(manifest)) => self.free(name, manifest).await,
-            Ok(None) => self.archive(name, retrying).await,
+            Ok(Some(manifest)) if self.is_about(name, &manifest) => self.free(name, manifest).await,
+            Ok(_) => self.archive(name, retrying).await,
             // A manifest that cannot be read proves nothing; the objects are confirmed again and it is rewritten.
             Err(error) => {
                 self.figures.failed(&error.to_string());
@@ -286,6 +286,13 @@ impl Uploader {
                 waiting.not_before = Some(Instant::now() + waiting.backoff.next_wait());
             }
         }
+    }
+
+    /// Whether the manifest proves anything for this segment. Names begin anew with a new node, as when the journal was
+    /// emptied by hand and its manifests stayed. A segment that cannot be opened tells no node; its name must do.
+    fn is_about(&self, name: &SegmentName, manifest: &Manifest) -> bool {
+        let node = self.waiting.get(name).map_or(0, |waiting| waiting.segment.node);
+        node == 0 || node == manifest.node
     }
 
     async fn archive(&mut self, name: &SegmentName, retrying: bool) -> Result<(), String> {

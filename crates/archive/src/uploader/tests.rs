@@ -203,6 +203,24 @@ async fn killed_between_manifest_and_freeing_only_the_freeing_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_manifest_of_another_node_proves_nothing_for_a_segment_of_the_same_name() {
+    let store = FaultyStore::sound();
+    let world = World::with_store(&store);
+    let name = world.journal.seal(1, items(0..5));
+    rounds(&mut world.uploader(), 1).await;
+    // The journal was emptied and its manifests stayed: a new node begins anew, with other records.
+    let manifests = Manifests::at(&world.data.path().join("journal"));
+    let mut manifest = world.manifest(&name).unwrap();
+    manifest.node = 0xbb;
+    manifests.write(&manifest).unwrap();
+    assert_eq!(world.journal.seal(1, items(5..9)), name);
+    rounds(&mut world.uploader(), 1).await;
+    assert!(world.journal.is_empty());
+    assert_eq!(stored(&store).await.0, (0..9).collect::<Vec<_>>());
+    assert_eq!(world.manifest(&name).unwrap().node, 0xaa);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_manifest_that_cannot_be_written_keeps_the_segment() {
     let store = FaultyStore::sound();
     let world = World::with_store(&store);
