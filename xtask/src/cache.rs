@@ -63,7 +63,10 @@ impl Cache {
     }
 }
 
-/// The checkout this tool was built from.
+/// The checkout this tool was started from: cargo says at run time where, which is right even for a tool that another
+/// checkout with the same cache has built.
 pub(crate) fn checkout() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("our bug: xtask lies in the checkout").to_path_buf()
+    let built_from = || PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(built_from, PathBuf::from);
+    xtask.parent().expect("our bug: xtask lies in the checkout").to_path_buf()
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::cache::Cache;
+use crate::cache::{self, Cache};
 use crate::program::Program;
 use crate::{setup, tidy};
 
@@ -36,6 +36,7 @@ pub(crate) fn is_deciding() -> bool {
 pub(crate) fn run() -> Result<()> {
     let mut run = Run { cache: Cache::locate()?, steps: Vec::new(), skipped: Vec::new() };
     run.skipped.push("advisories: the database of known vulnerabilities is on the network; run `cargo deny check advisories` where there is one".to_owned());
+    run.step("builds", |run| own_builds_only(&run.cache));
     run.step("setup", |run| {
         let missing = setup::provide(&run.cache)?;
         run.skipped.extend(missing.iter().map(ToString::to_string));
@@ -72,6 +73,22 @@ pub(crate) fn run() -> Result<()> {
     });
     run.step("docs", |run| run.cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings").run());
     run.close()
+}
+
+/// In the folder of builds: which checkout they are of.
+const CHECKOUT_FILE: &str = "checkout";
+
+/// Throws away what another checkout has built of our own crates. Cargo tells fresh from stale by the age of files, so an
+/// older checkout would otherwise pass with a newer one's programs, which also look for their data in that one's folder.
+fn own_builds_only(cache: &Cache) -> Result<()> {
+    let stamp = cache.target().join(CHECKOUT_FILE);
+    let checkout = cache::checkout();
+    if std::fs::read(&stamp).is_ok_and(|built_from| built_from == checkout.as_os_str().as_encoded_bytes()) {
+        return Ok(());
+    }
+    Program::cargo().args(["clean", "--workspace", "--quiet"]).env("CARGO_TARGET_DIR", cache.target()).run()?;
+    std::fs::create_dir_all(cache.target())?;
+    Ok(std::fs::write(&stamp, checkout.as_os_str().as_encoded_bytes())?)
 }
 
 impl Run {
