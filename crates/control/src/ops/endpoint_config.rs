@@ -111,12 +111,7 @@ pub(crate) async fn describe(desk: &Desk, input: &Map<String, Value>) -> Result<
 }
 
 pub(crate) async fn delete(desk: &Desk, input: &Map<String, Value>) -> Result<Value, Failure> {
-    let name = name_of(input)?;
-    desk.act(move |desk, work| match work.delete(KIND, name.as_str())? {
-        true => Ok(json!({})),
-        false => Err(Failure::Fault(desk.not_found(KIND, name.as_str()))),
-    })
-    .await
+    desk.delete(KIND, name_of(input)?.to_string()).await
 }
 
 /// The endpoint's own copy of a configuration and its models.

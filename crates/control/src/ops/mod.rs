@@ -45,6 +45,15 @@ pub(crate) enum Failure {
 }
 
 impl Desk {
+    /// Deletes a model or an endpoint configuration; what endpoints need of it they have copied.
+    pub(crate) async fn delete(&self, kind: ResourceKind, name: String) -> Result<Value, Failure> {
+        self.act(move |desk, work| match work.delete(kind, &name)? {
+            true => Ok(Value::Object(Map::new())),
+            false => Err(Failure::Fault(desk.not_found(kind, &name))),
+        })
+        .await
+    }
+
     /// Now, in whole milliseconds: the precision in which clients see it, so that a time they read works as a filter.
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_unix_us(self.clock.now().unix_us() / 1_000 * 1_000)
