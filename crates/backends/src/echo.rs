@@ -60,6 +60,7 @@ impl Echo {
                 body,
                 content_type: self.content_type.clone().or_else(|| request.content_type.clone()),
                 custom_attributes: request.custom_attributes.clone(),
+                ..Answer::default()
             }),
         }
     }

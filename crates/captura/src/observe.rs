@@ -90,7 +90,7 @@ impl Rooms {
         let mut endpoints: Vec<_> = table.endpoints().collect();
         endpoints.sort_by(|a, b| a.name.cmp(&b.name));
         let endpoints = endpoints.into_iter().map(|endpoint| {
-            let variants = endpoint.variants.iter().map(|variant| {
+            let variants = endpoint.variants().map(|variant| {
                 let settings = variant.capture.settings.as_ref();
                 json!({
                     "name": variant.name,

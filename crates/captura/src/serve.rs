@@ -18,7 +18,7 @@ use captura_backends::{Backends, ImageRule};
 use captura_capture::journal::disk::RealDisk;
 use captura_capture::{Capture, OpenError, RecoveryReport};
 use captura_control::Control;
-use captura_gateway::{Gateway, MoreMetrics};
+use captura_gateway::{Doors, Gateway, MoreMetrics};
 use captura_names::S3Uri;
 use captura_route::{Clock, RouteTable};
 use tokio::net::TcpListener;
@@ -91,7 +91,8 @@ impl Running {
             extension: config.capture.extension,
         };
         let settings = gateway_settings(&config, archive_metrics(figures, clock.clone()));
-        let gateway = Gateway::new(settings, table, capture.clone(), clock, rooms.door());
+        let gateway =
+            Gateway::new(settings, table, capture.clone(), clock, Doors { other: rooms.door(), buckets: None });
         let (stop_gateway, gateway_stopped) = oneshot::channel::<()>();
         let gateway = tokio::spawn(gateway.serve(listener, async {
             let _ = gateway_stopped.await;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use captura_names::EndpointName;
-use captura_route::{Endpoint, RouteTable, Variant};
+use captura_route::{Endpoint, Fleet, RouteTable, Variant};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -35,7 +35,9 @@ impl Publisher {
             name: served.name.clone(),
             region: served.region.clone(),
             account: self.account.clone(),
-            variants: served.variants.clone(),
+            fleets: vec![Fleet { weight: 1.0, variants: served.variants.clone(), shadows: Vec::new() }],
+            components: Vec::new(),
+            async_inference: None,
         });
         self.table.send_replace(Arc::new(RouteTable::new(endpoints)));
     }

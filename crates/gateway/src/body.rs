@@ -7,14 +7,16 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 
 use crate::admission::{ByteBudget, Reservation};
 use crate::fault::Refused;
 use crate::pulse::{Phase, Pulse};
+use crate::settings::BodyError;
 
 /// Bodies up to this size are copied out of the connection's read buffer. hyper hands out slices of that buffer; a
 /// record that holds one keeps all of it in memory, and hyper must allocate the next.
@@ -25,6 +27,53 @@ const COPIED_MAX_BYTES: usize = 4 * 1024;
 pub(crate) struct Collected {
     pub(crate) bytes: Bytes,
     pub(crate) held: Reservation,
+}
+
+/// A body that is passed on while it arrives. Its rate is watched until its last byte, or until nobody reads it any more.
+pub(crate) struct Arriving {
+    body: Incoming,
+    pulse: Arc<Pulse>,
+}
+
+impl Arriving {
+    pub(crate) fn new(body: Incoming, pulse: Arc<Pulse>) -> Self {
+        if !body.is_end_stream() {
+            pulse.enter(Phase::Body, Instant::now());
+        }
+        Self { body, pulse }
+    }
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.pulse.enter(Phase::Work, Instant::now());
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        if !self.body.is_end_stream() {
+            self.pulse.enter(Phase::Work, Instant::now());
+        }
+    }
 }
 
 /// Reads a body to its end.

@@ -34,14 +34,15 @@ const LINGER_BUFFER_BYTES: usize = 16 * 1024;
 /// What a connection's requests need.
 pub(crate) struct Line {
     pub(crate) premises: Arc<Premises>,
-    pub(crate) pulse: Pulse,
+    /// Shared with the body of a reply that is still being sent.
+    pub(crate) pulse: Arc<Pulse>,
     routes: Mutex<Routes>,
 }
 
 impl Line {
     fn new(premises: Arc<Premises>) -> Self {
         let routes = Mutex::new(Routes::new(premises.table.clone(), &premises.preparer));
-        Self { pulse: Pulse::new(&premises.settings), routes, premises }
+        Self { pulse: Arc::new(Pulse::new(&premises.settings)), routes, premises }
     }
 
     /// The current route table, prepared. The lock has no rival but the connection's own timer.

@@ -14,17 +14,20 @@ use std::task::Poll;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode, header};
-use hyper::body::Incoming;
+use http_body_util::{BodyDataStream, BodyExt};
+use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
-use crate::body;
+use crate::body::{self, Arriving};
 use crate::connection::Line;
 use crate::fault::{Plane, Refused};
-use crate::identity::Caller;
+use crate::identity::{Caller, SignedFor};
 use crate::invoke::{self, Call};
+use crate::premises::Premises;
 use crate::pulse::Phase;
-use crate::reply::{self, Reply};
+use crate::reply::{self, BrokenOff, Reply};
 use crate::scrape;
+use crate::settings::BucketDoor;
 
 /// Answers a request; never fails, and panics neither.
 pub(crate) async fn answer(line: &Line, request: Request<Incoming>) -> Reply {
@@ -52,7 +55,9 @@ pub(crate) async fn answer(line: &Line, request: Request<Incoming>) -> Reply {
     if closes {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    line.pulse.enter(Phase::Idle, Instant::now());
+    if !reply.body_mut().stay_at_work(&line.pulse) {
+        line.pulse.enter(Phase::Idle, Instant::now());
+    }
     reply
 }
 
@@ -64,6 +69,7 @@ enum Destination<'a> {
     Refuse(Refused),
     Ping,
     Metrics,
+    Buckets(BucketDoor),
     Other,
 }
 
@@ -72,7 +78,7 @@ async fn handle(line: &Line, request: Request<Incoming>, arrived: Instant) -> Re
     let (head, body) = request.into_parts();
     check(line, &head)?;
     let caller = Caller::of(&head);
-    match destination(&head, caller.signed_for_another_service) {
+    match destination(premises, &head, caller.signed_for) {
         Destination::Invoke { endpoint } => {
             let arrived_at = premises.clock.now();
             invoke::invoke(line, Call { endpoint, head: &head, body, consumer: caller.consumer, arrived_at, arrived })
@@ -81,6 +87,7 @@ async fn handle(line: &Line, request: Request<Incoming>, arrived: Instant) -> Re
         Destination::Refuse(refused) => Err(refused),
         Destination::Ping => Ok(reply::reply(StatusCode::OK, Bytes::new(), None)),
         Destination::Metrics => Ok(reply::text(StatusCode::OK, scrape::CONTENT_TYPE, scrape::text(premises))),
+        Destination::Buckets(door) => Box::pin(buckets(line, door, Request::from_parts(head, body))).await,
         // In a box, so that the future of an invocation, which is most of them, stays small.
         Destination::Other => Box::pin(other(line, head, body)).await,
     }
@@ -102,9 +109,11 @@ fn check(line: &Line, head: &Parts) -> Result<(), Refused> {
     Ok(())
 }
 
-fn destination(head: &Parts, signed_for_another_service: bool) -> Destination<'_> {
-    if signed_for_another_service {
-        return Destination::Other;
+fn destination<'a>(premises: &Premises, head: &'a Parts, signed_for: SignedFor) -> Destination<'a> {
+    match (signed_for, &premises.doors.buckets) {
+        (SignedFor::SageMaker, _) => {}
+        (SignedFor::S3, Some(door)) => return Destination::Buckets(Arc::clone(door)),
+        (SignedFor::S3 | SignedFor::Another, _) => return Destination::Other,
     }
     let reads = head.method == Method::GET || head.method == Method::HEAD;
     match head.uri.path() {
@@ -138,10 +147,22 @@ async fn other(line: &Line, head: Parts, body: Incoming) -> Result<Reply, Refuse
     let premises = &*line.premises;
     let collected = body::collect(body, premises.settings.body_max_bytes, &premises.bodies, &line.pulse).await?;
     line.pulse.enter(Phase::Work, Instant::now());
-    let door = Arc::clone(&premises.other);
+    let door = Arc::clone(&premises.doors.other);
     let answering = tokio::spawn(async move { door(Request::from_parts(head, collected.bytes)).await });
     let (head, bytes) = answering.await.map_err(|_| Refused::Panicked)?.into_parts();
     let mut reply = reply::reply(head.status, bytes, Some(collected.held));
+    *reply.headers_mut() = head.headers;
+    Ok(reply)
+}
+
+/// Passes a request for S3 on while it still arrives, and the answer while it still comes. A caller that hangs up ends
+/// what it asked for: an object is there whole or not at all.
+async fn buckets(line: &Line, door: BucketDoor, request: Request<Incoming>) -> Result<Reply, Refused> {
+    let arriving = request.map(|body| Arriving::new(body, Arc::clone(&line.pulse)).boxed_unsync());
+    let (head, body) = door(arriving).await.into_parts();
+    let size_bytes = body.size_hint().exact();
+    let pieces = BodyDataStream::new(body.map_err(|error| BrokenOff(error.to_string())));
+    let mut reply = reply::streamed(head.status, Box::pin(pieces), size_bytes);
     *reply.headers_mut() = head.headers;
     Ok(reply)
 }

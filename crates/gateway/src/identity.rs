@@ -10,14 +10,27 @@ use http::request::Parts;
 
 /// Signing name of SageMaker, of both its planes.
 const SAGEMAKER: &str = "sagemaker";
+/// Signing name of S3.
+const S3: &str = "s3";
+
+/// Which service a request is signed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SignedFor {
+    /// SageMaker, or nothing at all.
+    SageMaker,
+    /// S3, whose bodies are not collected.
+    S3,
+    /// Another one.
+    Another,
+}
 
 /// What the credentials of a request say.
 #[derive(Debug)]
 pub(crate) struct Caller {
     /// Who calls.
     pub(crate) consumer: Consumer,
-    /// The request is signed for another service than SageMaker, e.g. for `s3`.
-    pub(crate) signed_for_another_service: bool,
+    /// The service that the credentials are scoped to.
+    pub(crate) signed_for: SignedFor,
 }
 
 impl Caller {
@@ -30,10 +43,14 @@ impl Caller {
             (None, None) => None,
         };
         scope.map_or_else(
-            || Self { consumer: Consumer::anonymous(), signed_for_another_service: false },
+            || Self { consumer: Consumer::anonymous(), signed_for: SignedFor::SageMaker },
             |scope| Self {
                 consumer: Consumer::new(scope.access_key_id()),
-                signed_for_another_service: scope.service() != SAGEMAKER,
+                signed_for: match scope.service() {
+                    SAGEMAKER => SignedFor::SageMaker,
+                    S3 => SignedFor::S3,
+                    _ => SignedFor::Another,
+                },
             },
         )
     }
@@ -45,13 +62,13 @@ mod tests {
 
     use super::*;
 
-    fn caller(uri: &str, authorization: Option<&str>) -> (String, bool) {
+    fn caller(uri: &str, authorization: Option<&str>) -> (String, SignedFor) {
         let mut request = Request::builder().uri(uri);
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
         let caller = Caller::of(&request.body(()).unwrap().into_parts().0);
-        (caller.consumer.as_str().to_owned(), caller.signed_for_another_service)
+        (caller.consumer.as_str().to_owned(), caller.signed_for)
     }
 
     fn signed(key: &str, service: &str) -> String {
@@ -62,16 +79,19 @@ mod tests {
 
     #[test]
     fn the_access_key_id_is_the_consumer() {
-        assert_eq!(caller("/", Some(&signed("AKIDBILLING", "sagemaker"))), ("AKIDBILLING".into(), false));
-        assert_eq!(caller("/", Some(&signed("AKIDBILLING", "s3"))), ("AKIDBILLING".into(), true));
+        assert_eq!(
+            caller("/", Some(&signed("AKIDBILLING", "sagemaker"))),
+            ("AKIDBILLING".into(), SignedFor::SageMaker)
+        );
+        assert_eq!(caller("/", Some(&signed("AKIDBILLING", "s3"))), ("AKIDBILLING".into(), SignedFor::S3));
         let query = "/b/k?X-Amz-Credential=AKIDREPORT%2F20260131%2Fus-east-1%2Fs3%2Faws4_request&X-Amz-Signature=0";
-        assert_eq!(caller(query, None), ("AKIDREPORT".into(), true));
+        assert_eq!(caller(query, None), ("AKIDREPORT".into(), SignedFor::S3));
     }
 
     #[test]
     fn everyone_else_is_anonymous() {
         for authorization in [None, Some("Bearer x"), Some("Basic eDp5"), Some("AWS4-HMAC-SHA256 Credential=broken")] {
-            assert_eq!(caller("/endpoints/e/invocations", authorization), ("anonymous".into(), false));
+            assert_eq!(caller("/endpoints/e/invocations", authorization), ("anonymous".into(), SignedFor::SageMaker));
         }
     }
 }

@@ -22,4 +22,4 @@ mod server;
 mod settings;
 
 pub use server::Gateway;
-pub use settings::{Door, MoreMetrics, Settings};
+pub use settings::{BodyError, BucketDoor, Door, Doors, MoreMetrics, PiecewiseBody, Settings};

@@ -10,7 +10,7 @@ use crate::admission::{ByteBudget, Gates};
 use crate::hosts::Hosts;
 use crate::metrics::DoorMeters;
 use crate::prepared::Preparer;
-use crate::{Door, Settings};
+use crate::{Doors, Settings};
 
 /// What all connections share.
 pub(crate) struct Premises {
@@ -22,7 +22,7 @@ pub(crate) struct Premises {
     pub(crate) table: watch::Receiver<Arc<RouteTable>>,
     pub(crate) capture: Capture,
     pub(crate) clock: Clock,
-    pub(crate) other: Door,
+    pub(crate) doors: Doors,
 }
 
 impl Premises {
@@ -31,7 +31,7 @@ impl Premises {
         hosts: Hosts,
         mut table: watch::Receiver<Arc<RouteTable>>,
         capture: Capture,
-        (clock, other): (Clock, Door),
+        (clock, doors): (Clock, Doors),
     ) -> Self {
         let gates = Gates::new(settings.variant_concurrency_max);
         let current = Arc::clone(&table.borrow_and_update());
@@ -44,7 +44,7 @@ impl Premises {
             table,
             capture,
             clock,
-            other,
+            doors,
         }
     }
 }

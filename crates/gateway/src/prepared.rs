@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use captura_capture::{Capture, Stream};
 use captura_names::{EndpointName, VariantName};
-use captura_route::{Backend, Endpoint, NoVariant, RouteTable};
+use captura_route::{Backend, CapturePolicy, Endpoint, NoVariant, RouteTable};
 use http::HeaderValue;
 use tokio::sync::watch;
 
@@ -28,8 +28,8 @@ pub(crate) struct Prepared {
 #[derive(Debug)]
 pub(crate) struct PreparedEndpoint {
     pub(crate) endpoint: Arc<Endpoint>,
-    /// In the order of the endpoint's variants.
-    variants: Vec<PreparedVariant>,
+    /// In the order of the endpoint's fleets and their variants.
+    fleets: Vec<Vec<PreparedVariant>>,
 }
 
 /// A variant, prepared.
@@ -51,14 +51,12 @@ impl std::fmt::Debug for PreparedVariant {
 impl Prepared {
     fn new(table: Arc<RouteTable>, gates: &Gates, capture: &Capture) -> Self {
         let endpoints = table.endpoints().map(|endpoint| {
-            let variants = endpoint.variants.iter().map(|variant| PreparedVariant {
-                name: variant.name.clone(),
-                backend: Arc::clone(&variant.backend),
-                gate: gates.gate(&endpoint.name, &variant.name),
-                stream: capture.stream(&variant.capture),
-                header: HeaderValue::from_str(variant.name.as_str()).expect("our bug: names are letters and digits"),
-            });
-            let prepared = PreparedEndpoint { endpoint: Arc::clone(endpoint), variants: variants.collect() };
+            let variant = |backend, policy| PreparedVariant::new(backend, policy, gates, capture);
+            let fleets = endpoint
+                .fleets
+                .iter()
+                .map(|fleet| fleet.variants.iter().map(|one| variant(&one.backend, &one.capture)).collect::<Vec<_>>());
+            let prepared = PreparedEndpoint { endpoint: Arc::clone(endpoint), fleets: fleets.collect() };
             (endpoint.name.clone(), prepared)
         });
         let endpoints = endpoints.collect();
@@ -71,12 +69,24 @@ impl Prepared {
     }
 }
 
+impl PreparedVariant {
+    fn new(backend: &Arc<dyn Backend>, policy: &Arc<CapturePolicy>, gates: &Gates, capture: &Capture) -> Self {
+        let name = policy.variant.clone();
+        Self {
+            backend: Arc::clone(backend),
+            gate: gates.gate(&policy.endpoint, &name),
+            stream: capture.stream(policy),
+            header: HeaderValue::from_str(name.as_str()).expect("our bug: names are letters and digits"),
+            name,
+        }
+    }
+}
+
 impl PreparedEndpoint {
     /// As [`Endpoint::pick`].
     pub(crate) fn pick(&self, target: Option<&VariantName>, dice: f64) -> Result<&PreparedVariant, NoVariant> {
-        let picked = self.endpoint.pick(target, dice)?;
-        let position = self.endpoint.variants.iter().position(|variant| std::ptr::eq(variant, picked));
-        Ok(&self.variants[position.expect("our bug: an endpoint picks one of its own variants")])
+        let (fleet, variant) = self.endpoint.pick(target, dice)?;
+        Ok(&self.fleets[fleet][variant])
     }
 }
 

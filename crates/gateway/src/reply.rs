@@ -1,16 +1,22 @@
-//! Replies: a body that is handed to hyper in one piece, and the headers that every reply has.
+//! Replies: a body in one piece or piece by piece, and the headers that every reply has.
+//!
+//! Invariant: a connection whose reply is still being sent counts as at work, however long the next piece takes to come;
+//! a caller that does not take pieces is cut off by the connection's timer.
 
-use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use captura_names::EventId;
 use captura_wire::runtime;
+use futures_core::Stream;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
 
 use crate::admission::Reservation;
+use crate::pulse::{Phase, Pulse};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static(runtime::REQUEST_ID);
 pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static(runtime::ERROR_TYPE);
@@ -24,28 +30,75 @@ pub(crate) const CAPTURE: HeaderName = HeaderName::from_static("x-captura-captur
 /// Room for the headers of an invocation's reply, so that the map is allocated once.
 const HEADERS_EXPECTED: usize = 8;
 
-/// A body in one piece; it holds what must be kept until the piece is handed over.
-#[derive(Debug, Default)]
-pub(crate) struct ReplyBody {
-    bytes: Bytes,
-    _held: Option<Reservation>,
+/// Pieces of a body. An error breaks the connection off, so that no caller takes a part for the whole.
+pub(crate) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, BrokenOff>> + Send>>;
+
+/// A reply that cannot be sent to its end; the connection is closed in the middle of it.
+#[derive(Debug, thiserror::Error)]
+#[error("the reply broke off: {0}")]
+pub(crate) struct BrokenOff(pub(crate) String);
+
+/// The body of a reply.
+pub(crate) enum ReplyBody {
+    /// In one piece, with what must be kept until the piece is handed over.
+    Whole { bytes: Bytes, _held: Option<Reservation> },
+    /// Piece by piece.
+    Streamed { pieces: Pieces, size_bytes: Option<u64>, at_work: Option<AtWork> },
+}
+
+impl ReplyBody {
+    /// Keeps the connection at work until the last piece is sent; gives whether there are pieces to come.
+    pub(crate) fn stay_at_work(&mut self, pulse: &Arc<Pulse>) -> bool {
+        match self {
+            Self::Whole { .. } => false,
+            Self::Streamed { at_work, .. } => {
+                *at_work = Some(AtWork(Arc::clone(pulse)));
+                true
+            }
+        }
+    }
+}
+
+/// A connection is at work for as long as this lives.
+pub(crate) struct AtWork(Arc<Pulse>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.enter(Phase::Idle, Instant::now());
+    }
 }
 
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BrokenOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let bytes = std::mem::take(&mut self.bytes);
-        Poll::Ready(if bytes.is_empty() { None } else { Some(Ok(Frame::data(bytes))) })
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        match &mut *self {
+            Self::Whole { bytes, .. } => {
+                let bytes = std::mem::take(bytes);
+                Poll::Ready(if bytes.is_empty() { None } else { Some(Ok(Frame::data(bytes))) })
+            }
+            Self::Streamed { pieces, .. } => {
+                pieces.as_mut().poll_next(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.bytes.is_empty()
+        match self {
+            Self::Whole { bytes, .. } => bytes.is_empty(),
+            Self::Streamed { size_bytes, .. } => *size_bytes == Some(0),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.len() as u64)
+        match self {
+            Self::Whole { bytes, .. } => SizeHint::with_exact(bytes.len() as u64),
+            Self::Streamed { size_bytes, .. } => size_bytes.map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
     }
 }
 
@@ -53,9 +106,16 @@ pub(crate) type Reply = Response<ReplyBody>;
 
 /// A reply with that body and no headers yet.
 pub(crate) fn reply(status: StatusCode, bytes: Bytes, held: Option<Reservation>) -> Reply {
-    let mut reply = Response::new(ReplyBody { bytes, _held: held });
+    let mut reply = Response::new(ReplyBody::Whole { bytes, _held: held });
     *reply.status_mut() = status;
     reply.headers_mut().reserve(HEADERS_EXPECTED);
+    reply
+}
+
+/// A reply whose body comes piece by piece, of that size if it is known, and no headers yet.
+pub(crate) fn streamed(status: StatusCode, pieces: Pieces, size_bytes: Option<u64>) -> Reply {
+    let mut reply = Response::new(ReplyBody::Streamed { pieces, size_bytes, at_work: None });
+    *reply.status_mut() = status;
     reply
 }
 

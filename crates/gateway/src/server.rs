@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::connection;
 use crate::hosts::Hosts;
 use crate::premises::Premises;
-use crate::{Door, Settings};
+use crate::{Doors, Settings};
 
 /// How long the listener rests after an error that is about the machine and not about one caller, such as a lack of
 /// file descriptors: trying at once would fail at once, for ever.
@@ -46,21 +46,21 @@ pub struct Gateway {
     table: watch::Receiver<Arc<RouteTable>>,
     capture: Capture,
     clock: Clock,
-    other: Door,
+    doors: Doors,
 }
 
 impl Gateway {
     /// A front door that serves what `table` holds, captures through `capture`, and sends everything that is not the
-    /// runtime through `other`.
+    /// runtime through `doors`.
     #[must_use]
     pub fn new(
         settings: Settings,
         table: watch::Receiver<Arc<RouteTable>>,
         capture: Capture,
         clock: Clock,
-        other: Door,
+        doors: Doors,
     ) -> Self {
-        Self { settings, table, capture, clock, other }
+        Self { settings, table, capture, clock, doors }
     }
 
     /// Serves until `shutdown` resolves, then drains; returns when the last connection is closed, at the latest
@@ -70,7 +70,7 @@ impl Gateway {
     /// When the listener cannot say which address it listens on.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let hosts = Hosts::new(&self.settings.allowed_hosts, listener.local_addr()?);
-        let premises = Premises::new(self.settings, hosts, self.table, self.capture, (self.clock, self.other));
+        let premises = Premises::new(self.settings, hosts, self.table, self.capture, (self.clock, self.doors));
         let premises = Arc::new(premises);
         let connections_max = u32::try_from(premises.settings.connections_max).unwrap_or(u32::MAX);
         let places = Arc::new(Semaphore::new(connections_max as usize));

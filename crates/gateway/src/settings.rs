@@ -5,10 +5,31 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::future::BoxFuture;
+use http_body_util::combinators::UnsyncBoxBody;
 
 /// Everything that is neither the runtime API nor `/ping` nor `/metrics`: the control plane and the rest, given by the
 /// binary. Requests arrive whole, within the same limits as invocations.
 pub type Door = Arc<dyn Fn(http::Request<Bytes>) -> BoxFuture<'static, http::Response<Bytes>> + Send + Sync>;
+
+/// What goes wrong while a body that comes piece by piece is read or made.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A body that comes piece by piece.
+pub type PiecewiseBody = UnsyncBoxBody<Bytes, BodyError>;
+
+/// Everything that is signed for S3: objects are too large to be held, so bodies come and go piece by piece, and
+/// no limit of the gateway's bounds their length, only the slowness of their caller.
+pub type BucketDoor =
+    Arc<dyn Fn(http::Request<PiecewiseBody>) -> BoxFuture<'static, http::Response<PiecewiseBody>> + Send + Sync>;
+
+/// The ways out of the gateway to rooms that it does not know.
+#[derive(Clone)]
+pub struct Doors {
+    /// To the control plane and the rest.
+    pub other: Door,
+    /// To the buckets; without one, requests for S3 go through the other door.
+    pub buckets: Option<BucketDoor>,
+}
 
 /// Appends the metrics of other rooms to a scrape: OpenMetrics lines, without the closing `# EOF`.
 pub type MoreMetrics = Arc<dyn Fn(&mut String) + Send + Sync>;

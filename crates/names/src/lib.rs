@@ -12,7 +12,10 @@ mod timestamp;
 
 pub use arn::{Arn, InvalidArn, ResourceKind};
 pub use event_id::EventId;
-pub use name::{ContainerHostname, EndpointConfigName, EndpointName, InferenceId, InvalidName, ModelName, VariantName};
+pub use name::{
+    ContainerHostname, EndpointConfigName, EndpointName, InferenceComponentName, InferenceId, InvalidName, ModelName,
+    VariantName,
+};
 pub use percent::{InvalidPercent, Percent};
 pub use s3_uri::{InvalidS3Uri, S3Uri};
 pub use timestamp::{HourPath, InvalidTimestamp, Timestamp};

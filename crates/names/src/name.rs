@@ -149,6 +149,10 @@ name!(
     ModelName, MODEL, is_hyphenated, 1, NAME_MAX_LENGTH
 );
 name!(
+    /// Name of an inference component.
+    InferenceComponentName, MODEL, is_hyphenated, 1, NAME_MAX_LENGTH
+);
+name!(
     /// Identifier that a caller gives to one inference, the key by which labels are joined later.
     InferenceId, INFERENCE_ID, is_visible_ascii, 1, 64
 );

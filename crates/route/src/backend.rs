@@ -3,8 +3,10 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_core::Stream;
 
 use crate::{ModelRequest, Signature};
 
@@ -16,14 +18,65 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Runs the model once. Dropping the future gives the call up.
     fn invoke<'a>(&'a self, request: &'a ModelRequest) -> Invoking<'a>;
 
+    /// Runs the model once and passes its answer on piece by piece, as it comes. A model that answers in one piece needs
+    /// nothing of its own here. Dropping the future or the pieces gives the call up.
+    fn invoke_streaming<'a>(&'a self, request: &'a ModelRequest) -> Streaming<'a> {
+        Box::pin(async move { self.invoke(request).await.map(StreamedAnswer::whole) })
+    }
+
     /// Names and types of inputs and outputs, where the model tells.
     fn signature(&self) -> Option<&Signature> {
         None
+    }
+
+    /// Instances that take calls at this moment.
+    fn instances(&self) -> usize {
+        1
     }
 }
 
 /// A running call of a model.
 pub type Invoking<'a> = Pin<Box<dyn Future<Output = Result<Answer, BackendError>> + Send + 'a>>;
+
+/// A running call of a model whose answer comes in pieces.
+pub type Streaming<'a> = Pin<Box<dyn Future<Output = Result<StreamedAnswer, BackendError>> + Send + 'a>>;
+
+/// The pieces of an answer; an error ends them.
+pub type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, BackendError>> + Send>>;
+
+/// The begin of an answer, and its payload piece by piece.
+pub struct StreamedAnswer {
+    /// What stands in the head of the answer; its body is empty.
+    pub head: Answer,
+    /// The payload.
+    pub chunks: Chunks,
+}
+
+impl StreamedAnswer {
+    /// An answer that is there already, in one piece.
+    #[must_use]
+    pub fn whole(mut answer: Answer) -> Self {
+        let body = std::mem::take(&mut answer.body);
+        Self { head: answer, chunks: Box::pin(Once(Some(body).filter(|body| !body.is_empty()))) }
+    }
+}
+
+impl fmt::Debug for StreamedAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamedAnswer").field("head", &self.head).finish_non_exhaustive()
+    }
+}
+
+/// A payload in one piece.
+struct Once(Option<Bytes>);
+
+impl Stream for Once {
+    type Item = Result<Bytes, BackendError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.0.take().map(Ok))
+    }
+}
 
 /// What a model answered.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +87,10 @@ pub struct Answer {
     pub content_type: Option<Box<str>>,
     /// Attributes that the model sends back.
     pub custom_attributes: Option<Box<str>>,
+    /// `X-Amzn-SageMaker-New-Session-Id`, verbatim: a stateful session began with this call.
+    pub new_session_id: Option<Box<str>>,
+    /// `X-Amzn-SageMaker-Closed-Session-Id`, verbatim: a stateful session ended with this call.
+    pub closed_session_id: Option<Box<str>>,
 }
 
 /// Why a model did not answer.

@@ -13,9 +13,9 @@ mod invocation;
 mod signature;
 mod table;
 
-pub use backend::{Answer, Backend, BackendError, Invoking};
+pub use backend::{Answer, Backend, BackendError, Chunks, Invoking, StreamedAnswer, Streaming};
 pub use capture_policy::{CapturePolicy, CaptureSettings, Durability, WhenUnavailable};
 pub use clock::Clock;
 pub use invocation::{Consumer, Invocation, ModelRequest};
 pub use signature::{Field, FieldType, Signature};
-pub use table::{Endpoint, NoVariant, RouteTable, Variant};
+pub use table::{AsyncInference, Component, Endpoint, Fleet, NoVariant, Place, RouteTable, Variant};

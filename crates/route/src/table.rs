@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use captura_names::{EndpointName, VariantName};
+use captura_names::{EndpointName, InferenceComponentName, S3Uri, VariantName};
 
 use crate::{Backend, CapturePolicy};
 
@@ -40,8 +40,23 @@ pub struct Endpoint {
     pub region: String,
     /// Account, twelve digits.
     pub account: String,
+    /// What takes calls: one fleet, and during a deployment the old and the new one side by side.
+    pub fleets: Vec<Fleet>,
+    /// Inference components that share the endpoint; calls name the one they mean.
+    pub components: Vec<Component>,
+    /// Set when the endpoint takes asynchronous invocations, and then only those.
+    pub async_inference: Option<Arc<AsyncInference>>,
+}
+
+/// One deployed configuration with its share of the endpoint's traffic.
+#[derive(Debug, Clone, Default)]
+pub struct Fleet {
+    /// Share of traffic is this weight over the sum of the fleets' weights.
+    pub weight: f32,
     /// Its production variants, in the order of the configuration.
     pub variants: Vec<Variant>,
+    /// Variants that get copies of the calls; nobody gets their answers.
+    pub shadows: Vec<Variant>,
 }
 
 /// One variant: a model with its share of the traffic.
@@ -49,12 +64,43 @@ pub struct Endpoint {
 pub struct Variant {
     /// Its name.
     pub name: VariantName,
-    /// Share of traffic is this weight over the sum of weights.
+    /// Share of traffic is this weight over the sum of weights; of a shadow, the share of calls it gets copies of is
+    /// this weight over that of the production variants, at most all.
     pub weight: f32,
     /// The model.
     pub backend: Arc<dyn Backend>,
     /// What is captured of its calls.
     pub capture: Arc<CapturePolicy>,
+}
+
+/// One inference component: a model that shares the instances of a variant. The variant stands in the policy.
+#[derive(Debug, Clone)]
+pub struct Component {
+    /// Its name.
+    pub name: InferenceComponentName,
+    /// The model.
+    pub backend: Arc<dyn Backend>,
+    /// What is captured of its calls.
+    pub capture: Arc<CapturePolicy>,
+}
+
+/// How an endpoint works off asynchronous invocations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AsyncInference {
+    /// Below it answers are put; the caller may name its own place with every call when this is absent.
+    pub output: Option<S3Uri>,
+    /// Below it the words of failures are put.
+    pub failure: Option<S3Uri>,
+    /// Key for server-side encryption of both.
+    pub kms_key_id: Option<String>,
+    /// Whom to tell of an answer, an ARN.
+    pub success_topic: Option<String>,
+    /// Whom to tell of a failure, an ARN.
+    pub error_topic: Option<String>,
+    /// Notices of these topics carry the answer itself: `SUCCESS_NOTIFICATION_TOPIC`, `ERROR_NOTIFICATION_TOPIC`.
+    pub include_response_in: Vec<String>,
+    /// Most calls in flight per instance; a default of the server's where nothing is said.
+    pub concurrency_max: Option<u32>,
 }
 
 /// Why no variant takes the call.
@@ -68,36 +114,67 @@ pub enum NoVariant {
     AllWeightsZero,
 }
 
+/// Where a picked variant stands: index of its fleet, and of the variant in it.
+pub type Place = (usize, usize);
+
 impl Endpoint {
+    /// All production variants, fleet by fleet; a name may come twice during a deployment.
+    pub fn variants(&self) -> impl Iterator<Item = &Variant> {
+        self.fleets.iter().flat_map(|fleet| &fleet.variants)
+    }
+
+    /// The variant at a place that [`Endpoint::pick`] gave.
+    #[must_use]
+    pub fn at(&self, (fleet, variant): Place) -> &Variant {
+        &self.fleets[fleet].variants[variant]
+    }
+
     /// The variant for a call: the target if one is named, else by weight. `dice` is uniform in 0.0..1.0; the gateway
-    /// throws it, so that the choice can be replayed.
+    /// throws it, so that the choice can be replayed. One throw decides about the fleet first, and what is left of it
+    /// about the variant. A target that the chosen fleet lacks is looked for in the others.
     ///
     /// # Errors
     /// When the target does not exist, or no variant has weight.
-    pub fn pick(&self, target: Option<&VariantName>, dice: f64) -> Result<&Variant, NoVariant> {
+    pub fn pick(&self, target: Option<&VariantName>, dice: f64) -> Result<Place, NoVariant> {
+        let chosen = by_weight(&self.fleets, |fleet| fleet.weight, dice);
         if let Some(target) = target {
-            return self
-                .variants
-                .iter()
-                .find(|variant| variant.name == *target)
+            let named = |fleet: usize| {
+                let place = self.fleets[fleet].variants.iter().position(|variant| variant.name == *target);
+                place.map(|variant| (fleet, variant))
+            };
+            let first = chosen.and_then(|(fleet, _)| named(fleet));
+            return first
+                .or_else(|| (0..self.fleets.len()).find_map(named))
                 .ok_or_else(|| NoVariant::Unknown(target.clone()));
         }
-        if let [only] = self.variants.as_slice()
-            && only.weight > 0.0
-        {
-            return Ok(only);
-        }
-        let total: f64 = self.variants.iter().map(|variant| f64::from(variant.weight)).sum();
-        let mut left = dice * total;
-        for variant in &self.variants {
-            left -= f64::from(variant.weight);
-            if left < 0.0 {
-                return Ok(variant);
-            }
-        }
-        // Rounding may leave a dust of the last share; it belongs to the last variant that has any.
-        self.variants.iter().rev().find(|variant| variant.weight > 0.0).ok_or(NoVariant::AllWeightsZero)
+        let (fleet, left) = chosen.ok_or(NoVariant::AllWeightsZero)?;
+        let picked = by_weight(&self.fleets[fleet].variants, |variant| variant.weight, left);
+        picked.map(|(variant, _)| (fleet, variant)).ok_or(NoVariant::AllWeightsZero)
     }
+
+    /// The component of that name.
+    #[must_use]
+    pub fn component(&self, name: &InferenceComponentName) -> Option<&Component> {
+        self.components.iter().find(|component| component.name == *name)
+    }
+}
+
+/// Which of these the dice points at, and the dice for a choice inside it; nothing when all weights are zero.
+fn by_weight<T>(all: &[T], weight: impl Fn(&T) -> f32, dice: f64) -> Option<(usize, f64)> {
+    if let [only] = all {
+        return (weight(only) > 0.0).then_some((0, dice));
+    }
+    let total: f64 = all.iter().map(|one| f64::from(weight(one))).sum();
+    let mut left = dice * total;
+    for (index, one) in all.iter().enumerate() {
+        let share = f64::from(weight(one));
+        if left < share {
+            return Some((index, left / share));
+        }
+        left -= share;
+    }
+    // Rounding may leave a dust of the last share; it belongs to the last one that has any.
+    all.iter().rposition(|one| weight(one) > 0.0).map(|index| (index, 1.0 - f64::EPSILON))
 }
 
 #[cfg(test)]
@@ -129,8 +206,9 @@ mod tests {
             };
             Variant { name: variant, weight: *weight, backend: Arc::new(Silent), capture: Arc::new(capture) }
         });
-        let variants = variants.collect();
-        Endpoint { name, region: "us-east-1".into(), account: "000000000000".into(), variants }
+        let fleet = Fleet { weight: 1.0, variants: variants.collect(), shadows: Vec::new() };
+        let (region, account) = ("us-east-1".into(), "000000000000".into());
+        Endpoint { name, region, account, fleets: vec![fleet], components: Vec::new(), async_inference: None }
     }
 
     #[test]
@@ -138,7 +216,7 @@ mod tests {
         let endpoint = endpoint(&[1.0, 3.0, 0.0]);
         let mut hits = [0_u32; 3];
         for step in 0..10_000 {
-            let picked = endpoint.pick(None, f64::from(step) / 10_000.0).unwrap();
+            let picked = endpoint.at(endpoint.pick(None, f64::from(step) / 10_000.0).unwrap());
             hits[picked.name.as_str()[1..].parse::<usize>().unwrap()] += 1;
         }
         assert_eq!(hits, [2_500, 7_500, 0]);
@@ -148,7 +226,7 @@ mod tests {
     fn a_target_overrides_the_weights_even_at_zero() {
         let endpoint = endpoint(&[1.0, 0.0]);
         let target = VariantName::parse("v1").unwrap();
-        assert_eq!(endpoint.pick(Some(&target), 0.0).unwrap().name, target);
+        assert_eq!(endpoint.at(endpoint.pick(Some(&target), 0.0).unwrap()).name, target);
         let unknown = VariantName::parse("v9").unwrap();
         assert_eq!(endpoint.pick(Some(&unknown), 0.0).unwrap_err(), NoVariant::Unknown(unknown));
     }
@@ -163,5 +241,24 @@ mod tests {
     fn the_largest_dice_still_finds_a_variant() {
         let endpoint = endpoint(&[0.1, 0.2, 0.7]);
         assert!(endpoint.pick(None, 1.0 - f64::EPSILON / 2.0).is_ok());
+    }
+
+    #[test]
+    fn during_a_deployment_fleets_share_the_traffic_and_variants_share_their_fleets_part() {
+        let mut endpoint = endpoint(&[1.0, 1.0]);
+        let mut new = endpoint.fleets[0].clone();
+        (endpoint.fleets[0].weight, new.weight) = (0.9, 0.1);
+        new.variants.truncate(1);
+        endpoint.fleets.push(new);
+        let mut hits = [[0_u32; 2]; 2];
+        for step in 0..10_000 {
+            let (fleet, variant) = endpoint.pick(None, f64::from(step) / 10_000.0).unwrap();
+            hits[fleet][variant] += 1;
+        }
+        assert!(hits[0][0].abs_diff(4_500) <= 1 && hits[0][1].abs_diff(4_500) <= 1, "{hits:?}");
+        assert!(hits[1][0].abs_diff(1_000) <= 1 && hits[1][1] == 0, "{hits:?}");
+        let only_old = VariantName::parse("v1").unwrap();
+        assert_eq!(endpoint.pick(Some(&only_old), 0.95), Ok((0, 1)), "the new fleet has no such variant");
+        assert_eq!(endpoint.pick(Some(&VariantName::parse("v0").unwrap()), 0.95), Ok((1, 0)));
     }
 }

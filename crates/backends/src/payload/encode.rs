@@ -125,7 +125,7 @@ pub fn encode(predictions: &Predictions, format: Format) -> Answer {
         }
         Format::JsonLines => write_objects(predictions, b'\n', &mut body),
     }
-    Answer { body: Bytes::from(body), content_type: Some(format.content_type().into()), custom_attributes: None }
+    Answer { body: Bytes::from(body), content_type: Some(format.content_type().into()), ..Answer::default() }
 }
 
 fn write_csv(predictions: &Predictions, body: &mut Vec<u8>) {

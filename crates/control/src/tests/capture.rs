@@ -20,7 +20,7 @@ async fn served_with(members: Value, tags: Value) -> (Option<CaptureSettings>, V
     house.ok("CreateEndpointConfig", config).await;
     house.ok("CreateEndpoint", json!({"EndpointName": "e", "EndpointConfigName": "C"})).await;
     house.settle().await;
-    let policy = &house.served("e").unwrap().variants[0].capture;
+    let policy = &house.served("e").unwrap().fleets[0].variants[0].capture;
     assert_eq!((policy.endpoint.as_str(), policy.variant.as_str()), ("e", "v"));
     assert_eq!((policy.model.as_str(), policy.endpoint_config.as_str()), ("m", "c"), "names as they were created");
     (policy.settings.clone(), house.describe("e").await["DataCaptureConfig"].clone())

@@ -138,7 +138,7 @@ impl House {
     async fn answer_of(&self, name: &str) -> String {
         let endpoint = self.served(name).expect("our bug: the endpoint is in the table");
         let request = ModelRequest::default();
-        let answer = endpoint.variants[0].backend.invoke(&request).await.expect("our bug: the model answers");
+        let answer = endpoint.fleets[0].variants[0].backend.invoke(&request).await.expect("our bug: the model answers");
         String::from_utf8(answer.body.to_vec()).expect("our bug: an image is text")
     }
 }

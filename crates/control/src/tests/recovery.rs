@@ -23,7 +23,7 @@ async fn after_a_kill_everything_in_service_serves_again_before_the_listener_ope
     assert_eq!(again.answer_of("one").await, "echo");
     assert_eq!(again.answer_of("two").await, "echo");
     assert_eq!(again.describe("one").await, before, "a restart is not a change");
-    let policy = |house: &House| house.served("one").unwrap().variants[0].capture.id();
+    let policy = |house: &House| house.served("one").unwrap().fleets[0].variants[0].capture.id();
     assert_eq!(policy(&house), policy(&again));
 }
 
@@ -53,7 +53,7 @@ async fn what_was_under_way_when_the_process_was_killed_goes_on() {
     again.settle().await;
     assert_eq!(again.answer_of("created").await, "echo:2");
     assert_eq!(again.answer_of("updated").await, "echo:2");
-    assert!((again.served("weighed").unwrap().variants[0].weight - 0.5).abs() < f32::EPSILON);
+    assert!((again.served("weighed").unwrap().fleets[0].variants[0].weight - 0.5).abs() < f32::EPSILON);
     assert!(again.served("deleted").is_none());
     // Old and new of the one that is updated, and one each of the two others.
     assert_eq!(again.strings.loads.load(Ordering::SeqCst), 4, "new weights load nothing anew");

@@ -45,7 +45,7 @@ async fn no_table_ever_lacks_the_endpoint_during_updates() {
         let mut seen = 0;
         while table.changed().await.is_ok() {
             let endpoint = table.borrow_and_update().endpoint(&name).cloned();
-            assert_eq!(endpoint.expect("the table has the endpoint").variants.len(), 1);
+            assert_eq!(endpoint.expect("the table has the endpoint").fleets[0].variants.len(), 1);
             seen += 1;
         }
         seen
@@ -92,7 +92,7 @@ async fn two_variants(house: &House) {
 }
 
 fn weights(house: &House) -> Vec<f32> {
-    house.served("E").unwrap().variants.iter().map(|variant| variant.weight).collect()
+    house.served("E").unwrap().variants().map(|variant| variant.weight).collect()
 }
 
 #[tokio::test]

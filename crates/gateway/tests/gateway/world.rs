@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use captura_capture::Capture;
-use captura_gateway::{Door, Gateway, Settings};
+use captura_gateway::{Door, Doors, Gateway, Settings};
 use captura_names::{EndpointConfigName, EndpointName, ModelName, Percent, S3Uri, VariantName};
 use captura_route::{
-    Answer, Backend, BackendError, CapturePolicy, CaptureSettings, Clock, Durability, Endpoint, Invoking, ModelRequest,
-    RouteTable, Variant, WhenUnavailable,
+    Answer, Backend, BackendError, CapturePolicy, CaptureSettings, Clock, Durability, Endpoint, Fleet, Invoking,
+    ModelRequest, RouteTable, Variant, WhenUnavailable,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -64,6 +64,7 @@ impl Model {
             body: request.body.clone(),
             content_type: request.content_type.clone(),
             custom_attributes: request.custom_attributes.clone().or_else(|| Some(self.name.into())),
+            ..Answer::default()
         }
     }
 }
@@ -108,8 +109,9 @@ fn endpoint(variants: &[(&str, f32, &Arc<Model>)], settings: Option<&CaptureSett
         let backend: Arc<dyn Backend> = Arc::clone(model) as _;
         Variant { name: variant, weight: *weight, backend, capture: Arc::new(capture) }
     });
-    let variants = variants.collect();
-    Endpoint { name, region: "eu-west-1".into(), account: "123456789012".into(), variants }
+    let fleet = Fleet { weight: 1.0, variants: variants.collect(), shadows: Vec::new() };
+    let (region, account) = ("eu-west-1".into(), "123456789012".into());
+    Endpoint { name, region, account, fleets: vec![fleet], components: Vec::new(), async_inference: None }
 }
 
 pub(crate) fn table(variants: &[(&str, f32, &Arc<Model>)]) -> Arc<RouteTable> {
@@ -164,7 +166,8 @@ impl World {
                 http::Response::new(Bytes::from(body))
             })
         });
-        let gateway = Gateway::new(settings, receiver, capture.clone(), Clock::system(), door);
+        let gateway =
+            Gateway::new(settings, receiver, capture.clone(), Clock::system(), Doors { other: door, buckets: None });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
