@@ -3,8 +3,12 @@
 //! Invariant: what AWS's clients parse or compare is written here verbatim, once.
 //! Refuses to: open sockets or files, know tokio, know captura's own concepts.
 
+pub mod action;
 pub mod aws_json;
+pub mod denial;
 pub mod hosting;
 pub mod runtime;
 pub mod scope;
+pub mod sigv4;
+pub mod sts;
 pub mod validation;

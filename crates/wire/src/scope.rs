@@ -91,7 +91,7 @@ impl<'a> Scope<'a> {
 }
 
 /// Decodes `%2F` and its like; `None` when an escape is cut short or the bytes are not UTF-8.
-fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('%') {
         return Some(Cow::Borrowed(text));
     }

@@ -1,0 +1,284 @@
+//! What a request asks for, in the words of policies: an operation such as `sagemaker:InvokeEndpoint`, and the resources
+//! that it touches.
+//!
+//! Invariant: a request is read here exactly as the rooms behind the door read it, so that no request is allowed as one
+//! thing and carried out as another. What cannot be told apart touches `*`.
+//! Refuses to: say whether it may.
+
+use std::borrow::Cow;
+
+use crate::aws_json::{TARGET_HEADER, TARGET_PREFIX, read_input};
+use crate::denial::Denial;
+use crate::sigv4::{Head, S3};
+
+/// Signing name of SageMaker, of both its planes.
+pub const SAGEMAKER: &str = "sagemaker";
+/// The words before the dot of `X-Amz-Target`, and the signing names that go with them.
+const TARGETS: [(&str, &str); 5] = [
+    ("SageMaker", SAGEMAKER),
+    ("AnyScaleFrontendService", "application-autoscaling"),
+    ("GraniteServiceVersion20100801", "monitoring"),
+    ("Logs_20140328", "logs"),
+    ("AWSEvents", "events"),
+];
+/// Services that are told apart by the signature alone.
+const SERVICES: [&str; 7] = [SAGEMAKER, S3, "sts", "application-autoscaling", "monitoring", "logs", "events"];
+/// Members of SageMaker's inputs that name resources, and the kind of each.
+const NAMED: [(&str, &str); 8] = [
+    ("EndpointName", "endpoint"),
+    ("EndpointConfigName", "endpoint-config"),
+    ("ModelName", "model"),
+    ("InferenceComponentName", "inference-component"),
+    ("MonitoringScheduleName", "monitoring-schedule"),
+    ("ResourceArn", ""),
+    ("EndpointArn", ""),
+    ("ModelArn", ""),
+];
+
+/// One thing that a request touches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// Its ARN; `*` for what has no name.
+    pub arn: String,
+    /// The ARN ends in `*` for everything that begins so.
+    pub is_wide: bool,
+}
+
+impl Resource {
+    fn of(arn: String) -> Self {
+        Self { arn, is_wide: false }
+    }
+
+    fn everything() -> Self {
+        Self { arn: "*".into(), is_wide: true }
+    }
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// E.g. `sagemaker:InvokeEndpoint`.
+    pub operation: String,
+    /// What it touches; never empty.
+    pub resources: Vec<Resource>,
+    /// What else it needs, such as reading the source of a copy.
+    pub also: Option<(&'static str, Resource)>,
+}
+
+/// Where the request is addressed to.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// Signing name of the service in the scope.
+    pub service: &'a str,
+    /// Region in the scope.
+    pub region: &'a str,
+    /// The server's account.
+    pub account: &'a str,
+}
+
+impl Action {
+    /// Reads it out of a request. The body is `None` where it is passed on as a stream.
+    ///
+    /// # Errors
+    /// When the request is signed for another service than it is for.
+    pub fn of(head: &Head<'_>, body: Option<&[u8]>, place: Place<'_>) -> Result<Self, Denial> {
+        if let Some(target) = head.all(TARGET_HEADER).next() {
+            return of_target(&String::from_utf8_lossy(target), body.unwrap_or_default(), place);
+        }
+        let Some(service) = SERVICES.into_iter().find(|service| *service == place.service) else {
+            return Err(Denial::ScopeService { expected: SAGEMAKER });
+        };
+        Ok(match service {
+            SAGEMAKER => of_path(head, place),
+            S3 => of_object(head),
+            "monitoring" if head.path.starts_with("/service/") => {
+                let operation = head.path.rsplit('/').next().unwrap_or_default();
+                named(service, operation, vec![Resource::everything()])
+            }
+            service => {
+                let action = form_member(head.query.as_bytes(), "Action")
+                    .or_else(|| form_member(body.unwrap_or_default(), "Action"));
+                named(service, action.as_deref().unwrap_or("Unknown"), vec![Resource::everything()])
+            }
+        })
+    }
+}
+
+fn named(service: &str, operation: &str, resources: Vec<Resource>) -> Action {
+    // The operation goes into an error text; what is longer than any operation names none.
+    let operation: String = operation.chars().take(64).collect();
+    Action { operation: format!("{service}:{operation}"), resources, also: None }
+}
+
+fn of_target(target: &str, body: &[u8], place: Place<'_>) -> Result<Action, Denial> {
+    let (prefix, operation) = target.split_once('.').unwrap_or((target, "Unknown"));
+    let known = TARGETS.into_iter().find(|(known, _)| *known == prefix);
+    let expected = known.map_or(SAGEMAKER, |(_, service)| service);
+    if place.service != expected {
+        return Err(Denial::ScopeService { expected });
+    }
+    let resources = if target.starts_with(TARGET_PREFIX) { in_body(body, place) } else { Vec::new() };
+    let resources = if resources.is_empty() { vec![Resource::everything()] } else { resources };
+    Ok(named(expected, operation, resources))
+}
+
+fn arn(place: Place<'_>, kind: &str, name: &str) -> Resource {
+    Resource::of(format!("arn:aws:sagemaker:{}:{}:{kind}/{name}", place.region, place.account))
+}
+
+/// The resources that an input of SageMaker's control plane names, at its top.
+fn in_body(body: &[u8], place: Place<'_>) -> Vec<Resource> {
+    let input = read_input(body).unwrap_or_default();
+    let of_member = |(member, kind): (&str, &str)| {
+        let text = input.get(member)?.as_str()?;
+        Some(if kind.is_empty() { Resource::of(text.to_owned()) } else { arn(place, kind, text) })
+    };
+    NAMED.into_iter().filter_map(of_member).collect()
+}
+
+/// Operations of the runtime, and captura's own resources.
+fn of_path(head: &Head<'_>, place: Place<'_>) -> Action {
+    let path = head.path;
+    if let Some((endpoint, operation)) = path.strip_prefix("/endpoints/").and_then(|rest| rest.rsplit_once('/')) {
+        let operation = match operation {
+            "invocations" => "InvokeEndpoint",
+            "async-invocations" => "InvokeEndpointAsync",
+            "invocations-response-stream" => "InvokeEndpointWithResponseStream",
+            other => other,
+        };
+        return named(SAGEMAKER, operation, vec![arn(place, "endpoint", endpoint)]);
+    }
+    let operation = match path {
+        "/metrics" => "GetMetrics",
+        "/captura/v1/ledger" => "GetLedger",
+        "/captura/v1/endpoints" => "ListEndpoints",
+        "/captura/v1/tail" => {
+            let endpoint = form_member(head.query.as_bytes(), "endpoint").filter(|name| !name.is_empty());
+            let resource = endpoint.map_or_else(Resource::everything, |name| arn(place, "endpoint", &name));
+            return named("captura", "Tail", vec![resource]);
+        }
+        _ => "Other",
+    };
+    named("captura", operation, vec![Resource::everything()])
+}
+
+/// Operations of S3, told by method and path as S3 tells them.
+fn of_object(head: &Head<'_>) -> Action {
+    let path = crate::scope::percent_decoded(head.path).unwrap_or(Cow::Borrowed(head.path));
+    let path = path.trim_start_matches('/');
+    let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+    let has = |name: &str| head.query.split('&').any(|pair| pair.split('=').next() == Some(name));
+    let in_bucket = |rest: &str| Resource::of(format!("arn:aws:s3:::{bucket}{rest}"));
+    if bucket.is_empty() {
+        return named(S3, "ListAllMyBuckets", vec![Resource::everything()]);
+    }
+    if key.is_empty() {
+        let deletes = head.method == "POST" && has("delete");
+        let operation = match head.method {
+            "GET" | "HEAD" => "ListBucket",
+            "PUT" => "CreateBucket",
+            "DELETE" => "DeleteBucket",
+            "POST" if deletes => "DeleteObject",
+            _ => "PutObject",
+        };
+        // A form or a list of keys may name any object of the bucket.
+        let resource =
+            if head.method == "POST" { Resource { is_wide: true, ..in_bucket("/*") } } else { in_bucket("") };
+        return named(S3, operation, vec![resource]);
+    }
+    let operation = match head.method {
+        "GET" | "HEAD" => "GetObject",
+        "DELETE" if has("uploadId") => "AbortMultipartUpload",
+        "DELETE" => "DeleteObject",
+        _ => "PutObject",
+    };
+    let mut action = named(S3, operation, vec![in_bucket(&format!("/{key}"))]);
+    if let Some(source) = head.all("x-amz-copy-source").next() {
+        let source = String::from_utf8_lossy(source);
+        let source = source.split('?').next().unwrap_or_default();
+        let source = crate::scope::percent_decoded(source).map_or_else(|| "*".to_owned(), Cow::into_owned);
+        action.also = Some(("s3:GetObject", Resource::of(format!("arn:aws:s3:::{}", source.trim_start_matches('/')))));
+    }
+    action
+}
+
+/// A member of `a=b&c=d`, unescaped; the first, as the rooms behind the door read it.
+#[must_use]
+pub fn form_member(form: &[u8], name: &str) -> Option<String> {
+    let form = std::str::from_utf8(form).ok()?;
+    let value = form.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)?.1;
+    crate::scope::percent_decoded(&value.replace('+', " ")).map(Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn action(
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+        service: &str,
+    ) -> Result<Action, Denial> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let place = Place { service, region: "eu-west-1", account: "000000000000" };
+        Action::of(&Head { method, path, query, headers }, Some(body.as_bytes()), place)
+    }
+
+    fn told(action: Result<Action, Denial>) -> String {
+        let action = action.unwrap();
+        let resources: Vec<&str> = action.resources.iter().map(|resource| resource.arn.as_str()).collect();
+        format!("{} {}", action.operation, resources.join(" "))
+    }
+
+    #[test]
+    fn the_operation_and_what_it_touches_are_read_as_the_rooms_behind_read_them() {
+        let create = [("x-amz-target", "SageMaker.CreateEndpoint")];
+        let input = r#"{"EndpointName":"a","EndpointName":"churn","EndpointConfigName":"churn-1"}"#;
+        let arn = "arn:aws:sagemaker:eu-west-1:000000000000";
+        for (found, expected) in [
+            (
+                action("POST", "/", &create, input, "sagemaker"),
+                format!("sagemaker:CreateEndpoint {arn}:endpoint/churn {arn}:endpoint-config/churn-1"),
+            ),
+            (
+                action("POST", "/", &[("x-amz-target", "SageMaker.ListModels")], "{}", "sagemaker"),
+                "sagemaker:ListModels *".to_owned(),
+            ),
+            (
+                action("POST", "/endpoints/churn/invocations", &[], "1", "sagemaker"),
+                format!("sagemaker:InvokeEndpoint {arn}:endpoint/churn"),
+            ),
+            (
+                action("GET", "/captura/v1/tail?endpoint=e", &[], "", "sagemaker"),
+                format!("captura:Tail {arn}:endpoint/e"),
+            ),
+            (action("GET", "/captura/v1/ledger", &[], "", "sagemaker"), "captura:GetLedger *".to_owned()),
+            (action("GET", "/metrics", &[], "", "sagemaker"), "captura:GetMetrics *".to_owned()),
+            (action("POST", "/", &[], "Action=GetCallerIdentity", "sts"), "sts:GetCallerIdentity *".to_owned()),
+            (action("GET", "/b/k%20x/y", &[], "", "s3"), "s3:GetObject arn:aws:s3:::b/k x/y".to_owned()),
+            (action("PUT", "/b", &[], "", "s3"), "s3:CreateBucket arn:aws:s3:::b".to_owned()),
+            (action("POST", "/b?delete", &[], "", "s3"), "s3:DeleteObject arn:aws:s3:::b/*".to_owned()),
+            (action("GET", "/", &[], "", "s3"), "s3:ListAllMyBuckets *".to_owned()),
+        ] {
+            assert_eq!(told(found), expected);
+        }
+        let copy = action("PUT", "/b/k", &[("x-amz-copy-source", "/secret/a%20b")], "", "s3").unwrap();
+        assert_eq!(copy.also.unwrap().1.arn, "arn:aws:s3:::secret/a b");
+    }
+
+    #[test]
+    fn a_request_signed_for_one_service_is_not_carried_out_by_another() {
+        let target = [("x-amz-target", "SageMaker.DeleteEndpoint")];
+        for service in ["s3", "sts", "monitoring", "lambda"] {
+            assert_eq!(
+                action("POST", "/", &target, "{}", service),
+                Err(Denial::ScopeService { expected: "sagemaker" }),
+                "{service}"
+            );
+        }
+        assert_eq!(action("GET", "/", &[], "", "lambda"), Err(Denial::ScopeService { expected: "sagemaker" }));
+    }
+}
