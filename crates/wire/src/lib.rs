@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod aws_json;
+pub mod cloudwatch;
 pub mod denial;
 pub mod hosting;
 pub mod runtime;

@@ -74,6 +74,7 @@ impl Findings {
                     (number > f64::from(most), &format!("{most:e}")),
                 );
             }
+            (Shape::Double, Value::Number(_)) => {}
             (Shape::Boolean, Value::Bool(_)) => {}
             (Shape::Timestamp, value) if read_timestamp(value).is_some() => {}
             (Shape::List { member, min, max }, Value::Array(list)) => {
@@ -234,7 +235,7 @@ fn wrong_type(path: &str, value: &Value, shape: &Shape) -> Fault {
     let expected = match shape {
         Shape::Text { .. } | Shape::OneOf(_) => "a string",
         Shape::Integer { .. } => "an integer",
-        Shape::Float { .. } => "a number",
+        Shape::Float { .. } | Shape::Double => "a number",
         Shape::Boolean => "a boolean",
         Shape::Timestamp => "a timestamp (seconds since 1970, or ISO-8601 text)",
         Shape::List { .. } => "a list",

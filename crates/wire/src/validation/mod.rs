@@ -43,6 +43,8 @@ pub enum Shape {
         /// Smallest.
         min: f64,
     },
+    /// A number in the range of double precision.
+    Double,
     /// True or false.
     Boolean,
     /// Seconds since 1970 as a number, or ISO-8601 text.
@@ -117,6 +119,7 @@ impl Shape {
             Self::OneOf(words) => into.push(format!("{path} one of {}", words.join(", "))),
             Self::Integer { min, max } => into.push(format!("{path} integer{}", bounds(number(*min), number(*max)))),
             Self::Float { min } => into.push(format!("{path} float min={min}")),
+            Self::Double => into.push(format!("{path} double")),
             Self::Boolean => into.push(format!("{path} boolean")),
             Self::Timestamp => into.push(format!("{path} timestamp")),
             Self::Opaque => into.push(format!("{path} opaque")),
