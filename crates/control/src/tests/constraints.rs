@@ -47,7 +47,7 @@ fn sample(shape: &Shape) -> Value {
         Shape::Text { pattern, .. } => json!(pattern.map_or("text", |pattern| texts(pattern.text).0)),
         Shape::OneOf(words) => json!(words[0]),
         Shape::Integer { min, .. } => json!(if *min == i64::MIN { 1 } else { *min }),
-        Shape::Float { .. } => json!(0.5),
+        Shape::Float { .. } | Shape::Double => json!(0.5),
         Shape::Boolean => json!(true),
         Shape::Timestamp => json!(1.5),
         Shape::List { member, .. } => json!([sample(member)]),
@@ -99,7 +99,7 @@ fn violations(path: &str, shape: &Shape) -> Vec<Violation> {
         Shape::List { member, min, max } => list_violations(path, member, *min, *max),
         Shape::Map { key, value, max } => map_violations(path, (key, value), *max),
         Shape::Structure(members) => structure_violations(path, members),
-        Shape::Boolean | Shape::Timestamp | Shape::Opaque => Vec::new(),
+        Shape::Boolean | Shape::Double | Shape::Timestamp | Shape::Opaque => Vec::new(),
     }
 }
 
