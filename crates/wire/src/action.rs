@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use captura_names::Arn;
+
 use crate::aws_json::{TARGET_HEADER, TARGET_PREFIX, read_input};
 use crate::denial::Denial;
 use crate::sigv4::{Head, S3};
@@ -40,7 +42,7 @@ const NAMED: [(&str, &str); 8] = [
 pub struct Resource {
     /// Its ARN; `*` for what has no name.
     pub arn: String,
-    /// The ARN ends in `*` for everything that begins so.
+    /// The ARN ends in `*`, and everything that begins so may be touched.
     pub is_wide: bool,
 }
 
@@ -49,6 +51,12 @@ impl Resource {
         Self { arn, is_wide: false }
     }
 
+    /// What has no name, such as a list.
+    fn nameless() -> Self {
+        Self { arn: "*".into(), is_wide: false }
+    }
+
+    /// Whatever there is.
     fn everything() -> Self {
         Self { arn: "*".into(), is_wide: true }
     }
@@ -93,12 +101,12 @@ impl Action {
             S3 => of_object(head),
             "monitoring" if head.path.starts_with("/service/") => {
                 let operation = head.path.rsplit('/').next().unwrap_or_default();
-                named(service, operation, vec![Resource::everything()])
+                named(service, operation, vec![Resource::nameless()])
             }
             service => {
                 let action = form_member(head.query.as_bytes(), "Action")
                     .or_else(|| form_member(body.unwrap_or_default(), "Action"));
-                named(service, action.as_deref().unwrap_or("Unknown"), vec![Resource::everything()])
+                named(service, action.as_deref().unwrap_or("Unknown"), vec![Resource::nameless()])
             }
         })
     }
@@ -118,7 +126,7 @@ fn of_target(target: &str, body: &[u8], place: Place<'_>) -> Result<Action, Deni
         return Err(Denial::ScopeService { expected });
     }
     let resources = if target.starts_with(TARGET_PREFIX) { in_body(body, place) } else { Vec::new() };
-    let resources = if resources.is_empty() { vec![Resource::everything()] } else { resources };
+    let resources = if resources.is_empty() { vec![Resource::nameless()] } else { resources };
     Ok(named(expected, operation, resources))
 }
 
@@ -131,7 +139,11 @@ fn in_body(body: &[u8], place: Place<'_>) -> Vec<Resource> {
     let input = read_input(body).unwrap_or_default();
     let of_member = |(member, kind): (&str, &str)| {
         let text = input.get(member)?.as_str()?;
-        Some(if kind.is_empty() { Resource::of(text.to_owned()) } else { arn(place, kind, text) })
+        if !kind.is_empty() {
+            return Some(arn(place, kind, text));
+        }
+        // An ARN has one form; one that is none is refused behind the door, and until then names whatever there is.
+        Some(Arn::parse(text).map_or_else(|_| Resource::everything(), |arn| Resource::of(arn.to_string())))
     };
     NAMED.into_iter().filter_map(of_member).collect()
 }
@@ -159,7 +171,7 @@ fn of_path(head: &Head<'_>, place: Place<'_>) -> Action {
         }
         _ => "Other",
     };
-    named("captura", operation, vec![Resource::everything()])
+    named("captura", operation, vec![Resource::nameless()])
 }
 
 /// Operations of S3, told by method and path as S3 tells them.
@@ -170,7 +182,7 @@ fn of_object(head: &Head<'_>) -> Action {
     let has = |name: &str| head.query.split('&').any(|pair| pair.split('=').next() == Some(name));
     let in_bucket = |rest: &str| Resource::of(format!("arn:aws:s3:::{bucket}{rest}"));
     if bucket.is_empty() {
-        return named(S3, "ListAllMyBuckets", vec![Resource::everything()]);
+        return named(S3, "ListAllMyBuckets", vec![Resource::nameless()]);
     }
     if key.is_empty() {
         let deletes = head.method == "POST" && has("delete");

@@ -57,6 +57,12 @@ impl<'a> Payload<'a> {
         }
     }
 
+    /// The digest that the body must have, where one was declared.
+    #[must_use]
+    pub fn digest(&self) -> Option<[u8; 32]> {
+        if let Self::Declared(digits) = self { digest_of(digits) } else { None }
+    }
+
     /// The word that is signed; `None` when the body must be read first.
     pub(super) fn word(&self) -> Option<&'a str> {
         match self {

@@ -1,0 +1,266 @@
+//! What a key may do: which operations on which resources.
+//!
+//! ```json
+//! {"allow":[{"operations":["sagemaker:InvokeEndpoint"],"resources":["churn-*"]}],"deny":[]}
+//! ```
+//!
+//! A resource is an ARN (`arn:aws:sagemaker:*:*:endpoint/churn-*`) or the name at its end (`churn-*`; for S3
+//! `bucket/prefix/*`). Both may hold `*` and `?`.
+//!
+//! Invariant: what no rule allows is refused, and a denial wins over every allowance. A request that touches several
+//! things needs all of them.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use captura_wire::action::{Action, Resource};
+use serde::{Deserialize, Serialize};
+
+use crate::glob;
+
+/// Most rules in a policy.
+const RULES_MAX: usize = 256;
+/// Longest pattern, bytes.
+const PATTERN_MAX_BYTES: usize = 1_024;
+
+/// What a key may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// What is allowed.
+    pub allow: Vec<Rule>,
+    /// What is refused all the same.
+    #[serde(default)]
+    pub deny: Vec<Rule>,
+}
+
+/// Operations on resources: each of these on each of those.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// E.g. `sagemaker:InvokeEndpoint`, `sagemaker:Describe*`, `*`.
+    pub operations: Vec<String>,
+    /// E.g. `churn-*`, `arn:aws:sagemaker:*:*:endpoint/churn`, `*`.
+    #[serde(default = "everything")]
+    pub resources: Vec<String>,
+}
+
+fn everything() -> Vec<String> {
+    vec!["*".into()]
+}
+
+/// Everything, for those who say nothing else.
+impl Default for Policy {
+    fn default() -> Self {
+        Self { allow: vec![Rule { operations: everything(), resources: everything() }], deny: Vec::new() }
+    }
+}
+
+/// The text is no rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no OPERATION[:RESOURCE] like sagemaker:InvokeEndpoint:churn-*, s3:GetObject:captures/* or *")]
+pub struct InvalidRule(pub String);
+
+/// `sagemaker:InvokeEndpoint`, `sagemaker:InvokeEndpoint:churn-*`, `*`, `*:churn`.
+impl FromStr for Rule {
+    type Err = InvalidRule;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRule> {
+        let invalid = || InvalidRule(text.to_owned());
+        let is_word = |word: &str| {
+            !word.is_empty() && word.chars().all(|letter| letter.is_ascii_alphanumeric() || "*?-".contains(letter))
+        };
+        let (first, rest) = text.split_once(':').map_or((text, None), |(first, rest)| (first, Some(rest)));
+        let (operation, resource) = if first == "*" {
+            ("*".to_owned(), rest)
+        } else {
+            let rest = rest.ok_or_else(invalid)?;
+            let (name, resource) = rest.split_once(':').map_or((rest, None), |(name, rest)| (name, Some(rest)));
+            if !is_word(first) || !is_word(name) {
+                return Err(invalid());
+            }
+            (format!("{first}:{name}"), resource)
+        };
+        let resource = resource.unwrap_or("*");
+        if resource.is_empty() || resource.len() > PATTERN_MAX_BYTES || resource.chars().any(char::is_control) {
+            return Err(invalid());
+        }
+        Ok(Self { operations: vec![operation], resources: vec![resource.to_owned()] })
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.operations.join(", "), self.resources.join(", "))
+    }
+}
+
+/// Why something is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal<'a> {
+    pub(crate) operation: &'a str,
+    pub(crate) resource: &'a str,
+    pub(crate) explicit: bool,
+}
+
+impl Policy {
+    /// Whether it is small enough to be held against every request.
+    #[must_use]
+    pub fn is_bounded(&self) -> bool {
+        let mut rules = self.allow.iter().chain(&self.deny);
+        self.allow.len() + self.deny.len() <= RULES_MAX
+            && rules.all(|rule| {
+                let mut patterns = rule.operations.iter().chain(&rule.resources);
+                rule.operations.len() + rule.resources.len() <= RULES_MAX
+                    && patterns.all(|pattern| pattern.len() <= PATTERN_MAX_BYTES)
+            })
+    }
+
+    /// The first thing about a request that is refused.
+    pub(crate) fn refusal<'a>(&self, action: &'a Action) -> Option<Refusal<'a>> {
+        let asked = action.resources.iter().map(|resource| (action.operation.as_str(), resource));
+        let mut asked = asked.chain(action.also.as_ref().map(|(operation, resource)| (*operation, resource)));
+        asked.find_map(|(operation, resource)| {
+            let explicit = self.deny.iter().any(|rule| rule.denies(operation, resource));
+            let refused = explicit || !self.allow.iter().any(|rule| rule.allows(operation, resource));
+            refused.then_some(Refusal { operation, resource: &resource.arn, explicit })
+        })
+    }
+}
+
+impl Rule {
+    fn is_about(&self, operation: &str) -> bool {
+        // IAM overlooks case in the names of operations.
+        let operation = operation.to_ascii_lowercase();
+        self.operations.iter().any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), &operation))
+    }
+
+    fn allows(&self, operation: &str, resource: &Resource) -> bool {
+        let fits = |pattern: &str, text: &str| match text.strip_suffix('*') {
+            Some(start) if resource.is_wide => glob::covers(pattern, start),
+            _ => glob::matches(pattern, text),
+        };
+        self.is_about(operation) && self.resources.iter().any(|pattern| on(pattern, &resource.arn, fits))
+    }
+
+    fn denies(&self, operation: &str, resource: &Resource) -> bool {
+        let fits = |pattern: &str, text: &str| match text.strip_suffix('*') {
+            Some(start) if resource.is_wide => glob::touches(pattern, start),
+            _ => glob::matches(pattern, text),
+        };
+        self.is_about(operation) && self.resources.iter().any(|pattern| on(pattern, &resource.arn, fits))
+    }
+}
+
+/// Holds a pattern against an ARN or the name at its end. SageMaker's names are the same in either case; keys of S3 are
+/// not.
+fn on(pattern: &str, arn: &str, fits: impl Fn(&str, &str) -> bool) -> bool {
+    let text = if pattern.starts_with("arn:") { arn } else { name_of(arn) };
+    if arn.starts_with("arn:aws:sagemaker:") {
+        let folded = |text: &str| Cow::<str>::Owned(text.to_ascii_lowercase());
+        return fits(&folded(pattern), &folded(text));
+    }
+    fits(pattern, text)
+}
+
+/// `churn` of `arn:aws:sagemaker:…:endpoint/churn`, `bucket/key` of `arn:aws:s3:::bucket/key`.
+fn name_of(arn: &str) -> &str {
+    let Some(rest) = arn.splitn(6, ':').nth(5) else { return arn };
+    if arn.starts_with("arn:aws:s3:") { rest } else { rest.split_once('/').map_or(rest, |(_, name)| name) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn action(operation: &str, arn: &str) -> Action {
+        Action {
+            operation: operation.into(),
+            resources: vec![Resource { arn: arn.into(), is_wide: false }],
+            also: None,
+        }
+    }
+
+    fn policy(allow: &[&str], deny: &[&str]) -> Policy {
+        let rules = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        Policy { allow: rules(allow), deny: rules(deny) }
+    }
+
+    fn is_allowed(policy: &Policy, operation: &str, arn: &str) -> bool {
+        policy.refusal(&action(operation, arn)).is_none()
+    }
+
+    const CHURN: &str = "arn:aws:sagemaker:eu-west-1:000000000000:endpoint/churn";
+
+    #[test]
+    fn a_rule_is_written_as_operation_and_resource() {
+        for (text, operation, resource) in [
+            ("*", "*", "*"),
+            ("*:churn", "*", "churn"),
+            ("sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpoint", "*"),
+            ("sagemaker:Describe*:churn-?", "sagemaker:Describe*", "churn-?"),
+            ("s3:GetObject:arn:aws:s3:::b/*", "s3:GetObject", "arn:aws:s3:::b/*"),
+        ] {
+            let rule: Rule = text.parse().unwrap();
+            assert_eq!((rule.operations[0].as_str(), rule.resources[0].as_str()), (operation, resource), "{text}");
+        }
+        for bad in ["", "sagemaker", ":x", "sagemaker:", "sagemaker:a b", "s3:Get:", "s3:Get:a\nb"] {
+            assert_eq!(bad.parse::<Rule>(), Err(InvalidRule(bad.into())), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_allowed_but_what_a_rule_allows_and_a_denial_wins() {
+        assert!(is_allowed(&Policy::default(), "sagemaker:DeleteEndpoint", CHURN));
+        let limited = policy(&["sagemaker:InvokeEndpoint:churn*"], &["*:churn-secret"]);
+        assert!(is_allowed(&limited, "sagemaker:InvokeEndpoint", CHURN));
+        assert!(is_allowed(&limited, "sagemaker:invokeendpoint", CHURN));
+        assert!(!is_allowed(&limited, "sagemaker:InvokeEndpointAsync", CHURN));
+        assert!(!is_allowed(
+            &limited,
+            "sagemaker:InvokeEndpoint",
+            "arn:aws:sagemaker:eu-west-1:000000000000:endpoint/x"
+        ));
+        let secret =
+            action("sagemaker:InvokeEndpoint", "arn:aws:sagemaker:eu-west-1:000000000000:endpoint/Churn-Secret");
+        assert!(limited.refusal(&secret).unwrap().explicit, "SageMaker's names are the same in either case");
+        assert!(!is_allowed(&policy(&[], &[]), "sagemaker:ListModels", "*"));
+        assert!(!is_allowed(&limited, "sagemaker:InvokeEndpoint", "*"), "a name is not everything");
+        assert!(is_allowed(&policy(&["sagemaker:List*"], &[]), "sagemaker:ListModels", "*"));
+        let arn = policy(&["sagemaker:*:arn:aws:sagemaker:eu-west-1:*:endpoint/churn"], &[]);
+        assert!(is_allowed(&arn, "sagemaker:DeleteEndpoint", CHURN));
+        assert!(!is_allowed(&arn, "sagemaker:DeleteEndpoint", &CHURN.replace("eu-west-1", "us-east-1")));
+        let keys = policy(&["s3:*:b/data/*"], &[]);
+        assert!(is_allowed(&keys, "s3:GetObject", "arn:aws:s3:::b/data/x/y"));
+        assert!(!is_allowed(&keys, "s3:GetObject", "arn:aws:s3:::b/Data/x"), "keys of S3 are not");
+    }
+
+    #[test]
+    fn what_touches_several_things_needs_all_of_them() {
+        let limited = policy(&["s3:PutObject:b/*", "s3:GetObject:b/*"], &[]);
+        let source = |arn: &str| Some(("s3:GetObject", Resource { arn: arn.into(), is_wide: false }));
+        let mut copy = action("s3:PutObject", "arn:aws:s3:::b/k");
+        copy.also = source("arn:aws:s3:::b/other");
+        assert_eq!(limited.refusal(&copy), None);
+        copy.also = source("arn:aws:s3:::secret/k");
+        assert_eq!(limited.refusal(&copy).unwrap().operation, "s3:GetObject");
+
+        let wide = |arn: &str| Action {
+            operation: "s3:DeleteObject".into(),
+            resources: vec![Resource { arn: arn.into(), is_wide: true }],
+            also: None,
+        };
+        assert_eq!(policy(&["s3:*:b/*"], &[]).refusal(&wide("arn:aws:s3:::b/*")), None);
+        assert!(policy(&["s3:*:b/data/*"], &[]).refusal(&wide("arn:aws:s3:::b/*")).is_some());
+        assert!(policy(&["*"], &["s3:*:b/keep/*"]).refusal(&wide("arn:aws:s3:::b/*")).unwrap().explicit);
+    }
+
+    #[test]
+    fn an_unknown_member_of_a_policy_is_refused() {
+        let text = r#"{"allow":[{"operations":["*"]}],"effect":"Deny"}"#;
+        assert!(serde_json::from_str::<Policy>(text).is_err());
+        let policy: Policy = serde_json::from_str(r#"{"allow":[{"operations":["*"]}]}"#).unwrap();
+        assert_eq!(policy, Policy::default());
+    }
+}
