@@ -33,6 +33,14 @@ pub enum FaultCode {
     ResourceNotFound,
     /// Name of a job definition, schedule or job that is taken.
     ResourceInUse,
+    /// Unknown scalable target or scaling policy.
+    ObjectNotFoundException,
+    /// A page token that was not given out here.
+    InvalidNextTokenException,
+    /// A limit of Application Auto Scaling.
+    LimitExceededException,
+    /// Unknown resource of a tag operation of Application Auto Scaling.
+    ResourceNotFoundException,
     /// Too many requests; clients retry.
     ThrottlingException,
     /// Our own failure; clients retry.
@@ -52,6 +60,10 @@ impl FaultCode {
             Self::ResourceLimitExceeded => "ResourceLimitExceeded",
             Self::ResourceNotFound => "ResourceNotFound",
             Self::ResourceInUse => "ResourceInUse",
+            Self::ObjectNotFoundException => "ObjectNotFoundException",
+            Self::InvalidNextTokenException => "InvalidNextTokenException",
+            Self::LimitExceededException => "LimitExceededException",
+            Self::ResourceNotFoundException => "ResourceNotFoundException",
             Self::ThrottlingException => "ThrottlingException",
             Self::InternalFailure => "InternalFailure",
             Self::ServiceUnavailable => "ServiceUnavailable",
@@ -70,7 +82,16 @@ impl FaultCode {
 
     /// Whether the service model declares the code as an exception with a `Message` member.
     fn is_modelled(self) -> bool {
-        matches!(self, Self::ResourceLimitExceeded | Self::ResourceNotFound | Self::ResourceInUse)
+        matches!(
+            self,
+            Self::ResourceLimitExceeded
+                | Self::ResourceNotFound
+                | Self::ResourceInUse
+                | Self::ObjectNotFoundException
+                | Self::InvalidNextTokenException
+                | Self::LimitExceededException
+                | Self::ResourceNotFoundException
+        )
     }
 }
 
@@ -217,6 +238,10 @@ mod tests {
             (FaultCode::ResourceLimitExceeded, 400, "Message"),
             (FaultCode::ResourceNotFound, 400, "Message"),
             (FaultCode::ResourceInUse, 400, "Message"),
+            (FaultCode::ObjectNotFoundException, 400, "Message"),
+            (FaultCode::InvalidNextTokenException, 400, "Message"),
+            (FaultCode::LimitExceededException, 400, "Message"),
+            (FaultCode::ResourceNotFoundException, 400, "Message"),
             (FaultCode::ThrottlingException, 400, "message"),
             (FaultCode::InternalFailure, 500, "message"),
             (FaultCode::ServiceUnavailable, 503, "message"),

@@ -4,6 +4,7 @@
 //! Refuses to: open sockets or files, know tokio, know captura's own concepts.
 
 pub mod action;
+pub mod autoscaling;
 pub mod aws_json;
 pub mod cloudwatch;
 pub mod denial;
