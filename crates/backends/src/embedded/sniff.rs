@@ -6,6 +6,9 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 
+use super::trees::pickle::looks_pickled_xgboost;
+use super::trees::xgboost_binary::looks_binary;
+
 /// Formats of model files that are run inside this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ModelFormat {
@@ -13,6 +16,10 @@ pub enum ModelFormat {
     XgboostJson,
     /// XGBoost, Universal Binary JSON.
     XgboostUbj,
+    /// XGBoost, its own binary format of old.
+    XgboostBinary,
+    /// XGBoost, a pickled booster.
+    XgboostPickle,
     /// LightGBM, text.
     LightgbmText,
     /// ONNX, protobuf.
@@ -22,6 +29,12 @@ pub enum ModelFormat {
 /// The format of a model file, by its first bytes (a few hundred are enough) and, where these do not tell, its name.
 #[must_use]
 pub fn sniff(start: &[u8], file_name: &str) -> Option<ModelFormat> {
+    if looks_binary(start) {
+        return Some(ModelFormat::XgboostBinary);
+    }
+    if looks_pickled_xgboost(start) {
+        return Some(ModelFormat::XgboostPickle);
+    }
     let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start);
     let text = start.trim_ascii_start();
     if text.starts_with(b"tree\n") || text.starts_with(b"tree\r\n") {
@@ -107,7 +120,8 @@ mod tests {
 
     #[test]
     fn formats_are_told_by_their_first_bytes() {
-        let cases: [(&[u8], &str, Option<ModelFormat>); 9] = [
+        let binary = [&[0; 136][..], &15_u64.to_le_bytes(), b"binary:logistic"].concat();
+        let cases: [(&[u8], &str, Option<ModelFormat>); 12] = [
             (b"{\"learner\":{\"attributes\"", "xgboost-model", Some(ModelFormat::XgboostJson)),
             (b"{\n  \"version\": [1,0,0], \"learner\": {", "m", Some(ModelFormat::XgboostJson)),
             (b"{L\0\0\0\0\0\0\0\x07learner{", "xgboost-model", Some(ModelFormat::XgboostUbj)),
@@ -115,6 +129,9 @@ mod tests {
             (b"\x08\x08\x12\x07pytorch", "model", Some(ModelFormat::Onnx)),
             (b"\x3a\x00", "Model.ONNX", Some(ModelFormat::Onnx)),
             (b"\x80\x04\x95", "xgboost-model", None),
+            (b"\x80\x03cxgboost.core\nBooster\n", "xgboost-model", Some(ModelFormat::XgboostPickle)),
+            (b"ccopy_reg\n_reconstructor\n(cxgboost.core\nBooster\n", "m", Some(ModelFormat::XgboostPickle)),
+            (&binary, "xgboost-model", Some(ModelFormat::XgboostBinary)),
             (b"{\"a\":1}", "model.json", None),
             (b"", "model.json", None),
         ];

@@ -170,13 +170,17 @@ fn image_for(path: &Path) -> anyhow::Result<&'static str> {
         captura_backends::embedded::sniff_path(path).with_context(|| format!("cannot look into {}", path.display()))?
     else {
         bail!(
-            "{} is neither an ONNX model nor an XGBoost (JSON, UBJ) or LightGBM (text) one; if it is, say so with --image captura/onnx or captura/trees",
+            "{} is neither an ONNX model nor an XGBoost (JSON, UBJ, binary, pickled Booster) or LightGBM (text) one; if it is, say so with --image captura/onnx or captura/trees",
             path.display()
         );
     };
     let image = match format {
         ModelFormat::Onnx => "captura/onnx",
-        ModelFormat::XgboostJson | ModelFormat::XgboostUbj | ModelFormat::LightgbmText => "captura/trees",
+        ModelFormat::XgboostJson
+        | ModelFormat::XgboostUbj
+        | ModelFormat::XgboostBinary
+        | ModelFormat::XgboostPickle
+        | ModelFormat::LightgbmText => "captura/trees",
     };
     note(&format!("{} runs on {image}", path.display()));
     Ok(image)

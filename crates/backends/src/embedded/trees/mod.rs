@@ -1,4 +1,4 @@
-//! Tree ensembles, run natively: XGBoost (JSON, UBJ) and LightGBM (text), with predictions equal to those libraries'.
+//! Tree ensembles, run natively: XGBoost (JSON, UBJ, binary, pickled) and LightGBM (text), with predictions equal to those libraries'.
 //!
 //! A request is decoded into a table, put into the order of the model's features, predicted and written in the format
 //! that was asked for: `score` for each row, an array of scores where the model has several outputs.
@@ -10,13 +10,17 @@
 mod forest;
 mod lightgbm;
 mod lightgbm_objective;
+pub(super) mod pickle;
 mod real;
 #[cfg(test)]
 mod tests;
 mod ubj;
 mod xgboost;
+pub(super) mod xgboost_binary;
 mod xgboost_file;
 mod xgboost_objective;
+#[cfg(test)]
+mod xgboost_tests;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -155,6 +159,8 @@ impl Model {
         match sniff(bytes, file) {
             Some(ModelFormat::XgboostJson) => Xgboost::from_json(bytes).map(Self::Xgboost),
             Some(ModelFormat::XgboostUbj) => Xgboost::from_ubj(bytes).map(Self::Xgboost),
+            Some(ModelFormat::XgboostBinary) => Xgboost::from_binary(bytes).map(Self::Xgboost),
+            Some(ModelFormat::XgboostPickle) => Xgboost::from_pickle(bytes).map(Self::Xgboost),
             Some(ModelFormat::LightgbmText) => Lightgbm::parse(bytes).map(Self::Lightgbm),
             Some(ModelFormat::Onnx) => Err("it is an ONNX model; use the image captura/onnx".into()),
             None => Err(xgboost::explain_unknown(bytes)),

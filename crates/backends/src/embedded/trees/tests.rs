@@ -182,7 +182,7 @@ fn what_cannot_be_reproduced_is_refused_with_what_to_do() {
         linear,
         "model.txt cannot be served: tree 0: leaves that hold linear models (linear_tree=true) are not supported"
     );
-    assert!(reason("xgboost-model", b"\x80\x04\x95").contains("it is a Python pickle"));
+    assert!(reason("xgboost-model", b"\x80\x04\x95").contains("it is a Python pickle, and none of an XGBoost Booster"));
     assert!(reason("xgboost-model", b"binf\0\0").contains("booster.save_model(\"model.json\")"));
     assert!(reason("m", b"hello").contains("no XGBoost model"));
     assert!(reason("m.json", b"{\"a\":1}").contains("it is JSON, but not an XGBoost model"));

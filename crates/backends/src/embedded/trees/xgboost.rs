@@ -1,4 +1,5 @@
-//! XGBoost models, JSON and UBJ: `gbtree`, `dart` and `gblinear`, in single precision as XGBoost computes.
+//! XGBoost models (JSON, UBJ, binary, pickled boosters): `gbtree`, `dart` and `gblinear`, in single precision as XGBoost
+//! computes.
 //!
 //! Early stopping counts: where the model names a `best_iteration`, the rounds after it are left out, as SageMaker's
 //! container and scikit-learn's wrapper do.
@@ -10,9 +11,11 @@ use std::collections::HashMap;
 use captura_route::{Field, FieldType};
 use serde::de::IgnoredAny;
 
+use super::super::sniff::{ModelFormat, sniff};
 use super::forest::{Builder, CategorySet, Forest, MAX_CATEGORY_WORDS, SourceNode, Treatment};
 use super::xgboost_file::{RawBooster, RawFile, RawLearner, RawModel, RawTree};
 use super::xgboost_objective::Objective;
+use super::{pickle, xgboost_binary};
 
 /// Most outputs per row; a bound on what a small file may allocate.
 const MAX_GROUPS: usize = 1 << 16;
@@ -33,6 +36,8 @@ pub(super) struct Xgboost {
     body: Body,
     /// Margin that each output starts from.
     base: Vec<f32>,
+    /// Whether leaves are summed before the margin is added, as old versions did. Floats do not commute.
+    leaves_first: bool,
     objective: Objective,
     pub(super) features: Vec<Field>,
     /// Whether the file names its features, or the names are made up.
@@ -41,15 +46,37 @@ pub(super) struct Xgboost {
 
 impl Xgboost {
     pub(super) fn from_json(bytes: &[u8]) -> Result<Self, String> {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let file: RawFile = serde_json::from_slice(bytes).map_err(|error| explain_json(&error))?;
-        Self::from_learner(&file.learner)
+        Self::from_learner(&json_learner(bytes)?)
     }
 
     pub(super) fn from_ubj(bytes: &[u8]) -> Result<Self, String> {
-        let file: RawFile =
-            super::ubj::from_slice(bytes).map_err(|error| format!("not an XGBoost model in UBJ: {error}"))?;
-        Self::from_learner(&file.learner)
+        Self::from_learner(&ubj_learner(bytes)?)
+    }
+
+    pub(super) fn from_binary(bytes: &[u8]) -> Result<Self, String> {
+        Self::from_learner(&xgboost_binary::parse(bytes)?)
+    }
+
+    /// Of a pickled booster: its state is read as data, nothing of the pickle is run.
+    pub(super) fn from_pickle(bytes: &[u8]) -> Result<Self, String> {
+        let pickled = pickle::booster(bytes).map_err(|error| error.to_string())?;
+        let inside = |reason| format!("the booster inside the pickle: {reason}");
+        let mut learner = state_learner(&pickled.buffer).map_err(inside)?;
+        if learner.feature_names.is_empty() {
+            learner.feature_names = pickled.feature_names;
+        }
+        if learner.feature_types.is_empty() {
+            learner.feature_types = pickled.feature_types;
+        }
+        // Old boosters keep what early stopping found beside the model.
+        for (name, value) in
+            [("best_iteration", pickled.best_iteration), ("best_ntree_limit", pickled.best_ntree_limit)]
+        {
+            if let Some(value) = value {
+                learner.attributes.entry(name.to_owned()).or_insert_with(|| value.to_string());
+            }
+        }
+        Self::from_learner(&learner).map_err(inside)
     }
 
     fn from_learner(learner: &RawLearner) -> Result<Self, String> {
@@ -82,13 +109,15 @@ impl Xgboost {
             }
             other => return Err(format!("booster {:?} is not supported", other.name)),
         };
-        let mut base = base_margins(&parameters.base_score, groups, objective)?;
+        let margin = |score| if parameters.base_is_margin { score } else { objective.margin_of(score) };
+        let mut base = base_margins(&parameters.base_score, groups, margin)?;
         if matches!(body, Body::Linear(_)) {
             // XGBoost 3.2's gblinear starts every output from the first one's score; equal means equal.
             base = vec![base[0]; groups];
         }
         let names_features = learner.feature_names.len() == features;
-        Ok(Self { body, base, objective, features: fields(learner, features), names_features })
+        let leaves_first = sums_leaves_first(learner);
+        Ok(Self { body, base, leaves_first, objective, features: fields(learner, features), names_features })
     }
 
     /// Values of one row of the answer.
@@ -119,6 +148,11 @@ impl Xgboost {
         let rows = numbers.len() / self.features.len();
         let mut margins = self.base.repeat(rows);
         match &self.body {
+            Body::Trees(forest) if self.leaves_first => {
+                let mut sums = vec![0.0; margins.len()];
+                forest.add_leaves(numbers, &mut sums);
+                margins.iter_mut().zip(sums).for_each(|(margin, sum)| *margin += sum);
+            }
             Body::Trees(forest) => forest.add_leaves(numbers, &mut margins),
             Body::Linear(weights) => self.add_products(weights, numbers, &mut margins),
         }
@@ -142,6 +176,49 @@ impl Xgboost {
     }
 }
 
+/// Since 1.3 trees add to the margin one by one, those of `dart` since 1.4.
+fn sums_leaves_first(learner: &RawLearner) -> bool {
+    let one_by_one_since = if learner.gradient_booster.name == "dart" { (1, 4) } else { (1, 3) };
+    learner.version.is_some_and(|version| version < one_by_one_since)
+}
+
+fn json_learner(bytes: &[u8]) -> Result<RawLearner, String> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    learner_of(serde_json::from_slice(bytes).map_err(|error| explain_json(&error))?)
+}
+
+fn ubj_learner(bytes: &[u8]) -> Result<RawLearner, String> {
+    learner_of(super::ubj::from_slice(bytes).map_err(|error| format!("not an XGBoost model in UBJ: {error}"))?)
+}
+
+fn learner_of(file: RawFile) -> Result<RawLearner, String> {
+    let (learner, version) = match file {
+        RawFile { learner: Some(learner), version, .. } => (learner, version),
+        RawFile { model: Some(model), .. } => (model.learner, model.version),
+        _ => return Err("not an XGBoost model: missing field `learner`".into()),
+    };
+    let version = if let [major, minor, ..] = version.as_slice() { Some((*major, *minor)) } else { None };
+    Ok(RawLearner { version, ..learner })
+}
+
+/// What XGBoost serialises a booster's memory to: since 1.0 a binary model and its configuration behind a header that
+/// says where the configuration begins, or both as JSON or UBJ; before, just the model.
+fn state_learner(buffer: &[u8]) -> Result<RawLearner, String> {
+    const HEADER: &[u8] = b"CONFIG-offset:";
+    if let Some(rest) = buffer.strip_prefix(HEADER) {
+        let cut_off = || "its model is cut off".to_owned();
+        let (offset, rest) = rest.split_first_chunk::<8>().ok_or_else(cut_off)?;
+        let offset = usize::try_from(i64::from_le_bytes(*offset)).map_err(|_| cut_off())?;
+        return xgboost_binary::parse(rest.get(..offset).ok_or_else(cut_off)?);
+    }
+    match sniff(buffer, "") {
+        Some(ModelFormat::XgboostJson) => json_learner(buffer),
+        Some(ModelFormat::XgboostUbj) => ubj_learner(buffer),
+        Some(ModelFormat::XgboostBinary) => xgboost_binary::parse(buffer),
+        _ => Err("its model is in no format that XGBoost wrote".into()),
+    }
+}
+
 fn count(name: &str, text: &str, most: usize) -> Result<usize, String> {
     let count = text.trim().parse::<usize>().map_err(|_| format!("{name} {text:?} is not a count"))?;
     if count > most { Err(format!("{name} {count} is more than {most}")) } else { Ok(count) }
@@ -161,7 +238,7 @@ fn fields(learner: &RawLearner, features: usize) -> Vec<Field> {
 }
 
 /// `"5E-1"`, or since XGBoost 3.1 `"[5E-1]"` with one score per output.
-fn base_margins(text: &str, groups: usize, objective: Objective) -> Result<Vec<f32>, String> {
+fn base_margins(text: &str, groups: usize, margin_of: impl Fn(f32) -> f32) -> Result<Vec<f32>, String> {
     let list = text.trim().trim_start_matches('[').trim_end_matches(']');
     let scores = list
         .split(',')
@@ -173,7 +250,7 @@ fn base_margins(text: &str, groups: usize, objective: Objective) -> Result<Vec<f
         several if several.len() == groups => scores,
         several => return Err(format!("base_score has {} values for {groups} outputs", several.len())),
     };
-    Ok(scores.into_iter().map(|score| objective.margin_of(score)).collect())
+    Ok(scores.into_iter().map(margin_of).collect())
 }
 
 fn forest(
@@ -298,20 +375,20 @@ fn explain_json(error: &serde_json::Error) -> String {
     format!("not an XGBoost model: {text}")
 }
 
-/// Whether bytes look like XGBoost's formats of old, which are told apart only to say what to do.
+/// What bytes of no known format are, as far as that can be seen, and what to do.
 pub(super) fn explain_unknown(bytes: &[u8]) -> String {
     if serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
         return "it is JSON, but not an XGBoost model".into();
     }
-    let advice = "save the model with booster.save_model(\"model.json\") or \"model.ubj\"";
-    if bytes.starts_with(b"binf") {
-        return format!("it is in XGBoost's deprecated binary format; {advice}");
+    if super::pickle::looks_pickled(bytes) {
+        return "it is a Python pickle, and none of an XGBoost Booster; pickles of anything else are programs, which are \
+                never run here"
+            .into();
     }
-    if matches!(bytes, [0x80, 2..=5, ..]) {
-        return format!("it is a Python pickle, which is a program rather than data and is never run here; {advice}");
+    if bytes.starts_with(b"binf") || bytes.starts_with(b"bs64") {
+        return "it begins like XGBoost's binary format, but no objective follows; save the model with \
+                booster.save_model(\"model.json\")"
+            .into();
     }
-    if bytes.get(..256).unwrap_or(bytes).contains(&0) {
-        return format!("it may be in XGBoost's deprecated binary format; {advice}");
-    }
-    "it is no XGBoost model (JSON, UBJ) and no LightGBM model (text)".into()
+    "it is no XGBoost model (JSON, UBJ, binary, pickle) and no LightGBM model (text)".into()
 }

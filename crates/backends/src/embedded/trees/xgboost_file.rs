@@ -7,13 +7,30 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
+/// A model, or the state of a booster as pickles hold it: the model beside its configuration.
 #[derive(Deserialize)]
 pub(super) struct RawFile {
+    #[serde(default)]
+    pub(super) learner: Option<RawLearner>,
+    #[serde(default, rename = "Model")]
+    pub(super) model: Option<RawStateModel>,
+    /// Of the XGBoost that wrote the file: major, minor, patch.
+    #[serde(default)]
+    pub(super) version: Vec<u32>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct RawStateModel {
     pub(super) learner: RawLearner,
+    #[serde(default)]
+    pub(super) version: Vec<u32>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct RawLearner {
+    /// Major and minor version of the XGBoost that wrote the file, where it tells.
+    #[serde(skip)]
+    pub(super) version: Option<(u32, u32)>,
     #[serde(default)]
     pub(super) attributes: HashMap<String, String>,
     #[serde(default)]
@@ -28,6 +45,9 @@ pub(super) struct RawLearner {
 #[derive(Deserialize)]
 pub(super) struct RawLearnerParameters {
     pub(super) base_score: String,
+    /// Whether the base score is a margin already.
+    #[serde(skip)]
+    pub(super) base_is_margin: bool,
     #[serde(default = "zero")]
     pub(super) num_class: String,
     pub(super) num_feature: String,
@@ -57,7 +77,7 @@ pub(super) struct RawInnerBooster {
     pub(super) model: RawModel,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 pub(super) struct RawModel {
     #[serde(default)]
     pub(super) gbtree_model_param: RawTreesParameters,
@@ -79,7 +99,7 @@ pub(super) struct RawTreesParameters {
     pub(super) num_parallel_tree: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 pub(super) struct RawTree {
     pub(super) left_children: Vec<i32>,
     pub(super) right_children: Vec<i32>,
