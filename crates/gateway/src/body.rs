@@ -29,6 +29,14 @@ pub(crate) struct Collected {
     pub(crate) held: Reservation,
 }
 
+/// A body of a request, before anybody asks for all of it.
+pub(crate) enum RequestBody {
+    /// It still arrives.
+    Arriving(Incoming),
+    /// It was read to its end, for its signature.
+    Whole(Collected),
+}
+
 /// A body that is passed on while it arrives. Its rate is watched until its last byte, or until nobody reads it any more.
 pub(crate) struct Arriving {
     body: Incoming,
@@ -81,11 +89,15 @@ impl Drop for Arriving {
 /// # Errors
 /// When it is larger than `limit_bytes`, breaks off, or does not fit into the budget.
 pub(crate) async fn collect(
-    mut body: Incoming,
+    body: RequestBody,
     limit_bytes: u64,
     budget: &Arc<ByteBudget>,
     pulse: &Pulse,
 ) -> Result<Collected, Refused> {
+    let mut body = match body {
+        RequestBody::Arriving(body) => body,
+        RequestBody::Whole(collected) => return Ok(collected),
+    };
     let declared_bytes = body.size_hint().exact();
     if declared_bytes.is_some_and(|declared| declared > limit_bytes) {
         return Err(Refused::BodyTooLarge { limit_bytes });

@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -36,13 +37,15 @@ pub(crate) struct Line {
     pub(crate) premises: Arc<Premises>,
     /// Shared with the body of a reply that is still being sent.
     pub(crate) pulse: Arc<Pulse>,
+    /// Where the connection comes from; what headers say of that is not believed.
+    pub(crate) source: IpAddr,
     routes: Mutex<Routes>,
 }
 
 impl Line {
-    fn new(premises: Arc<Premises>) -> Self {
+    fn new(premises: Arc<Premises>, source: IpAddr) -> Self {
         let routes = Mutex::new(Routes::new(premises.table.clone(), &premises.preparer));
-        Self { pulse: Arc::new(Pulse::new(&premises.settings)), routes, premises }
+        Self { pulse: Arc::new(Pulse::new(&premises.settings)), source, routes, premises }
     }
 
     /// The current route table, prepared. The lock has no rival but the connection's own timer.
@@ -66,11 +69,11 @@ enum End {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn drive<S>(stream: S, premises: Arc<Premises>, stage: watch::Receiver<Stage>)
+pub(crate) async fn drive<S>(stream: S, source: IpAddr, premises: Arc<Premises>, stage: watch::Receiver<Stage>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let line = Arc::new(Line::new(Arc::clone(&premises)));
+    let line = Arc::new(Line::new(Arc::clone(&premises), source));
     let watched = Watched { stream, line: Arc::clone(&line), at_end: false };
     let service = {
         let line = Arc::clone(&line);
@@ -128,7 +131,7 @@ where
     }
 }
 
-async fn reached(mut stage: watch::Receiver<Stage>, awaited: Stage) {
+pub(crate) async fn reached(mut stage: watch::Receiver<Stage>, awaited: Stage) {
     // A sender that is gone means a server that is gone.
     let _ = stage.wait_for(|stage| *stage >= awaited).await;
 }
@@ -196,7 +199,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // What was encrypted and is not yet sent waits here.
+        let poll = Pin::new(&mut self.stream).poll_flush(cx);
+        self.line.pulse.wrote(poll.is_ready());
+        poll
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -3,7 +3,7 @@
 //! Requests are told apart by the service that they are signed for, then by path: `/endpoints/…` is the runtime,
 //! `/ping` and `/metrics` are answered here, everything else goes through the binary's [`crate::Door`].
 //!
-//! Invariant: nothing is dispatched before `Host` and `Origin` are checked; a panic ends one request, never the process.
+//! Invariant: nothing is dispatched before `Host` and `Origin` are checked and, where signatures count, verified; a panic ends one request, never the process.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,11 +14,11 @@ use std::task::Poll;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode, header};
-use http_body_util::{BodyDataStream, BodyExt};
+use http_body_util::{BodyDataStream, BodyExt, Full};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
-use crate::body::{self, Arriving};
+use crate::body::{self, Arriving, RequestBody};
 use crate::connection::Line;
 use crate::fault::{Plane, Refused};
 use crate::identity::{Caller, SignedFor};
@@ -28,6 +28,7 @@ use crate::pulse::Phase;
 use crate::reply::{self, BrokenOff, Reply};
 use crate::scrape;
 use crate::settings::BucketDoor;
+use crate::verification::{self, HeldBody};
 
 /// Answers a request; never fails, and panics neither.
 pub(crate) async fn answer(line: &Line, request: Request<Incoming>) -> Reply {
@@ -75,21 +76,44 @@ enum Destination<'a> {
 
 async fn handle(line: &Line, request: Request<Incoming>, arrived: Instant) -> Result<Reply, Refused> {
     let premises = &*line.premises;
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     check(line, &head)?;
-    let caller = Caller::of(&head);
-    match destination(premises, &head, caller.signed_for) {
+    let Caller { mut consumer, signed_for } = Caller::of(&head);
+    let destination = destination(premises, &head, signed_for);
+    let (mut body, mut held_to) = (RequestBody::Arriving(body), None);
+    if let Some(verifier) = &premises.settings.verifier
+        && !is_free(&destination, premises)
+    {
+        let streams = matches!(destination, Destination::Buckets(_));
+        let verified = Box::pin(verification::verify(line, &**verifier, &head, body, streams)).await?;
+        (consumer, body, held_to) = (verified.consumer, verified.body, verified.body_sha256);
+    }
+    match destination {
         Destination::Invoke { endpoint } => {
             let arrived_at = premises.clock.now();
-            invoke::invoke(line, Call { endpoint, head: &head, body, consumer: caller.consumer, arrived_at, arrived })
-                .await
+            invoke::invoke(line, Call { endpoint, head: &head, body, consumer, arrived_at, arrived }).await
         }
         Destination::Refuse(refused) => Err(refused),
         Destination::Ping => Ok(reply::reply(StatusCode::OK, Bytes::new(), None)),
         Destination::Metrics => Ok(reply::text(StatusCode::OK, scrape::CONTENT_TYPE, scrape::text(premises))),
-        Destination::Buckets(door) => Box::pin(buckets(line, door, Request::from_parts(head, body))).await,
+        Destination::Buckets(door) => {
+            head.extensions.insert(consumer);
+            Box::pin(buckets(line, door, Request::from_parts(head, body), held_to)).await
+        }
         // In a box, so that the future of an invocation, which is most of them, stays small.
-        Destination::Other => Box::pin(other(line, head, body)).await,
+        Destination::Other => {
+            head.extensions.insert(consumer);
+            Box::pin(other(line, head, body)).await
+        }
+    }
+}
+
+/// What is answered without a signature where all else needs one.
+fn is_free(destination: &Destination<'_>, premises: &Premises) -> bool {
+    match destination {
+        Destination::Ping => true,
+        Destination::Metrics => premises.settings.metrics_are_open,
+        _ => false,
     }
 }
 
@@ -143,7 +167,7 @@ fn runtime<'a>(method: &Method, endpoint: &'a str, operation: &str) -> Destinati
 
 /// Hands a whole request through the binary's door. It runs as a task of its own, so that a caller who hangs up does
 /// not leave an operation of the control plane half-done.
-async fn other(line: &Line, head: Parts, body: Incoming) -> Result<Reply, Refused> {
+async fn other(line: &Line, head: Parts, body: RequestBody) -> Result<Reply, Refused> {
     let premises = &*line.premises;
     let collected = body::collect(body, premises.settings.body_max_bytes, &premises.bodies, &line.pulse).await?;
     line.pulse.enter(Phase::Work, Instant::now());
@@ -157,8 +181,18 @@ async fn other(line: &Line, head: Parts, body: Incoming) -> Result<Reply, Refuse
 
 /// Passes a request for S3 on while it still arrives, and the answer while it still comes. A caller that hangs up ends
 /// what it asked for: an object is there whole or not at all.
-async fn buckets(line: &Line, door: BucketDoor, request: Request<Incoming>) -> Result<Reply, Refused> {
-    let arriving = request.map(|body| Arriving::new(body, Arc::clone(&line.pulse)).boxed_unsync());
+async fn buckets(
+    line: &Line,
+    door: BucketDoor,
+    request: Request<RequestBody>,
+    held_to: Option<[u8; 32]>,
+) -> Result<Reply, Refused> {
+    let arriving = request.map(|body| match body {
+        RequestBody::Arriving(body) => {
+            HeldBody::new(Arriving::new(body, Arc::clone(&line.pulse)), held_to).boxed_unsync()
+        }
+        RequestBody::Whole(collected) => Full::new(collected.bytes).map_err(|never| match never {}).boxed_unsync(),
+    });
     let (head, body) = door(arriving).await.into_parts();
     let size_bytes = body.size_hint().exact();
     let pieces = BodyDataStream::new(body.map_err(|error| BrokenOff(error.to_string())));

@@ -8,12 +8,13 @@
 use std::borrow::Cow;
 
 use captura_capture::DropReason;
-use captura_names::{EndpointName, VariantName};
+use captura_names::{EndpointName, EventId, VariantName};
 use captura_route::{BackendError, NoVariant};
+use captura_wire::denial::{Denial, Dialect};
 use captura_wire::runtime::{self, Code, FaultBody, ModelPlace};
 use http::{HeaderValue, StatusCode, header};
 
-use crate::reply::{self, ERROR_TYPE, Reply};
+use crate::reply::{self, ERROR_TYPE, REQUEST_ID, Reply};
 
 /// Seconds after which a caller that met a full server may try again.
 const RETRY_AFTER_SECONDS: &str = "1";
@@ -53,6 +54,8 @@ pub(crate) enum Refused {
     AtCapacity { endpoint: EndpointName, variant: VariantName },
     /// The policy allows no call without a record, and no record can be kept.
     CaptureUnavailable { endpoint: EndpointName, reason: DropReason },
+    /// The signature is missing or wrong, or its key may not do this; in the words of the service that was called.
+    Denied(Box<(Denial, Dialect)>),
     /// A handler panicked.
     Panicked,
 }
@@ -68,7 +71,7 @@ pub(crate) enum Plane {
 
 impl Refused {
     /// Every value of [`Refused::reason`], for the meters.
-    pub(crate) const REASONS: [&'static str; 12] = [
+    pub(crate) const REASONS: [&'static str; 15] = [
         "host",
         "origin",
         "bad_request",
@@ -80,6 +83,9 @@ impl Refused {
         "no_variant",
         "concurrency",
         "capture_unavailable",
+        "unauthenticated",
+        "too_many_failed_signatures",
+        "unauthorized",
         "panic",
     ];
 
@@ -97,6 +103,11 @@ impl Refused {
             Self::NoVariant { .. } => "no_variant",
             Self::AtCapacity { .. } => "concurrency",
             Self::CaptureUnavailable { .. } => "capture_unavailable",
+            Self::Denied(denied) => match denied.0 {
+                Denial::NotAllowed { .. } => "unauthorized",
+                Denial::TooManyFailures => "too_many_failed_signatures",
+                _ => "unauthenticated",
+            },
             Self::Panicked => "panic",
         }
     }
@@ -117,6 +128,10 @@ impl Refused {
             | Self::NoVariant { .. } => (400, Code::ValidationError.as_str()),
             Self::MemoryExhausted | Self::AtCapacity { .. } | Self::CaptureUnavailable { .. } => {
                 (503, Code::ServiceUnavailable.as_str())
+            }
+            Self::Denied(denied) => {
+                let answer = denied.0.answer(denied.1, "");
+                (answer.status, answer.code)
             }
             Self::Panicked => (500, Code::InternalFailure.as_str()),
         }
@@ -161,12 +176,16 @@ impl Refused {
                 "Endpoint {endpoint} takes no call without a record of it, and none can be kept now: {reason}. Try again."
             )
             .into(),
+            Self::Denied(denied) => denied.0.message(denied.1),
             Self::Panicked => "The server failed on this request.".into(),
         }
     }
 
     /// The reply.
     pub(crate) fn reply(&self, plane: Plane) -> Reply {
+        if let Self::Denied(denied) = self {
+            return denial_reply(&denied.0, denied.1);
+        }
         let (status, code) = self.status_and_code();
         let message = self.message();
         let body = match plane {
@@ -251,6 +270,20 @@ fn model_error(status: u16, message: &str, place: ModelPlace<'_>) -> (Code, Vec<
 /// The part of a model's words that is repeated.
 fn kept(words: &str) -> &str {
     &words[..words.floor_char_boundary(ORIGINAL_MESSAGE_MAX_BYTES)]
+}
+
+fn denial_reply(denial: &Denial, dialect: Dialect) -> Reply {
+    let id = EventId::from_random_bytes(rand::random());
+    let answer = denial.answer(dialect, &id.to_string());
+    let status = StatusCode::from_u16(answer.status).expect("our bug: statuses of denials are constants");
+    let mut reply = reply::text(status, answer.content_type, answer.body);
+    let headers = reply.headers_mut();
+    headers.insert(REQUEST_ID, reply::header_value(id));
+    headers.insert(ERROR_TYPE, HeaderValue::from_static(answer.code));
+    if dialect == Dialect::Cbor {
+        headers.insert("smithy-protocol", HeaderValue::from_static("rpc-v2-cbor"));
+    }
+    reply
 }
 
 fn fault_reply(status: u16, code: &'static str, body: Vec<u8>) -> Reply {

@@ -1,7 +1,7 @@
 //! Who calls. On an open listener the access key id of the signature is the consumer, whatever its signature is worth;
 //! a call without one is anonymous.
 //!
-//! Refuses to: verify. A listener that is not open does not exist yet.
+//! Refuses to: verify; where signatures count, [`crate::verification`] says who calls, and what stands here is only a claim.
 
 use captura_route::Consumer;
 use captura_wire::scope::Scope;

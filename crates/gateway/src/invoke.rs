@@ -15,10 +15,9 @@ use captura_route::{Answer, Backend, BackendError, Consumer, Invocation, ModelRe
 use captura_wire::runtime::ModelPlace;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::body::{self, Collected};
+use crate::body::{self, Collected, RequestBody};
 use crate::connection::Line;
 use crate::fault::{Failed, Refused};
 use crate::head;
@@ -29,7 +28,7 @@ use crate::reply::{self, CAPTURE, CUSTOM_ATTRIBUTES, EVENT_ID, INVOKED_VARIANT, 
 pub(crate) struct Call<'a> {
     pub(crate) endpoint: &'a str,
     pub(crate) head: &'a Parts,
-    pub(crate) body: Incoming,
+    pub(crate) body: RequestBody,
     pub(crate) consumer: Consumer,
     pub(crate) arrived_at: Timestamp,
     pub(crate) arrived: Instant,

@@ -20,6 +20,9 @@ mod reply;
 mod scrape;
 mod server;
 mod settings;
+mod tls;
+mod verification;
 
 pub use server::Gateway;
 pub use settings::{BodyError, BucketDoor, Door, Doors, MoreMetrics, PiecewiseBody, Settings};
+pub use tls::{Tls, TlsError};

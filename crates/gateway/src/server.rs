@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -114,7 +115,7 @@ async fn accept(
                 Err(_) => published = false,
             },
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => welcome(stream, premises, places, stage),
+                Ok((stream, peer)) => welcome(stream, peer.ip(), premises, places, stage),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     if !is_about_one_caller(&error) {
@@ -131,11 +132,19 @@ fn is_about_one_caller(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-fn welcome(stream: TcpStream, premises: &Arc<Premises>, places: &Arc<Semaphore>, stage: &watch::Sender<Stage>) {
+fn welcome(
+    stream: TcpStream,
+    source: IpAddr,
+    premises: &Arc<Premises>,
+    places: &Arc<Semaphore>,
+    stage: &watch::Sender<Stage>,
+) {
     let Ok(place) = Arc::clone(places).try_acquire_owned() else {
         premises.meters.connections_refused.fetch_add(1, Ordering::Relaxed);
-        // What does not fit into the socket's empty buffer at once is not worth waiting for.
-        let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+        if premises.settings.tls.is_none() {
+            // What does not fit into the socket's empty buffer at once is not worth waiting for.
+            let _ = stream.try_write(TOO_MANY_CONNECTIONS);
+        }
         return;
     };
     // Replies are written whole; waiting for more to send would only delay them.
@@ -148,7 +157,20 @@ fn welcome(stream: TcpStream, premises: &Arc<Premises>, places: &Arc<Semaphore>,
     tokio::spawn(async move {
         let _place = place;
         let _counted = Counted::new(&premises);
-        connection::drive(stream, Arc::clone(&premises), stage).await;
+        let Some(tls) = &premises.settings.tls else {
+            return connection::drive(stream, source, Arc::clone(&premises), stage).await;
+        };
+        let handshake = tokio::time::timeout(premises.settings.head_timeout, tls.accept(stream));
+        let shaken = tokio::select! {
+            shaken = handshake => shaken,
+            // Nothing was asked yet.
+            () = connection::reached(stage.clone(), Stage::Draining) => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => connection::drive(stream, source, Arc::clone(&premises), stage).await,
+            Ok(Err(error)) => tracing::debug!(%error, %source, "a caller and this server found no common TLS"),
+            Err(_) => drop(premises.meters.connections_cut.fetch_add(1, Ordering::Relaxed)),
+        }
     });
 }
 

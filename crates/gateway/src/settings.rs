@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use captura_wire::sigv4::Verifier;
 use futures_core::future::BoxFuture;
 use http_body_util::combinators::UnsyncBoxBody;
+
+use crate::tls::Tls;
 
 /// Everything that is neither the runtime API nor `/ping` nor `/metrics`: the control plane and the rest, given by the
 /// binary. Requests arrive whole, within the same limits as invocations.
@@ -71,6 +74,13 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Metrics of other rooms.
     pub more_metrics: Option<MoreMetrics>,
+    /// Who is asked whether a request may come in. Without one the door is open: any signature or none will do, and the
+    /// access key id is the consumer.
+    pub verifier: Option<Arc<dyn Verifier>>,
+    /// Whether `/metrics` is answered without a signature where all else needs one.
+    pub metrics_are_open: bool,
+    /// Connections are encrypted with this; plain without.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Settings {
@@ -92,6 +102,9 @@ impl Default for Settings {
             model_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
             more_metrics: None,
+            verifier: None,
+            metrics_are_open: false,
+            tls: None,
         }
     }
 }

@@ -3,13 +3,11 @@
 //! Invariant: an unknown key, a revoked one and a wrong secret cost the same work; what a key may do is looked at only
 //! after its holder has proved to be one. Refuses to: be asked about anything less than a whole head.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use captura_names::Timestamp;
 use captura_wire::action::{Action, Place};
 use captura_wire::denial::Denial;
-use captura_wire::sigv4::{Head, Payload, Presented, Secret};
+use captura_wire::sigv4::{Admitted, Asked, Payload, Presented, Secret, Verifier};
 use captura_wire::sts::user_arn;
 
 use crate::attempts::{Attempts, Verdict};
@@ -28,28 +26,6 @@ pub struct GuardSettings {
     pub regions: Vec<String>,
 }
 
-/// A request that wants in.
-#[derive(Debug)]
-pub struct Asked<'a> {
-    /// Its head.
-    pub head: &'a Head<'a>,
-    /// Its whole body; absent where it is passed on piece by piece.
-    pub body: Option<&'a [u8]>,
-    /// Where it comes from.
-    pub source: IpAddr,
-    /// When.
-    pub now: Timestamp,
-}
-
-/// A request that may come in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admitted {
-    /// Whose call it is.
-    pub consumer: String,
-    /// The digest that a body must have that is passed on piece by piece.
-    pub body_sha256: Option<[u8; 32]>,
-}
-
 /// The one check before routing.
 #[derive(Debug)]
 pub struct Guard {
@@ -65,12 +41,10 @@ impl Guard {
     pub fn new(keyring: Keyring, settings: GuardSettings) -> Self {
         Self { keyring, settings, attempts: Mutex::default(), decoy: Secret::new(DECOY.into()) }
     }
+}
 
-    /// Whether a request may come in, and whose it is.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn admit(&self, asked: &Asked<'_>) -> Result<Admitted, Denial> {
+impl Verifier for Guard {
+    fn admit(&self, asked: &Asked<'_>) -> Result<Admitted, Denial> {
         let mut key = None;
         self.verify(asked, &mut key).map_err(|denial| {
             if !denial.is_failed_authentication() {
@@ -88,7 +62,9 @@ impl Guard {
             }
         })
     }
+}
 
+impl Guard {
     /// `known` is the key that the request names, where there is one.
     fn verify(&self, asked: &Asked<'_>, known: &mut Option<Arc<Key>>) -> Result<Admitted, Denial> {
         let presented = Presented::of(asked.head)?.ok_or(Denial::Unsigned)?;
@@ -123,7 +99,7 @@ impl Guard {
             });
         }
         let body_sha256 = if asked.body.is_some() { None } else { presented.payload().digest() };
-        Ok(Admitted { consumer: key.consumer.to_string(), body_sha256 })
+        Ok(Admitted { user: key.consumer.to_string(), body_sha256 })
     }
 
     /// The key that made the signature.

@@ -18,7 +18,7 @@ mod private;
 mod seal;
 mod store;
 
-pub use guard::{Admitted, Asked, Guard, GuardSettings};
+pub use guard::{Guard, GuardSettings};
 pub use key::{ConsumerName, InvalidConsumerName, Key, NewKey};
 pub use keyring::Keyring;
 pub use policy::{InvalidRule, Policy, Rule};

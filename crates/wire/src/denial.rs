@@ -195,7 +195,8 @@ impl Denial {
     }
 
     /// What the caller reads.
-    fn message(&self, dialect: Dialect) -> Cow<'static, str> {
+    #[must_use]
+    pub fn message(&self, dialect: Dialect) -> Cow<'static, str> {
         match self {
             Self::Unsigned if dialect == Dialect::S3 => "Access Denied".into(),
             Self::Unsigned => "Request is missing Authentication Token".into(),

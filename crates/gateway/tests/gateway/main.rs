@@ -9,8 +9,12 @@ mod conformance;
 #[cfg(test)]
 mod draining;
 #[cfg(test)]
+mod encrypted;
+#[cfg(test)]
 mod slow_callers;
 #[cfg(test)]
 mod swapping;
+#[cfg(test)]
+mod verifying;
 #[cfg(test)]
 mod world;

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
-use captura_wire::sigv4::{Credentials, amz_date, sha256_hex, sign};
+use captura_names::Timestamp;
+use captura_wire::sigv4::{Credentials, Head, amz_date, sha256_hex, sign};
 
 use super::*;
 use crate::key::NewKey;
@@ -99,7 +100,7 @@ impl<'a> Call<'a> {
 fn the_holder_of_a_key_comes_in_as_its_consumer() {
     let world = World::new();
     let key = world.key(&[]);
-    let admitted = Admitted { consumer: "billing".into(), body_sha256: None };
+    let admitted = Admitted { user: "billing".into(), body_sha256: None };
     assert_eq!(world.ask(&Call::by(&key)), Ok(admitted.clone()));
     assert_eq!(world.ask(&Call::invokes(&key, "/endpoints/churn/invocations")), Ok(admitted));
 }

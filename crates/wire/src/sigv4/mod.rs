@@ -8,6 +8,7 @@
 //! it is compared, and the comparison takes the same time wherever it fails.
 //! Refuses to: read clocks, keep keys, know who may do what.
 
+mod asked;
 mod canonical;
 mod date;
 mod payload;
@@ -19,8 +20,9 @@ mod suite;
 #[cfg(test)]
 mod tests;
 
+pub use asked::{Admitted, Asked, Verifier};
 pub use canonical::{Head, PathRule};
-pub use payload::{Payload, sha256, sha256_hex};
+pub use payload::{Payload, RunningDigest, sha256, sha256_hex};
 pub use presented::Presented;
 pub use sign::{Credentials, amz_date, sign};
 

@@ -73,6 +73,23 @@ impl<'a> Payload<'a> {
     }
 }
 
+/// The digest of bytes that come piece by piece.
+#[derive(Debug, Clone, Default)]
+pub struct RunningDigest(Sha256);
+
+impl RunningDigest {
+    /// Takes the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// Whether all pieces together have that digest.
+    #[must_use]
+    pub fn is(&self, expected: &[u8; 32]) -> bool {
+        super::presented::same(&self.0.clone().finalize(), expected)
+    }
+}
+
 /// The digest of bytes.
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {

@@ -1,0 +1,188 @@
+//! Where signatures count: the one check that every request passes before it is routed, but for `/ping`.
+//!
+//! The gateway knows no keys. It puts the question to a [`Verifier`] that the binary gives it, with the whole body, because
+//! the body is signed too; only S3's bodies, which are not held, are compared with their declared digest while they pass.
+//!
+//! Invariant: there is one place where the question is put, so that no route can lack it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use captura_route::Consumer;
+use captura_wire::denial::{Denial, Dialect};
+use captura_wire::scope::Scope;
+use captura_wire::sigv4::{Admitted, Asked, Head, RunningDigest, Verifier};
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use hyper::body::{Body, Frame, SizeHint};
+
+use crate::body::{self, RequestBody};
+use crate::connection::Line;
+use crate::fault::Refused;
+use crate::settings::BodyError;
+
+/// A request that may come in.
+pub(crate) struct Verified {
+    pub(crate) consumer: Consumer,
+    pub(crate) body: RequestBody,
+    /// The digest that a body must have that is passed on piece by piece.
+    pub(crate) body_sha256: Option<[u8; 32]>,
+}
+
+/// Reads a body, unless it is passed on piece by piece, and asks whether the request may come in.
+pub(crate) async fn verify(
+    line: &Line,
+    verifier: &dyn Verifier,
+    parts: &Parts,
+    body: RequestBody,
+    streams: bool,
+) -> Result<Verified, Refused> {
+    let premises = &*line.premises;
+    let body = if streams {
+        body
+    } else {
+        let limit_bytes = premises.settings.body_max_bytes;
+        RequestBody::Whole(body::collect(body, limit_bytes, &premises.bodies, &line.pulse).await?)
+    };
+    let head = head_of(parts);
+    let whole = match &body {
+        RequestBody::Whole(collected) => Some(&*collected.bytes),
+        RequestBody::Arriving(_) => None,
+    };
+    let asked = Asked { head: &head, body: whole, source: line.source, now: premises.clock.now() };
+    match verifier.admit(&asked) {
+        Ok(Admitted { user, body_sha256 }) => Ok(Verified { consumer: Consumer::new(&user), body, body_sha256 }),
+        Err(denial) => Err(denied(denial, &head)),
+    }
+}
+
+fn head_of(parts: &Parts) -> Head<'_> {
+    Head {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        headers: parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect(),
+    }
+}
+
+/// A denial in the words of the service that was called, as far as the request says which.
+fn denied(denial: Denial, head: &Head<'_>) -> Refused {
+    let header = head.text(AUTHORIZATION.as_str());
+    let scope = header.map_or_else(|| Scope::of_query(head.query), Scope::of_authorization);
+    let dialect = Dialect::of(head, scope.as_ref().map(Scope::service));
+    Refused::Denied(Box::new((denial, dialect)))
+}
+
+/// A body that is compared, while it passes, with the digest that was signed. Its last piece is only handed on when all of
+/// it was right: whoever reads it sees it break off otherwise.
+pub(crate) struct HeldBody<B> {
+    body: B,
+    held_to: Option<[u8; 32]>,
+    digest: RunningDigest,
+    refused: bool,
+}
+
+/// What a reader of such a body sees instead of its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the body is not the one that was signed")]
+struct NotTheSignedBody;
+
+impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> HeldBody<B> {
+    pub(crate) fn new(body: B, held_to: Option<[u8; 32]>) -> Self {
+        Self { body, held_to, digest: RunningDigest::default(), refused: false }
+    }
+
+    /// Whether the body is at its end and wrong.
+    fn is_wrong(&self) -> bool {
+        self.body.is_end_stream() && self.held_to.is_some_and(|expected| !self.digest.is(&expected))
+    }
+}
+
+impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for HeldBody<B> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.refused {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let this = &mut *self;
+        if let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+            && this.held_to.is_some()
+        {
+            this.digest.update(data);
+        }
+        let at_end = frame.is_none() && this.held_to.is_some_and(|expected| !this.digest.is(&expected));
+        if at_end || this.is_wrong() {
+            this.refused = true;
+            return Poll::Ready(Some(Err(Box::new(NotTheSignedBody))));
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // A body that ends wrongly has its error still to come.
+        self.refused || self.body.is_end_stream() && !self.is_wrong()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use captura_wire::sigv4::sha256;
+    use http_body_util::{BodyExt as _, Full, StreamBody};
+
+    use super::*;
+
+    fn whole(bytes: &'static [u8]) -> impl Body<Data = Bytes, Error = BodyError> + Unpin {
+        Full::new(Bytes::from_static(bytes)).map_err(|never| match never {})
+    }
+
+    #[tokio::test]
+    async fn a_body_that_was_signed_passes_and_another_breaks_off_before_its_last_piece() {
+        let right = HeldBody::new(whole(b"object"), Some(sha256(b"object")));
+        assert_eq!(right.collect().await.unwrap().to_bytes(), "object");
+        let unheld = HeldBody::new(whole(b"object"), None);
+        assert_eq!(unheld.collect().await.unwrap().to_bytes(), "object");
+
+        let mut wrong = HeldBody::new(whole(b"object"), Some(sha256(b"other")));
+        assert!(wrong.frame().await.unwrap().is_err());
+        assert!(wrong.frame().await.is_none() && wrong.is_end_stream());
+
+        let empty = HeldBody::new(whole(b""), Some(sha256(b"other")));
+        assert!(!empty.is_end_stream(), "there is an error to be read");
+        assert!(empty.collect().await.is_err());
+        let empty = HeldBody::new(whole(b""), Some(sha256(b"")));
+        assert!(empty.is_end_stream() && empty.collect().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_body_of_many_pieces_without_a_known_end_is_compared_at_its_end() {
+        let pieces = |signed: &[u8]| {
+            let frames = [&b"ob"[..], b"ject"].map(|piece| Ok(Frame::data(Bytes::from_static(piece))));
+            let frames = frames.into_iter().collect::<std::collections::VecDeque<_>>();
+            HeldBody::new(StreamBody::new(Pieces(frames)), Some(sha256(signed)))
+        };
+        assert_eq!(pieces(b"object").collect().await.unwrap().to_bytes(), "object");
+        assert!(pieces(b"objects").collect().await.is_err());
+    }
+
+    struct Pieces(std::collections::VecDeque<Result<Frame<Bytes>, BodyError>>);
+
+    impl futures_core::Stream for Pieces {
+        type Item = Result<Frame<Bytes>, BodyError>;
+
+        fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+            Poll::Ready(self.0.pop_front())
+        }
+    }
+}

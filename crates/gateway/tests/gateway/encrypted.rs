@@ -1,0 +1,142 @@
+//! The gateway behind TLS, and certificates that change while it serves.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use captura_gateway::{Settings, Tls};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::world::World;
+
+/// A fresh certificate and key in `folder`.
+fn certify(folder: &Path) -> CertificateDer<'static> {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.join("tls.pem"), made.cert.pem()).unwrap();
+    private(&folder.join("tls.key"), &made.signing_key.serialize_pem());
+    made.cert.der().clone()
+}
+
+fn private(path: &Path, text: &str) {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let _ = std::fs::remove_file(path);
+    let mut file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+async fn connect(world: &World, trusted: &CertificateDer<'static>) -> std::io::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), stream).await
+}
+
+async fn ping(stream: &mut TlsStream<TcpStream>) {
+    stream.write_all(b"GET /ping HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
+}
+
+async fn serving(folder: &Path) -> World {
+    let tls = Tls::load(folder.join("tls.pem"), folder.join("tls.key")).unwrap();
+    World::with(Settings { tls: Some(tls), ..Settings::default() }).await
+}
+
+#[tokio::test]
+async fn a_call_is_answered_through_tls_and_not_without() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = certify(folder.path());
+    let world = serving(folder.path()).await;
+    let mut stream = connect(&world, &certificate).await.unwrap();
+    ping(&mut stream).await;
+    let body = vec![b'7'; 1 << 20];
+    let head = format!(
+        "POST /endpoints/churn/invocations HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&body).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(&body) {
+        assert!(stream.read_buf(&mut answer).await.unwrap() > 0, "the answer broke off");
+    }
+
+    let mut plain = TcpStream::connect(world.address).await.unwrap();
+    plain.write_all(b"GET /ping HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP/"), "an answer in clear");
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_used_for_new_connections_and_the_old_ones_live_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = certify(folder.path());
+    let world = serving(folder.path()).await;
+    let mut old = connect(&world, &first).await.unwrap();
+    ping(&mut old).await;
+
+    let second = certify(folder.path());
+    let passes = async |duration| {
+        tokio::time::pause();
+        tokio::time::advance(duration).await;
+        tokio::time::resume();
+    };
+    passes(Duration::from_secs(1)).await;
+    ping(&mut connect(&world, &second).await.unwrap()).await;
+    assert!(connect(&world, &first).await.is_err());
+    ping(&mut old).await;
+
+    // Files that cannot be used leave the ones before.
+    std::fs::write(folder.path().join("tls.pem"), "no certificate").unwrap();
+    passes(Duration::from_secs(1)).await;
+    ping(&mut connect(&world, &second).await.unwrap()).await;
+    let third = certify(folder.path());
+    passes(Duration::from_secs(1)).await;
+    ping(&mut connect(&world, &third).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_used_are_told_at_the_start() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let load =
+        || Tls::load(folder.path().join("tls.pem"), folder.path().join("tls.key")).map_err(|error| error.to_string());
+    assert!(load().unwrap_err().contains("tls.pem"));
+    certify(folder.path());
+    load().unwrap();
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    private(&folder.path().join("tls.key"), &other.signing_key.serialize_pem());
+    assert!(load().unwrap_err().contains("cannot be used"), "a key of another certificate");
+    certify(folder.path());
+    std::fs::set_permissions(folder.path().join("tls.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(load().unwrap_err().contains("may be read by every user"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_never_shakes_hands_is_cut_off_after_ten_seconds() {
+    let folder = tempfile::tempdir().unwrap();
+    certify(folder.path());
+    let world = serving(folder.path()).await;
+    let mut client = world.client().await;
+    client.send(b"\x16\x03\x01").await;
+    let start = Instant::now();
+    assert!(client.is_closed().await);
+    assert!((10..11).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+}
