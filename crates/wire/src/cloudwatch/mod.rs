@@ -22,6 +22,7 @@ pub use fault::{Code, Fault};
 pub use operation::Operation;
 pub use output::{Output, Structure};
 pub use protocol::{Call, Protocol, Reply, Request, is_ours};
+pub use schema::UNITS;
 
 /// What stands before the operation in `X-Amz-Target`, dot included.
 pub const TARGET_PREFIX: &str = "GraniteServiceVersion20100801.";

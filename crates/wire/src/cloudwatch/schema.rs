@@ -21,7 +21,7 @@ const fn list(member: &'static Shape, min: usize, max: usize) -> Shape {
 }
 
 /// Every unit of the service model.
-pub(super) static UNITS: &[&str] = &[
+pub static UNITS: &[&str] = &[
     "Seconds",
     "Microseconds",
     "Milliseconds",

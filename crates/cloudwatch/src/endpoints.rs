@@ -1,0 +1,147 @@
+//! The metrics of endpoints, made from counters that only go up.
+//!
+//! The data plane counts anyway; here the difference between two readings becomes samples, so a call pays nothing for
+//! its metrics. Metric names, units and dimensions are those of contract 6.7.
+//!
+//! Invariant: each call is told once, whatever the distance of readings. A counter that went down belongs to a variant
+//! that was made anew, and counts from zero.
+
+use std::collections::HashMap;
+
+use captura_names::Timestamp;
+
+use crate::store::{MetricId, Summary};
+use crate::{Cloudwatch, Dimension, Sample};
+
+const NAMESPACE: &str = "AWS/SageMaker";
+const COUNT: &str = "Count";
+const MICROSECONDS: &str = "Microseconds";
+/// Values that stand for the samples of one bucket of a reading, spread evenly over it.
+const VALUES_OF_BUCKET: u32 = 4;
+
+/// Durations, counted in buckets since the variant began.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Durations {
+    /// Sum of all, microseconds.
+    pub sum_us: u64,
+    /// Lower bound, upper bound (both in microseconds) and count of each bucket.
+    pub buckets: Vec<(u64, u64, u64)>,
+}
+
+/// What was counted of a variant since it began.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Reading {
+    /// Name of the endpoint.
+    pub endpoint: String,
+    /// Name of the variant.
+    pub variant: String,
+    /// Instances that share the calls; 0 counts as 1.
+    pub instances: u32,
+    /// Calls that ended.
+    pub invocations: u64,
+    /// Calls that the model answered with 4xx.
+    pub errors_4xx: u64,
+    /// Calls that the model answered with 5xx.
+    pub errors_5xx: u64,
+    /// Calls that got no good answer of the model, for whatever reason.
+    pub model_errors: u64,
+    /// Time in the model.
+    pub model_latency: Durations,
+    /// Time in the server.
+    pub overhead_latency: Durations,
+}
+
+/// Turns readings into metrics.
+#[derive(Debug)]
+pub struct EndpointMetrics {
+    cloudwatch: Cloudwatch,
+    high_resolution: bool,
+    before: HashMap<(String, String), Reading>,
+}
+
+impl EndpointMetrics {
+    /// A publisher; with high resolution, samples are kept by the second.
+    #[must_use]
+    pub fn new(cloudwatch: Cloudwatch, high_resolution: bool) -> Self {
+        Self { cloudwatch, high_resolution, before: HashMap::new() }
+    }
+
+    /// Publishes what happened since the last time. Variants without calls since then tell nothing, as on AWS.
+    pub fn publish(&mut self, readings: Vec<Reading>, at: Timestamp) {
+        let mut before = std::mem::take(&mut self.before);
+        for reading in readings {
+            let key = (reading.endpoint.clone(), reading.variant.clone());
+            let news = difference(&reading, before.remove(&key).as_ref());
+            self.tell(&news, at);
+            self.before.insert(key, reading);
+        }
+    }
+
+    fn tell(&self, news: &Reading, at: Timestamp) {
+        let calls = news.invocations as f64;
+        if calls == 0.0 {
+            return;
+        }
+        let of_calls = |errors: u64| {
+            let errors = (errors as f64).min(calls);
+            Summary::of_values([(1.0, errors), (0.0, calls - errors)])
+        };
+        let per_instance = 1.0 / f64::from(news.instances.max(1));
+        for (name, unit, summary) in [
+            ("Invocations", COUNT, Some(Summary::of_value(1.0, calls))),
+            ("InvocationsPerInstance", COUNT, Some(Summary::of_value(per_instance, calls))),
+            ("Invocation4XXErrors", COUNT, of_calls(news.errors_4xx)),
+            ("Invocation5XXErrors", COUNT, of_calls(news.errors_5xx)),
+            ("InvocationModelErrors", COUNT, of_calls(news.model_errors)),
+            ("ModelLatency", MICROSECONDS, durations(&news.model_latency)),
+            ("OverheadLatency", MICROSECONDS, durations(&news.overhead_latency)),
+        ] {
+            if let Some(summary) = summary {
+                let metric = MetricId::new(NAMESPACE, name, dimensions(&news.endpoint, &news.variant));
+                let high_resolution = self.high_resolution;
+                self.cloudwatch.record(Sample { metric, unit, at, high_resolution, summary });
+            }
+        }
+    }
+}
+
+/// Dimensions of an endpoint's metrics.
+#[must_use]
+pub fn dimensions(endpoint: &str, variant: &str) -> Vec<Dimension> {
+    let dimension = |name: &str, value: &str| Dimension { name: name.to_owned(), value: value.to_owned() };
+    vec![dimension("EndpointName", endpoint), dimension("VariantName", variant)]
+}
+
+fn difference(now: &Reading, before: Option<&Reading>) -> Reading {
+    let Some(before) = before.filter(|before| before.invocations <= now.invocations) else { return now.clone() };
+    let spread = |now: &Durations, before: &Durations| {
+        let earlier = |index: usize| before.buckets.get(index).map_or(0, |(.., count)| *count);
+        let buckets = now.buckets.iter().enumerate();
+        let buckets = buckets.map(|(index, (low, high, count))| (*low, *high, count.saturating_sub(earlier(index))));
+        Durations { sum_us: now.sum_us.saturating_sub(before.sum_us), buckets: buckets.collect() }
+    };
+    Reading {
+        invocations: now.invocations - before.invocations,
+        errors_4xx: now.errors_4xx.saturating_sub(before.errors_4xx),
+        errors_5xx: now.errors_5xx.saturating_sub(before.errors_5xx),
+        model_errors: now.model_errors.saturating_sub(before.model_errors),
+        model_latency: spread(&now.model_latency, &before.model_latency),
+        overhead_latency: spread(&now.overhead_latency, &before.overhead_latency),
+        ..now.clone()
+    }
+}
+
+/// Samples out of buckets: the sum is exact, the rest is as exact as the buckets are narrow.
+fn durations(spread: &Durations) -> Option<Summary> {
+    let values = spread.buckets.iter().filter(|(.., count)| *count > 0).flat_map(|(low, high, count)| {
+        let parts = u32::try_from(*count).unwrap_or(u32::MAX).min(VALUES_OF_BUCKET);
+        let step = (*high as f64 - *low as f64) / f64::from(parts);
+        let each = *count as f64 / f64::from(parts);
+        (0..parts).map(move |part| (*low as f64 + step * (f64::from(part) + 0.5), each))
+    });
+    let summary = Summary::of_values(values)?;
+    if summary.count == 1.0 {
+        return Some(Summary::of_value(spread.sum_us as f64, 1.0));
+    }
+    Some(summary.with_sum(spread.sum_us as f64))
+}
