@@ -39,8 +39,12 @@ pub enum FaultCode {
     InvalidNextTokenException,
     /// A limit of Application Auto Scaling.
     LimitExceededException,
-    /// Unknown resource of a tag operation of Application Auto Scaling.
+    /// Unknown resource of a tag operation of Application Auto Scaling; unknown group or stream of logs.
     ResourceNotFoundException,
+    /// A group or stream of logs that is there already.
+    ResourceAlreadyExistsException,
+    /// Bad input of CloudWatch Logs.
+    InvalidParameterException,
     /// Too many requests; clients retry.
     ThrottlingException,
     /// Our own failure; clients retry.
@@ -64,6 +68,8 @@ impl FaultCode {
             Self::InvalidNextTokenException => "InvalidNextTokenException",
             Self::LimitExceededException => "LimitExceededException",
             Self::ResourceNotFoundException => "ResourceNotFoundException",
+            Self::ResourceAlreadyExistsException => "ResourceAlreadyExistsException",
+            Self::InvalidParameterException => "InvalidParameterException",
             Self::ThrottlingException => "ThrottlingException",
             Self::InternalFailure => "InternalFailure",
             Self::ServiceUnavailable => "ServiceUnavailable",
@@ -242,6 +248,8 @@ mod tests {
             (FaultCode::InvalidNextTokenException, 400, "Message"),
             (FaultCode::LimitExceededException, 400, "Message"),
             (FaultCode::ResourceNotFoundException, 400, "Message"),
+            (FaultCode::ResourceAlreadyExistsException, 400, "message"),
+            (FaultCode::InvalidParameterException, 400, "message"),
             (FaultCode::ThrottlingException, 400, "message"),
             (FaultCode::InternalFailure, 500, "message"),
             (FaultCode::ServiceUnavailable, 503, "message"),

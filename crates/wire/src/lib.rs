@@ -9,6 +9,7 @@ pub mod aws_json;
 pub mod cloudwatch;
 pub mod denial;
 pub mod hosting;
+pub mod logs;
 pub mod runtime;
 pub mod scope;
 pub mod sigv4;
