@@ -9,6 +9,7 @@
 pub mod artifact;
 pub mod echo;
 pub mod embedded;
+pub mod http_contract;
 mod image;
 mod load_error;
 pub mod payload;
