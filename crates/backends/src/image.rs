@@ -52,6 +52,7 @@ impl ImageRule {
         vec![
             Self::new("captura/onnx*", BackendKind::Onnx),
             Self::new("*sagemaker-xgboost*", BackendKind::Trees),
+            Self::new("*.dkr.ecr.*/xgboost:*", BackendKind::Trees),
             Self::new("captura/trees*", BackendKind::Trees),
             Self::new("captura/echo*", BackendKind::Echo),
         ]
@@ -94,6 +95,7 @@ mod tests {
             ("captura/trees", BackendKind::Trees),
             ("captura/echo:latest", BackendKind::Echo),
             ("683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1", BackendKind::Trees),
+            ("811284229777.dkr.ecr.us-east-1.amazonaws.com/xgboost:1", BackendKind::Trees),
         ] {
             assert_eq!(kind_of(&rules, image).unwrap(), kind, "{image}");
         }
@@ -103,7 +105,10 @@ mod tests {
     fn an_unknown_image_is_refused_in_words_that_say_what_is_known() {
         let error = kind_of(&ImageRule::defaults(), "my-registry/my-model:3").unwrap_err().to_string();
         assert!(error.contains("\"my-registry/my-model:3\""), "{error}");
-        assert!(error.contains("captura/onnx*, *sagemaker-xgboost*, captura/trees*, captura/echo*"), "{error}");
+        assert!(
+            error.contains("captura/onnx*, *sagemaker-xgboost*, *.dkr.ecr.*/xgboost:*, captura/trees*, captura/echo*"),
+            "{error}"
+        );
         assert!(error.contains("containers"), "{error}");
     }
 

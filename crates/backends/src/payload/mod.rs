@@ -9,7 +9,10 @@
 //! | `application/json`, `json` | `{"instances": …}`, `{"inputs": …}`, `{"dataframe_split": {"columns", "data"}}`, `{"dataframe_records": […]}`, `{"features": […]}`, plain arrays |
 //! | `application/jsonlines` and its aliases | one row a line: an array, an object of named columns, `{"features": […]}` |
 //!
-//! A call without a content type is CSV, as in SageMaker's XGBoost container. `application/octet-stream` means the same,
+//! libsvm ([`SparseRows`]) and Python's notation ([`PythonValue`]) are there for models that stand for SageMaker's own
+//! XGBoost container.
+//!
+//! A call without a content type is CSV. `application/octet-stream` means the same,
 //! because that is what some SDKs send when the caller names no type.
 //!
 //! Answers by `Accept`: `text/csv` (also for `*/*` and none), `application/json`, `application/jsonlines`.
@@ -21,15 +24,19 @@ mod csv;
 mod encode;
 mod json;
 mod json_rows;
+mod libsvm;
 mod media;
 mod number;
+mod python;
 mod refusal;
 mod table;
 #[cfg(test)]
 mod tests;
 
 pub use encode::{Output, Predictions, Values, encode};
+pub use libsvm::SparseRows;
 pub use media::{ContentType, Format};
+pub use python::PythonValue;
 pub use refusal::Refusal;
 pub use table::{Cell, Cells, Table};
 

@@ -35,6 +35,22 @@ pub enum Refusal {
         /// What is wrong with it.
         reason: String,
     },
+    /// One line of a libsvm body cannot be read.
+    #[error("line {line} of the libsvm body cannot be read: {reason}")]
+    LibsvmLine {
+        /// Which line.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// As a container that the model stands for words it, with its status.
+    #[error("{message}")]
+    Container {
+        /// The container's status.
+        status: u16,
+        /// Its words.
+        message: String,
+    },
     /// Rows differ in width.
     #[error("row {row} has {found}, but row 1 has {expected}; every row needs the same columns", found = columns(*found), expected = columns(*expected))]
     Ragged {
@@ -110,12 +126,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The HTTP status of the refusal: 415, 406 or 400.
+    /// The HTTP status of the refusal: 415, 406, a container's own, or 400.
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
             Self::ContentType { .. } => 415,
             Self::Accept { .. } => 406,
+            Self::Container { status, .. } => *status,
             _ => 400,
         }
     }

@@ -203,6 +203,22 @@ impl Table {
         Self { rows: self.rows, columns: width, numbers, texts, names, row_shape: vec![width] }
     }
 
+    /// The rows with missing cells behind them until each is `width` wide; wider rows stay as they are.
+    #[must_use]
+    pub fn padded(self, width: usize) -> Self {
+        if self.columns >= width || self.columns == 0 {
+            return self;
+        }
+        let mut numbers = Vec::with_capacity(self.rows * width);
+        for row in self.numbers.chunks_exact(self.columns) {
+            numbers.extend_from_slice(row);
+            numbers.resize(numbers.len() + width - self.columns, f64::NAN);
+        }
+        let moved = |index: usize| index / self.columns * width + index % self.columns;
+        let texts = self.texts.into_iter().map(|(index, text)| (moved(index), text)).collect();
+        Self { rows: self.rows, columns: width, numbers, texts, names: None, row_shape: vec![width] }
+    }
+
     fn wrong_width(&self, expected: usize) -> Refusal {
         let hint = if self.columns == 1 && self.row_shape.is_empty() && self.rows == expected {
             "; a flat list is one value a row, so put the row into another pair of brackets".to_owned()

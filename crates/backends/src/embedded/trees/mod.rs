@@ -1,12 +1,15 @@
-//! Tree ensembles, run natively: XGBoost (JSON, UBJ, binary, pickled) and LightGBM (text), with predictions equal to those libraries'.
+//! Tree ensembles, run natively: XGBoost (JSON, UBJ, binary, pickled boosters) and LightGBM (text), with predictions equal
+//! to those libraries'.
 //!
 //! A request is decoded into a table, put into the order of the model's features, predicted and written in the format
-//! that was asked for: `score` for each row, an array of scores where the model has several outputs.
+//! that was asked for: `score` for each row, an array of scores where the model has several outputs. Where the image is
+//! SageMaker's own XGBoost container, requests are taken and answers worded as it does ([`container`]).
 //!
 //! Invariant: a model that loads cannot fail to predict; all checks are made while it loads. Small requests run in the
 //! caller's task, large ones on tokio's blocking threads, so no task is held up for more than about a millisecond.
 //! Refuses to: unpickle anything, and to serve a model whose answers it could not reproduce.
 
+mod container;
 mod forest;
 mod lightgbm;
 mod lightgbm_objective;
@@ -28,6 +31,7 @@ use std::sync::Arc;
 
 use captura_route::{Answer, Backend, BackendError, Field, FieldType, Invoking, ModelRequest, Signature};
 
+use self::container::Container;
 use self::lightgbm::Lightgbm;
 use self::xgboost::Xgboost;
 use super::sniff::{ModelFormat, sniff};
@@ -54,7 +58,7 @@ pub(crate) fn load(artifact: &Artifact, spec: &ModelSpec, _settings: &Settings) 
         return Err(wrong(format!("it is larger than {MAX_MODEL_BYTES} bytes")));
     }
     let bytes = fs::read(&path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
-    Ok(Arc::new(Trees::load(&file, &bytes, &spec.environment)?))
+    Ok(Arc::new(Trees::load_for(spec, &file, &bytes)?))
 }
 
 /// A tree ensemble at work.
@@ -65,7 +69,14 @@ pub struct Trees(Arc<Loaded>);
 struct Loaded {
     model: Model,
     signature: Signature,
-    default_format: Format,
+    conduct: Conduct,
+}
+
+/// How requests are taken and answers worded.
+#[derive(Debug)]
+enum Conduct {
+    Captura { default_format: Format },
+    Container(Container),
 }
 
 #[derive(Debug)]
@@ -80,10 +91,25 @@ impl Trees {
     /// # Errors
     /// When the bytes are no model, or one that cannot be reproduced here.
     pub fn load(file: &str, bytes: &[u8], environment: &BTreeMap<String, String>) -> Result<Self, LoadError> {
-        let model = Model::parse(file, bytes).map_err(|reason| LoadError::Model { file: file.to_owned(), reason })?;
-        let default_format = super::default_format(environment)?;
+        let spec = ModelSpec { environment: environment.clone(), ..ModelSpec::default() };
+        Self::load_for(&spec, file, bytes)
+    }
+
+    /// Loads a model that conducts itself as its image does.
+    ///
+    /// # Errors
+    /// When the bytes are no model, one that cannot be reproduced here, or the environment cannot be used.
+    pub fn load_for(spec: &ModelSpec, file: &str, bytes: &[u8]) -> Result<Self, LoadError> {
+        let format = sniff(bytes, file);
+        let parsed = Model::parse(format, bytes);
+        let model = parsed.map_err(|reason| LoadError::Model { file: file.to_owned(), reason })?;
+        let conduct = if Container::is_image(&spec.image) {
+            Conduct::Container(Container::new(spec, format == Some(ModelFormat::XgboostPickle), &model)?)
+        } else {
+            Conduct::Captura { default_format: super::default_format(&spec.environment)? }
+        };
         let signature = model.signature();
-        Ok(Self(Arc::new(Loaded { model, signature, default_format })))
+        Ok(Self(Arc::new(Loaded { model, signature, conduct })))
     }
 
     /// Number of trees in use.
@@ -114,7 +140,7 @@ impl Trees {
 
 impl Backend for Trees {
     fn invoke<'a>(&'a self, request: &'a ModelRequest) -> Invoking<'a> {
-        if self.0.cost_ns(request.body.len()) <= INLINE_NS {
+        if self.0.cost_ns(&request.body) <= INLINE_NS {
             return Box::pin(async { Ok(self.answer(request)?) });
         }
         let (loaded, request) = (Arc::clone(&self.0), request.clone());
@@ -134,15 +160,24 @@ impl Backend for Trees {
 }
 
 impl Loaded {
-    /// What a body of this size costs at most, roughly: its bytes are read once, and hold rows of short cells.
-    fn cost_ns(&self, body_bytes: usize) -> u64 {
-        let (bytes, features) = (body_bytes as u64, self.model.features().len() as u64);
-        let rows = 1 + bytes / (4 * features);
-        bytes * BYTE_NS + rows.saturating_mul(self.model.steps().saturating_mul(STEP_NS))
+    /// What a body costs at most, roughly: its bytes are read once, and hold rows of short cells.
+    fn cost_ns(&self, body: &[u8]) -> u64 {
+        let (bytes, features) = (body.len() as u64, self.model.features().len() as u64);
+        let steps = self.model.steps().saturating_mul(STEP_NS);
+        let (rows, widening) = match self.conduct {
+            Conduct::Captura { .. } => (1 + bytes / (4 * features), 0),
+            // A sparse row may be one byte, and is widened to all features.
+            Conduct::Container(_) => (1 + memchr::memchr_iter(b'\n', body).count() as u64, features),
+        };
+        bytes * BYTE_NS + rows.saturating_mul(steps + widening)
     }
 
     fn answer(&self, request: &ModelRequest) -> Result<Answer, Refusal> {
-        let format = Format::negotiate(request.accept.as_deref(), self.default_format)?;
+        let default_format = match &self.conduct {
+            Conduct::Captura { default_format } => *default_format,
+            Conduct::Container(container) => return container.answer(&self.model, request),
+        };
+        let format = Format::negotiate(request.accept.as_deref(), default_format)?;
         let table = decode(&request.body, request.content_type.as_deref(), Cells::Numbers)?;
         Ok(encode(&self.predict(table)?, format))
     }
@@ -150,13 +185,13 @@ impl Loaded {
     fn predict(&self, table: Table) -> Result<Predictions, Refusal> {
         let table = self.model.arrange(table)?;
         table.demand_numbers(0..table.columns(), self.model.features())?;
-        Ok(Predictions { rows: table.rows(), outputs: vec![self.model.predict(&table)] })
+        Ok(Predictions { rows: table.rows(), outputs: vec![self.model.predict(table.numbers())] })
     }
 }
 
 impl Model {
-    fn parse(file: &str, bytes: &[u8]) -> Result<Self, String> {
-        match sniff(bytes, file) {
+    fn parse(format: Option<ModelFormat>, bytes: &[u8]) -> Result<Self, String> {
+        match format {
             Some(ModelFormat::XgboostJson) => Xgboost::from_json(bytes).map(Self::Xgboost),
             Some(ModelFormat::XgboostUbj) => Xgboost::from_ubj(bytes).map(Self::Xgboost),
             Some(ModelFormat::XgboostBinary) => Xgboost::from_binary(bytes).map(Self::Xgboost),
@@ -178,6 +213,22 @@ impl Model {
         match self {
             Self::Xgboost(model) => model.steps(),
             Self::Lightgbm(model) => model.steps(),
+        }
+    }
+
+    /// XGBoost's name for the objective; empty for LightGBM.
+    fn objective(&self) -> &str {
+        match self {
+            Self::Xgboost(model) => &model.objective_name,
+            Self::Lightgbm(_) => "",
+        }
+    }
+
+    /// Number of sums that the trees add to: of a classifier of several classes, their number.
+    fn classes(&self) -> usize {
+        match self {
+            Self::Xgboost(model) => model.groups(),
+            Self::Lightgbm(model) => model.width(),
         }
     }
 
@@ -206,10 +257,11 @@ impl Model {
         Ok(table)
     }
 
-    fn predict(&self, table: &Table) -> Output {
+    /// Predicts whole rows of the model's features.
+    fn predict(&self, numbers: &[f64]) -> Output {
         let (width, values) = match self {
-            Self::Xgboost(model) => (model.width(), Values::F32(model.predict(table.numbers()))),
-            Self::Lightgbm(model) => (model.width(), Values::F64(model.predict(table.numbers()))),
+            Self::Xgboost(model) => (model.width(), Values::F32(model.predict(numbers))),
+            Self::Lightgbm(model) => (model.width(), Values::F64(model.predict(numbers))),
         };
         if width == 1 { Output::scalar("score", values) } else { Output::vector("score", width, values) }
     }

@@ -39,6 +39,7 @@ pub(super) struct Xgboost {
     /// Whether leaves are summed before the margin is added, as old versions did. Floats do not commute.
     leaves_first: bool,
     objective: Objective,
+    pub(super) objective_name: String,
     pub(super) features: Vec<Field>,
     /// Whether the file names its features, or the names are made up.
     pub(super) names_features: bool,
@@ -117,12 +118,18 @@ impl Xgboost {
         }
         let names_features = learner.feature_names.len() == features;
         let leaves_first = sums_leaves_first(learner);
-        Ok(Self { body, base, leaves_first, objective, features: fields(learner, features), names_features })
+        let (objective_name, features) = (learner.objective.name.clone(), fields(learner, features));
+        Ok(Self { body, base, leaves_first, objective, objective_name, features, names_features })
     }
 
     /// Values of one row of the answer.
     pub(super) fn width(&self) -> usize {
         if self.objective == Objective::Argmax { 1 } else { self.base.len() }
+    }
+
+    /// Sums of one row.
+    pub(super) fn groups(&self) -> usize {
+        self.base.len()
     }
 
     pub(super) fn classes(&self) -> bool {
