@@ -74,6 +74,22 @@ impl Artifact {
         self.choose("XGBoost or LightGBM model", &wishes)
     }
 
+    /// The files beside each other in the model's folder, by name: what a container that takes the first file, or all of
+    /// them, would find. Names that begin with a dot do not count.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn top_files(&self) -> Result<Vec<PathBuf>, ModelFileError> {
+        if let Some(only) = &self.only {
+            return Ok(vec![only.clone()]);
+        }
+        let mut files = Vec::new();
+        collect(&self.root, 0, &mut files)?;
+        let mut top: Vec<_> = files.into_iter().filter(|(depth, _)| *depth == 0).map(|(_, file)| file).collect();
+        top.sort();
+        Ok(top)
+    }
+
     /// The file for the first wish that any file fulfils.
     fn choose(&self, wanted: &'static str, wishes: &[&Wish]) -> Result<PathBuf, ModelFileError> {
         if let Some(only) = &self.only {
@@ -178,6 +194,17 @@ mod tests {
         }
         let (_folder, two) = artifact(&["a", "b"]);
         assert!(matches!(two.tree_file(), Err(ModelFileError::Several { .. })));
+    }
+
+    #[test]
+    fn top_files_are_those_of_the_root_by_name() {
+        let (folder, mut artifact) = artifact(&["model-1", "model-0", ".hidden", "deeper/model-2", "code/train.py"]);
+        let names = |artifact: &Artifact| {
+            artifact.top_files().unwrap().iter().map(|file| artifact.name_of(file)).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&artifact), ["model-0", "model-1"]);
+        artifact.only = Some(folder.path().join("model-1"));
+        assert_eq!(names(&artifact), ["model-1"]);
     }
 
     #[test]

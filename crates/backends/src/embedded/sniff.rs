@@ -78,6 +78,13 @@ pub fn sniff_path(path: &Path) -> io::Result<Option<ModelFormat>> {
     if start.starts_with(&[0x1f, 0x8b]) { sniff_archive(File::open(path)?) } else { Ok(sniff(&start, &name)) }
 }
 
+/// Whether a file, which is no archive, holds an XGBoost model.
+pub(super) fn is_xgboost(file: &Path) -> io::Result<bool> {
+    use ModelFormat::{XgboostBinary, XgboostJson, XgboostPickle, XgboostUbj};
+    let format = sniff(&start_of(File::open(file)?)?, "");
+    Ok(matches!(format, Some(XgboostJson | XgboostUbj | XgboostBinary | XgboostPickle)))
+}
+
 fn sniff_archive(file: File) -> io::Result<Option<ModelFormat>> {
     let mut archive = tar::Archive::new(GzDecoder::new(file).take(LOOK_UNPACKED_BYTES));
     for entry in archive.entries()?.take(LOOK_FILES) {

@@ -27,6 +27,7 @@ mod xgboost_tests;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use captura_route::{Answer, Backend, BackendError, Field, FieldType, Invoking, ModelRequest, Signature};
@@ -50,15 +51,27 @@ const MAX_MODEL_BYTES: u64 = 4 << 30;
 
 /// Loads the tree ensemble among a model's files.
 pub(crate) fn load(artifact: &Artifact, spec: &ModelSpec, _settings: &Settings) -> Result<Arc<dyn Backend>, LoadError> {
-    let path = artifact.tree_file()?;
-    let file = artifact.name_of(&path);
-    let wrong = |reason: String| LoadError::Model { file: file.clone(), reason };
-    let size_bytes = fs::metadata(&path).map_err(|error| wrong(format!("it cannot be read: {error}")))?.len();
-    if size_bytes > MAX_MODEL_BYTES {
-        return Err(wrong(format!("it is larger than {MAX_MODEL_BYTES} bytes")));
+    let paths = if Container::is_image(&spec.image) {
+        container::files::model_files(artifact, &spec.environment)?
+    } else {
+        vec![artifact.tree_file()?]
+    };
+    let files = paths.iter().map(|path| {
+        let file = artifact.name_of(path);
+        match read(path) {
+            Ok(bytes) => Ok((file, bytes)),
+            Err(reason) => Err(LoadError::Model { file, reason }),
+        }
+    });
+    Ok(Arc::new(Trees::load_all(spec, &files.collect::<Result<Vec<_>, LoadError>>()?)?))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let unreadable = |error| format!("it cannot be read: {error}");
+    if fs::metadata(path).map_err(unreadable)?.len() > MAX_MODEL_BYTES {
+        return Err(format!("it is larger than {MAX_MODEL_BYTES} bytes"));
     }
-    let bytes = fs::read(&path).map_err(|error| wrong(format!("it cannot be read: {error}")))?;
-    Ok(Arc::new(Trees::load_for(spec, &file, &bytes)?))
+    fs::read(path).map_err(unreadable)
 }
 
 /// A tree ensemble at work.
@@ -76,7 +89,7 @@ struct Loaded {
 #[derive(Debug)]
 enum Conduct {
     Captura { default_format: Format },
-    Container(Container),
+    Container(Box<Container>),
 }
 
 #[derive(Debug)]
@@ -100,11 +113,31 @@ impl Trees {
     /// # Errors
     /// When the bytes are no model, one that cannot be reproduced here, or the environment cannot be used.
     pub fn load_for(spec: &ModelSpec, file: &str, bytes: &[u8]) -> Result<Self, LoadError> {
-        let format = sniff(bytes, file);
-        let parsed = Model::parse(format, bytes);
-        let model = parsed.map_err(|reason| LoadError::Model { file: file.to_owned(), reason })?;
+        Self::load_all(spec, &[(file.to_owned(), bytes)])
+    }
+
+    /// Loads models that answer together; all but AWS's container have just one.
+    fn load_all(spec: &ModelSpec, files: &[(String, impl AsRef<[u8]>)]) -> Result<Self, LoadError> {
+        let mut models = Vec::with_capacity(files.len());
+        let mut pickled = false;
+        for (file, bytes) in files {
+            let format = sniff(bytes.as_ref(), file);
+            let parsed = Model::parse(format, bytes.as_ref());
+            let model = parsed.map_err(|reason| LoadError::Model { file: file.clone(), reason })?;
+            if models.is_empty() {
+                pickled = format == Some(ModelFormat::XgboostPickle);
+            } else if !model.resembles(&models[0]) {
+                let reason = format!(
+                    "it differs from {} in features, outputs or objective, so they have no common answer",
+                    files[0].0
+                );
+                return Err(LoadError::Model { file: file.clone(), reason });
+            }
+            models.push(model);
+        }
+        let model = models.remove(0);
         let conduct = if Container::is_image(&spec.image) {
-            Conduct::Container(Container::new(spec, format == Some(ModelFormat::XgboostPickle), &model)?)
+            Conduct::Container(Box::new(Container::new(spec, pickled, &model, models)?))
         } else {
             Conduct::Captura { default_format: super::default_format(&spec.environment)? }
         };
@@ -164,10 +197,12 @@ impl Loaded {
     fn cost_ns(&self, body: &[u8]) -> u64 {
         let (bytes, features) = (body.len() as u64, self.model.features().len() as u64);
         let steps = self.model.steps().saturating_mul(STEP_NS);
-        let (rows, widening) = match self.conduct {
+        let (rows, widening) = match &self.conduct {
             Conduct::Captura { .. } => (1 + bytes / (4 * features), 0),
             // A sparse row may be one byte, and is widened to all features.
-            Conduct::Container(_) => (1 + memchr::memchr_iter(b'\n', body).count() as u64, features),
+            Conduct::Container(container) => {
+                (container.members() * (1 + memchr::memchr_iter(b'\n', body).count() as u64), features)
+            }
         };
         bytes * BYTE_NS + rows.saturating_mul(steps + widening)
     }
@@ -207,6 +242,12 @@ impl Model {
             Self::Xgboost(model) => &model.features,
             Self::Lightgbm(model) => &model.features,
         }
+    }
+
+    /// Whether answers of both can be averaged.
+    fn resembles(&self, other: &Self) -> bool {
+        let form = |model: &Self| (model.features().len(), model.classes(), model.objective().to_owned());
+        form(self) == form(other)
     }
 
     fn steps(&self) -> u64 {

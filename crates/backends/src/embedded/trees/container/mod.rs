@@ -12,6 +12,7 @@
 //! | `Accept` | `text/csv`, `application/json`, `application/jsonlines`; none or `*/*` is `SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT`, else CSV; anything else 406 |
 //! | numbers | as Python prints a float: single precision widened to double |
 //! | CSV answer | one row a line, each with its line end, by images of 1.5 and later; before, joined by commas in one line |
+//! | model file | `xgboost-model`, else the files in the folder itself that hold models: their answers are averaged, or only the first counts, see [`files`] |
 //! | `SAGEMAKER_INFERENCE_OUTPUT` | the chosen parts of an answer instead of the score, see [`selection`] |
 //!
 //! The container of 2026 shifts libsvm indices whenever the smallest is 1 or more, which moves every sparse row that lacks
@@ -20,6 +21,7 @@
 //! Beyond the container: `header=present` and named columns work as for every other model.
 //! Refuses: recordio-protobuf and parquet in both directions.
 
+pub(super) mod files;
 mod selection;
 #[cfg(test)]
 mod tests;
@@ -53,6 +55,8 @@ pub(super) struct Container {
     pickled: bool,
     lines: bool,
     selection: Option<Selection>,
+    /// Models that answer together with the first one.
+    others: Vec<Model>,
 }
 
 /// What a request body is.
@@ -77,13 +81,19 @@ impl Container {
     }
 
     /// The conduct that a model's image and environment ask for.
-    pub(super) fn new(spec: &ModelSpec, pickled: bool, model: &Model) -> Result<Self, LoadError> {
+    pub(super) fn new(spec: &ModelSpec, pickled: bool, model: &Model, others: Vec<Model>) -> Result<Self, LoadError> {
         Ok(Self {
             default_format: super::super::default_format(&spec.environment)?,
             pickled,
             lines: writes_lines(&spec.image),
             selection: selection(&spec.environment, model)?,
+            others,
         })
+    }
+
+    /// Number of models that answer together.
+    pub(super) fn members(&self) -> u64 {
+        1 + self.others.len() as u64
     }
 
     /// Answers one request.
@@ -93,7 +103,7 @@ impl Container {
         }
         let scores = match kind(request.content_type.as_deref(), &request.body)? {
             Kind::Csv => self.score_csv(model, request)?,
-            Kind::Libsvm => score_libsvm(model, &request.body)?,
+            Kind::Libsvm => self.score_libsvm(model, &request.body)?,
         };
         let format = self.format(request.accept.as_deref())?;
         let body = match (&self.selection, format) {
@@ -120,7 +130,49 @@ impl Container {
         let table = decode(&request.body, content_type, Cells::Numbers).map_err(|reason| not_csv(&reason))?;
         let table = if table.names().is_some() { model.arrange(table)? } else { self.widen(model, table)? };
         table.demand_numbers(0..table.columns(), model.features()).map_err(|reason| not_csv(&reason))?;
-        Ok(Scores::of(model, table.numbers()))
+        Ok(self.scores(model, table.numbers()))
+    }
+
+    fn score_libsvm(&self, model: &Model, body: &[u8]) -> Result<Scores, Refusal> {
+        let rows = SparseRows::decode(body).map_err(|reason| {
+            let text = "Loading libsvm data failed with Exception, please ensure data is in libsvm format:";
+            refusal(415, format!("{text}\n <class 'ValueError'>\n {reason}"))
+        })?;
+        let features = model.features().len();
+        let (smallest, largest) = rows.indices();
+        let first = usize::from(largest == features && smallest > 0);
+        if largest - first >= features {
+            return Err(unable(&format!(
+                "Feature size of libsvm inference data {} is larger than feature size of trained model {features}.",
+                largest + 1
+            )));
+        }
+        let block = (BLOCK_NUMBERS / features).max(1);
+        let mut scores = Scores { width: 1, values: Vec::new() };
+        for start in (0..rows.rows()).step_by(block) {
+            let end = (start + block).min(rows.rows());
+            let part = self.scores(model, &rows.dense(start..end, first, features));
+            scores.width = part.width;
+            scores.values.extend(part.values);
+        }
+        Ok(scores)
+    }
+
+    /// Of one model, or of all of them together: averages, and of models that answer with a class, the class that most of
+    /// them answer with.
+    fn scores(&self, model: &Model, numbers: &[f64]) -> Scores {
+        let first = Scores::of(model, numbers);
+        if self.others.is_empty() {
+            return first;
+        }
+        let mut all = vec![first];
+        all.extend(self.others.iter().map(|model| Scores::of(model, numbers)));
+        let votes = matches!(model.objective(), "multi:softmax" | "binary:hinge");
+        let values = (0..all[0].values.len()).map(|at| {
+            let answers = all.iter().map(|scores| scores.values[at]);
+            if votes { most_common(answers.collect()) } else { mean(answers) }
+        });
+        Scores { width: all[0].width, values: values.collect() }
     }
 
     fn widen(&self, model: &Model, table: Table) -> Result<Table, Refusal> {
@@ -177,37 +229,27 @@ impl Scores {
     }
 }
 
+/// In single precision, as numpy does.
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "the answers are single precision")]
+fn mean(answers: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = answers.len() as f32;
+    f64::from(answers.fold(0.0_f32, |sum, answer| sum + answer as f32) / count)
+}
+
+/// Of several that are equally common, the smallest.
+fn most_common(mut answers: Vec<f64>) -> f64 {
+    answers.sort_by(f64::total_cmp);
+    let runs = answers.chunk_by(|one, next| one.total_cmp(next).is_eq());
+    let longest = runs.rev().max_by_key(|run| run.len());
+    longest.and_then(<[f64]>::first).copied().unwrap_or(f64::NAN)
+}
+
 /// A row's answer: a number, or a list of them.
 fn score(row: &[f64]) -> PythonValue {
     match row {
         [score] => PythonValue::Float(*score),
         several => PythonValue::List(several.iter().map(|score| PythonValue::Float(*score)).collect()),
     }
-}
-
-fn score_libsvm(model: &Model, body: &[u8]) -> Result<Scores, Refusal> {
-    let rows = SparseRows::decode(body).map_err(|reason| {
-        let text = "Loading libsvm data failed with Exception, please ensure data is in libsvm format:";
-        refusal(415, format!("{text}\n <class 'ValueError'>\n {reason}"))
-    })?;
-    let features = model.features().len();
-    let (smallest, largest) = rows.indices();
-    let first = usize::from(largest == features && smallest > 0);
-    if largest - first >= features {
-        return Err(unable(&format!(
-            "Feature size of libsvm inference data {} is larger than feature size of trained model {features}.",
-            largest + 1
-        )));
-    }
-    let block = (BLOCK_NUMBERS / features).max(1);
-    let mut scores = Scores { width: 1, values: Vec::new() };
-    for start in (0..rows.rows()).step_by(block) {
-        let end = (start + block).min(rows.rows());
-        let part = Scores::of(model, &rows.dense(start..end, first, features));
-        scores.width = part.width;
-        scores.values.extend(part.values);
-    }
-    Ok(scores)
 }
 
 fn kind(content_type: Option<&str>, body: &[u8]) -> Result<Kind, Refusal> {

@@ -267,3 +267,47 @@ fn other_images_keep_their_conduct() {
     let plain = load("captura/trees", "xgboost/xgb1_7_binary.bin", &[]).unwrap();
     assert!(ask(&plain, "[[1,2,3,4,5,6]]", "application/json", None).parse::<f32>().is_ok());
 }
+
+/// Serves a folder with these files of the test data under these names.
+async fn serve(files: &[(&str, &str)], environment: &[(&str, &str)]) -> Result<String, String> {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, name) in files {
+        let source: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "data", file].iter().collect();
+        let target = folder.path().join("model").join(name);
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(source, target).unwrap();
+    }
+    let settings = crate::Settings { allow_file_urls: true, ..crate::Settings::new(folder.path().join("cache")) };
+    let backends = crate::Backends::new(settings, std::sync::Arc::new(|_| Err("no stores here".into())));
+    let spec = ModelSpec {
+        image: EARLIER.into(),
+        model_data_url: Some(folder.path().join("model").display().to_string()),
+        environment: environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+    };
+    let backend = backends.load(&spec).await.map_err(|error| error.to_string())?;
+    let answer = backend.invoke(&request(ROW, Some("text/csv"), None)).await.unwrap();
+    Ok(String::from_utf8(answer.body.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn the_models_of_a_cross_validation_answer_together() {
+    let (binary, forest) = ("xgboost/xgb1_7_binary.bin", "xgboost/xgb1_7_forest.bin");
+    let (one, other) = (scores(binary)[0] as f32, scores(forest)[0] as f32);
+    let folds = [(binary, "xgboost-model-0"), (forest, "xgboost-model-1"), ("make_xgboost.py", "notes.py")];
+    let averaged = serve(&folds, &[]).await.unwrap();
+    assert_eq!(averaged, printed(&[f64::from((one + other) / 2.0)]));
+    let first = serve(&folds, &[("SAGEMAKER_INFERENCE_ENSEMBLE", "false")]).await.unwrap();
+    assert_eq!(first, printed(&[f64::from(one)]));
+    let named = serve(&[(forest, "xgboost-model"), (binary, "a")], &[]).await.unwrap();
+    assert_eq!(named, printed(&[f64::from(other)]));
+    let deeper = serve(&[(forest, "m/xgboost-model"), (binary, ".a")], &[]).await.unwrap();
+    assert_eq!(deeper, printed(&[f64::from(other)]));
+    let error = serve(&[(binary, "a"), ("xgboost/xgb1_7_gamma.bin", "b")], &[]).await.unwrap_err();
+    assert!(error.contains("b cannot be served: it differs from a in features, outputs or objective"), "{error}");
+}
+
+#[test]
+fn classes_are_voted_on() {
+    assert_eq!(most_common(vec![2.0, 0.0, 2.0]), 2.0);
+    assert_eq!(most_common(vec![2.0, 1.0]), 1.0);
+}
