@@ -1,0 +1,102 @@
+//! The sender of one webhook: one notice at a time, again and again until it is taken or too old.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use captura_route::Clock;
+use reqwest::redirect;
+use tokio::sync::watch;
+
+use crate::outbox::{Notice, Outbox};
+
+/// First wait after a failure.
+const BACK_OFF_FIRST: Duration = Duration::from_millis(500);
+/// Longest such wait.
+const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+
+/// TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("notices cannot be sent: {0}")]
+pub struct ClientError(#[from] reqwest::Error);
+
+/// A client that follows no redirect: it goes where the operator said and nowhere else.
+pub(crate) fn client(answer_within: Duration) -> Result<reqwest::Client, ClientError> {
+    let builder = reqwest::Client::builder().redirect(redirect::Policy::none()).no_proxy();
+    Ok(builder.timeout(answer_within).connect_timeout(answer_within).user_agent("captura").build()?)
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Taken,
+    /// Another one may do better.
+    Failed(String),
+    /// No other attempt will do better.
+    Refused(String),
+}
+
+/// Sends until `stop`.
+pub(crate) async fn send(outbox: Arc<Outbox>, client: reqwest::Client, clock: Clock, mut stop: watch::Receiver<bool>) {
+    let mut back_off = BACK_OFF_FIRST;
+    while !*stop.borrow() {
+        let Some((number, notice)) = outbox.first() else {
+            tokio::select! {
+                () = outbox.bell.notified() => continue,
+                _ = stop.wait_for(|stopped| *stopped) => return,
+            }
+        };
+        let attempt = tokio::select! {
+            attempt = attempt(&outbox, &client, &notice) => attempt,
+            _ = stop.wait_for(|stopped| *stopped) => return,
+        };
+        match attempt {
+            Attempt::Taken => {
+                outbox.delivered.fetch_add(1, Ordering::Relaxed);
+                outbox.remove(number);
+                back_off = BACK_OFF_FIRST;
+            }
+            Attempt::Refused(why) => {
+                outbox.drop_one(&notice.topic, &why);
+                outbox.remove(number);
+            }
+            Attempt::Failed(why) => {
+                let age_us = clock.now().unix_us().saturating_sub(notice.told_us);
+                if age_us >= i64::try_from(outbox.keep.as_micros()).unwrap_or(i64::MAX) {
+                    outbox.drop_one(&notice.topic, &format!("it is too old; last: {why}"));
+                    outbox.remove(number);
+                    continue;
+                }
+                tracing::warn!(why, retry_in_ms = back_off.as_millis() as u64, "a webhook did not take a notice");
+                tokio::select! {
+                    () = tokio::time::sleep(back_off) => {}
+                    _ = stop.wait_for(|stopped| *stopped) => return,
+                }
+                back_off = (back_off * 2).min(BACK_OFF_MAX);
+            }
+        }
+    }
+}
+
+async fn attempt(outbox: &Outbox, client: &reqwest::Client, notice: &Notice) -> Attempt {
+    let body = notice.body.to_string().into_bytes();
+    let mut request = client.post(outbox.webhook.url.clone()).header("content-type", "application/json");
+    if notice.kind == "Notification" {
+        request = request.header("x-amz-sns-message-type", "Notification").header("x-amz-sns-topic-arn", &notice.topic);
+    }
+    if let Some(signature) = outbox.webhook.signature(&body) {
+        request = request.header("x-captura-signature", signature);
+    }
+    match request.body(body).send().await {
+        // What a webhook says beyond its status is nobody's business, and may be endless: it is not read.
+        Ok(answer) if answer.status().is_success() => Attempt::Taken,
+        Ok(answer) => {
+            let status = answer.status();
+            let why = format!("the webhook answered {}", status.as_u16());
+            // As EventBridge and SNS do: what the receiver calls wrong stays wrong.
+            let final_word = status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429);
+            if final_word || status.is_redirection() { Attempt::Refused(why) } else { Attempt::Failed(why) }
+        }
+        // The address may hold a secret, so it is left out.
+        Err(error) => Attempt::Failed(error.without_url().to_string()),
+    }
+}
