@@ -229,6 +229,9 @@ fn write_extension(out: &mut Vec<u8>, record: &Record) {
         out.extend_from_slice(name);
         write_digits(out, number, 1);
     }
+    if record.is_response_cut() {
+        out.extend_from_slice(b",\"responseCut\":true");
+    }
     out.extend_from_slice(b",\"samplingProbability\":");
     write_share(out, policy.settings.as_ref().map_or(100, |settings| settings.sampling.get()));
     out.extend_from_slice(b",\"modelName\":\"");

@@ -67,6 +67,7 @@ async fn caller(stream: Stream, task: u64, records: u64, body: Bytes) -> u64 {
             outcome: Outcome::Ok,
             status: 200,
             response,
+            response_cut_bytes: 0,
             model_latency_us: 10,
             total_latency_us: 20,
         });

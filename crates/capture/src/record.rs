@@ -70,6 +70,8 @@ pub struct Conclusion {
     pub status: u16,
     /// What the model answered, or the words of its error.
     pub response: Payload,
+    /// Bytes of the answer that are not in `response`, because it was longer than is kept of a stream.
+    pub response_cut_bytes: u64,
     /// Time in the model, microseconds.
     pub model_latency_us: u64,
     /// Time from the arrival of the head to the conclusion, microseconds, the model's time included.
@@ -109,6 +111,14 @@ pub struct Record {
     pub model_latency_us: u64,
     /// Time from arrival to conclusion, microseconds.
     pub total_latency_us: u64,
+}
+
+impl Record {
+    /// Whether only the begin of the answer was kept, because it was longer than is kept of a stream.
+    #[must_use]
+    pub fn is_response_cut(&self) -> bool {
+        self.response.as_ref().is_some_and(|kept| (kept.body.len() as u64) < self.response_size_bytes)
+    }
 }
 
 /// `node-epoch-n`, as displayed, is not the text.

@@ -143,6 +143,22 @@ impl Begun {
         self.invocation.as_ref().expect("our bug: only the conclusion takes the invocation, and it consumes self")
     }
 
+    /// What will become of the capture, where that is known before the end: there will be no record.
+    #[must_use]
+    pub fn foreseen(&self) -> Option<Captured> {
+        match self.fate {
+            Fate::Kept => None,
+            Fate::SampledOut => Some(Captured::SampledOut),
+            Fate::Off => Some(Captured::Dropped(DropReason::OperatorOff)),
+        }
+    }
+
+    /// Whether the record will hold what the model answers.
+    #[must_use]
+    pub fn keeps_response(&self) -> bool {
+        self.fate == Fate::Kept && self.stream.settings().is_some_and(|settings| settings.output)
+    }
+
     /// Books how it ended and hands the record in.
     #[expect(
         clippy::needless_pass_by_value,
@@ -205,6 +221,7 @@ impl Drop for Begun {
                 outcome: Outcome::ClientGone,
                 status: CLIENT_CLOSED_REQUEST,
                 response: Payload { content_type: None, body: bytes::Bytes::new() },
+                response_cut_bytes: 0,
                 model_latency_us: 0,
                 total_latency_us: u64::try_from(waited_us).unwrap_or(0),
             };

@@ -87,6 +87,7 @@ fn answered() -> Conclusion {
         outcome: Outcome::Ok,
         status: 200,
         response: Payload { content_type: Some("text/csv".into()), body: Bytes::from_static(b"0.5") },
+        response_cut_bytes: 0,
         model_latency_us: 30,
         total_latency_us: 40,
     }

@@ -123,6 +123,13 @@ impl Permit {
     }
 }
 
+impl Permit {
+    /// What is counted of the variant's calls.
+    pub(crate) fn meters(&self) -> &VariantMeters {
+        &self.gate.meters
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         if !self.ended {

@@ -129,14 +129,14 @@ pub(crate) async fn collect(
 }
 
 /// Frames so far. Most bodies are one frame, which then is passed on as it came.
-enum Gathered {
+pub(crate) enum Gathered {
     Nothing,
     One(Bytes),
     Many(BytesMut),
 }
 
 impl Gathered {
-    fn and(self, data: Bytes, declared_bytes: Option<u64>) -> Self {
+    pub(crate) fn and(self, data: Bytes, declared_bytes: Option<u64>) -> Self {
         match self {
             Self::Nothing => Self::One(data),
             Self::One(first) => {
@@ -153,7 +153,7 @@ impl Gathered {
         }
     }
 
-    fn whole(self) -> Bytes {
+    pub(crate) fn whole(self) -> Bytes {
         match self {
             Self::Nothing => Bytes::new(),
             Self::One(one) if one.len() <= COPIED_MAX_BYTES => Bytes::copy_from_slice(&one),

@@ -14,13 +14,14 @@ use std::task::Poll;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode, header};
-use http_body_util::{BodyDataStream, BodyExt, Full};
+use http_body_util::{BodyExt, BodyStream, Full};
 use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 
 use crate::body::{self, Arriving, RequestBody};
 use crate::connection::Line;
 use crate::fault::{Plane, Refused};
+use crate::head::Operation;
 use crate::identity::{Caller, SignedFor};
 use crate::invoke::{self, Call};
 use crate::premises::Premises;
@@ -66,7 +67,7 @@ const RUNTIME_PREFIX: &str = "/endpoints/";
 
 /// Where a request goes.
 enum Destination<'a> {
-    Invoke { endpoint: &'a str },
+    Invoke { endpoint: &'a str, operation: Operation },
     Refuse(Refused),
     Ping,
     Metrics,
@@ -89,9 +90,10 @@ async fn handle(line: &Line, request: Request<Incoming>, arrived: Instant) -> Re
         (consumer, body, held_to) = (verified.consumer, verified.body, verified.body_sha256);
     }
     match destination {
-        Destination::Invoke { endpoint } => {
+        Destination::Invoke { endpoint, operation } => {
             let arrived_at = premises.clock.now();
-            invoke::invoke(line, Call { endpoint, head: &head, body, consumer, arrived_at, arrived }).await
+            let call = Call { endpoint, operation, head: &head, body, consumer, arrived_at, arrived };
+            invoke::invoke(line, call).await
         }
         Destination::Refuse(refused) => Err(refused),
         Destination::Ping => Ok(reply::reply(StatusCode::OK, Bytes::new(), None)),
@@ -153,16 +155,16 @@ fn destination<'a>(premises: &Premises, head: &'a Parts, signed_for: SignedFor) 
 }
 
 fn runtime<'a>(method: &Method, endpoint: &'a str, operation: &str) -> Destination<'a> {
-    let refused = match operation {
-        "invocations" if method == Method::POST => return Destination::Invoke { endpoint },
-        "invocations" | "async-invocations" | "invocations-response-stream" if method != Method::POST => {
-            Refused::MethodNotAllowed
-        }
-        "async-invocations" => Refused::NotSupported("InvokeEndpointAsync"),
-        "invocations-response-stream" => Refused::NotSupported("InvokeEndpointWithResponseStream"),
-        _ => Refused::UnknownOperation,
+    let operation = match operation {
+        "invocations" => Operation::Invoke,
+        "invocations-response-stream" => Operation::InvokeWithResponseStream,
+        "async-invocations" => Operation::InvokeAsync,
+        _ => return Destination::Refuse(Refused::UnknownOperation),
     };
-    Destination::Refuse(refused)
+    match *method {
+        Method::POST => Destination::Invoke { endpoint, operation },
+        _ => Destination::Refuse(Refused::MethodNotAllowed),
+    }
 }
 
 /// Hands a whole request through the binary's door. It runs as a task of its own, so that a caller who hangs up does
@@ -195,7 +197,7 @@ async fn buckets(
     });
     let (head, body) = door(arriving).await.into_parts();
     let size_bytes = body.size_hint().exact();
-    let pieces = BodyDataStream::new(body.map_err(|error| BrokenOff(error.to_string())));
+    let pieces = BodyStream::new(body.map_err(|error| BrokenOff(error.to_string())));
     let mut reply = reply::streamed(head.status, Box::pin(pieces), size_bytes);
     *reply.headers_mut() = head.headers;
     Ok(reply)

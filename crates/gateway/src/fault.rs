@@ -268,7 +268,7 @@ fn model_error(status: u16, message: &str, place: ModelPlace<'_>) -> (Code, Vec<
 }
 
 /// The part of a model's words that is repeated.
-fn kept(words: &str) -> &str {
+pub(crate) fn kept(words: &str) -> &str {
     &words[..words.floor_char_boundary(ORIGINAL_MESSAGE_MAX_BYTES)]
 }
 

@@ -1,13 +1,20 @@
-//! The headers of InvokeEndpoint, parsed and checked against their constraints (contract 2.1).
+//! The headers of the three invoke operations, parsed and checked against their constraints (contract 2.1 to 2.3).
 //!
 //! Invariant: every broken constraint is reported, in SageMaker's words, in the order of the API; values reach the
-//! model and the record verbatim. Refuses to: interpret a content type; any is taken, and so is none.
+//! model and the record verbatim; what only another of the operations has is refused, not forgotten.
+//! Refuses to: interpret a content type; any is taken, and so is none. Whether the endpoint takes what is asked for is
+//! decided in `choice`.
 
-use captura_names::{ContainerHostname, EndpointName, InferenceId, InvalidName, VariantName};
+use std::time::Duration;
+
+use captura_names::{
+    ContainerHostname, EndpointName, InferenceComponentName, InferenceId, InvalidName, S3Uri, VariantName,
+};
 use captura_route::ModelRequest;
 use captura_wire::runtime::{
-    CUSTOM_ATTRIBUTES, ENABLE_EXPLANATIONS, INFERENCE_COMPONENT, INFERENCE_ID, PREFIX_AWARE_ID, SESSION_ID,
-    TARGET_CONTAINER_HOSTNAME, TARGET_MODEL, TARGET_VARIANT, constraints_broken,
+    CUSTOM_ATTRIBUTES, ENABLE_EXPLANATIONS, FILENAME, INFERENCE_COMPONENT, INFERENCE_ID, INPUT_LOCATION,
+    INVOCATION_TIMEOUT_SECONDS, MODEL_ACCEPT, MODEL_CONTENT_TYPE, OUTPUT_PATH_EXTENSION, PREFIX_AWARE_ID,
+    REQUEST_TTL_SECONDS, SESSION_ID, TARGET_CONTAINER_HOSTNAME, TARGET_MODEL, TARGET_VARIANT, constraints_broken,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -16,27 +23,47 @@ use crate::fault::Refused;
 /// Longest part of an offending value that an error repeats, characters.
 const ECHO_MAX_CHARS: usize = 256;
 
-/// The one thing that the API allows to be asked of an endpoint without inference components.
-const COMPONENT_NOT_ALLOWED: &str = "Inference Component Name header is not allowed for endpoints to which you dont \
-                                     plan to deploy inference components.";
-/// Every endpoint here serves one model from one container per variant; a call that names another must not be answered
-/// by whichever is there.
-const TARGET_MODEL_NOT_ALLOWED: &str = "The endpoint is not a multi-model endpoint and should not receive a target \
-                                        model. Leave out TargetModel, or call the endpoint that serves that model.";
-const TARGET_CONTAINER_NOT_ALLOWED: &str = "The endpoint is not a multi-container endpoint in Direct mode and should \
-                                            not receive a target container hostname. Leave out \
-                                            TargetContainerHostname.";
-const SESSION_NOT_ALLOWED: &str = "The model of this endpoint keeps no sessions. Leave out SessionId.";
-const EXPLANATIONS_NOT_ALLOWED: &str = "The endpoint has no explainer and cannot enable explanations. Leave out \
-                                        EnableExplanations.";
+/// One of the three ways to invoke an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Invoke,
+    InvokeWithResponseStream,
+    InvokeAsync,
+}
+
+impl Operation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Invoke => "InvokeEndpoint",
+            Self::InvokeWithResponseStream => "InvokeEndpointWithResponseStream",
+            Self::InvokeAsync => "InvokeEndpointAsync",
+        }
+    }
+}
 
 /// What the headers of an invocation say.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
     pub(crate) target_variant: Option<VariantName>,
     pub(crate) inference_id: Option<InferenceId>,
+    pub(crate) component: Option<InferenceComponentName>,
     /// Without its body.
     pub(crate) request: ModelRequest,
+    /// What only an asynchronous invocation says; in a box, as most calls have none.
+    pub(crate) queueing: Option<Box<Queueing>>,
+}
+
+/// What an asynchronous invocation says of its way through the queue.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Queueing {
+    pub(crate) input: Option<S3Uri>,
+    /// How long it may wait.
+    pub(crate) ttl: Option<Duration>,
+    /// How long the model may take.
+    pub(crate) timeout: Option<Duration>,
+    /// Of the answer's key, below the endpoint's output path.
+    pub(crate) path_extension: Option<Box<str>>,
+    pub(crate) filename: Option<Box<str>>,
 }
 
 /// Parses the endpoint's name out of the path and the members out of the headers; together, so that one error names
@@ -44,7 +71,11 @@ pub(crate) struct Members {
 ///
 /// # Errors
 /// `Refused::Invalid` with every broken constraint.
-pub(crate) fn parse(endpoint: &str, headers: &HeaderMap) -> Result<(EndpointName, Members), Refused> {
+pub(crate) fn parse(
+    endpoint: &str,
+    headers: &HeaderMap,
+    operation: Operation,
+) -> Result<(EndpointName, Members), Refused> {
     let mut members = Members::default();
     let mut broken = Vec::new();
     let name = EndpointName::parse(endpoint);
@@ -52,19 +83,19 @@ pub(crate) fn parse(endpoint: &str, headers: &HeaderMap) -> Result<(EndpointName
         broken.push(("endpointName", echo(endpoint.as_bytes()), error.to_string()));
     }
     // One pass over the headers that came, as most calls carry few of the many that there could be.
-    let mut component_named = false;
     for (name, value) in headers {
-        component_named |= name.as_str() == INFERENCE_COMPONENT;
-        let Some(member) = Member::of(name) else { continue };
-        if let Err(constraint) = member.take(value, &mut members) {
+        let Some(member) = Member::of(name, operation) else { continue };
+        if !member.belongs_to(operation) {
+            let (member, operation) = (member.name(), operation.name());
+            let text = format!("{operation} has no member {member}. Leave it out, or use InvokeEndpoint.");
+            return Err(Refused::Invalid(text));
+        }
+        if let Err(constraint) = member.take(value, operation, &mut members) {
             broken.push((member.name(), echo(value.as_bytes()), constraint));
         }
     }
     match name {
-        Ok(name) if broken.is_empty() => match not_served(&members.request, component_named) {
-            Some(why) => Err(Refused::Invalid(why.into())),
-            None => Ok((name, members)),
-        },
+        Ok(name) if broken.is_empty() => Ok((name, members)),
         _ => {
             let broken = broken.iter().map(|(member, value, constraint)| (*member, value.as_str(), constraint.clone()));
             Err(Refused::Invalid(constraints_broken(broken)))
@@ -72,7 +103,7 @@ pub(crate) fn parse(endpoint: &str, headers: &HeaderMap) -> Result<(EndpointName
     }
 }
 
-/// Members of the request that travel in headers.
+/// Members of the requests that travel in headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Member {
     ContentType,
@@ -82,29 +113,55 @@ enum Member {
     TargetVariant,
     TargetContainerHostname,
     InferenceId,
+    InferenceComponentName,
     EnableExplanations,
     SessionId,
     PrefixAwareId,
+    InputLocation,
+    RequestTtlSeconds,
+    InvocationTimeoutSeconds,
+    OutputPathExtension,
+    Filename,
 }
 
 impl Member {
-    fn of(name: &HeaderName) -> Option<Self> {
+    /// The operations disagree about which headers the types of both sides travel in.
+    fn of(name: &HeaderName, operation: Operation) -> Option<Self> {
         if *name == header::CONTENT_TYPE {
-            return Some(Self::ContentType);
+            return (operation != Operation::InvokeAsync).then_some(Self::ContentType);
         }
         if *name == header::ACCEPT {
-            return Some(Self::Accept);
+            return (operation == Operation::Invoke).then_some(Self::Accept);
         }
         match name.as_str() {
+            MODEL_CONTENT_TYPE if operation == Operation::InvokeAsync => Some(Self::ContentType),
+            MODEL_ACCEPT if operation != Operation::Invoke => Some(Self::Accept),
             CUSTOM_ATTRIBUTES => Some(Self::CustomAttributes),
             TARGET_MODEL => Some(Self::TargetModel),
             TARGET_VARIANT => Some(Self::TargetVariant),
             TARGET_CONTAINER_HOSTNAME => Some(Self::TargetContainerHostname),
             INFERENCE_ID => Some(Self::InferenceId),
+            INFERENCE_COMPONENT => Some(Self::InferenceComponentName),
             ENABLE_EXPLANATIONS => Some(Self::EnableExplanations),
             SESSION_ID => Some(Self::SessionId),
             PREFIX_AWARE_ID => Some(Self::PrefixAwareId),
+            INPUT_LOCATION if operation == Operation::InvokeAsync => Some(Self::InputLocation),
+            REQUEST_TTL_SECONDS if operation == Operation::InvokeAsync => Some(Self::RequestTtlSeconds),
+            INVOCATION_TIMEOUT_SECONDS if operation == Operation::InvokeAsync => Some(Self::InvocationTimeoutSeconds),
+            OUTPUT_PATH_EXTENSION if operation == Operation::InvokeAsync => Some(Self::OutputPathExtension),
+            FILENAME if operation == Operation::InvokeAsync => Some(Self::Filename),
             _ => None,
+        }
+    }
+
+    /// Whether the operation can do what the member asks for. One that cannot must not answer as if it had.
+    fn belongs_to(self, operation: Operation) -> bool {
+        match self {
+            Self::TargetModel | Self::EnableExplanations => operation == Operation::Invoke,
+            Self::TargetVariant | Self::TargetContainerHostname | Self::InferenceComponentName | Self::SessionId => {
+                operation != Operation::InvokeAsync
+            }
+            _ => true,
         }
     }
 
@@ -118,14 +175,20 @@ impl Member {
             Self::TargetVariant => "targetVariant",
             Self::TargetContainerHostname => "targetContainerHostname",
             Self::InferenceId => "inferenceId",
+            Self::InferenceComponentName => "inferenceComponentName",
             Self::EnableExplanations => "enableExplanations",
             Self::SessionId => "sessionId",
             Self::PrefixAwareId => "prefixAwareId",
+            Self::InputLocation => "inputLocation",
+            Self::RequestTtlSeconds => "requestTTLSeconds",
+            Self::InvocationTimeoutSeconds => "invocationTimeoutSeconds",
+            Self::OutputPathExtension => "s3OutputPathExtension",
+            Self::Filename => "filename",
         }
     }
 
     /// Checks the value and puts it where it belongs; the error is the constraint that it breaks.
-    fn take(self, value: &HeaderValue, members: &mut Members) -> Result<(), String> {
+    fn take(self, value: &HeaderValue, operation: Operation, members: &mut Members) -> Result<(), String> {
         let request = &mut members.request;
         match self {
             Self::ContentType => request.content_type = Some(text(value, 0, 1_024, ASCII)?.into()),
@@ -133,9 +196,7 @@ impl Member {
             Self::CustomAttributes => request.custom_attributes = Some(text(value, 0, 1_024, ASCII)?.into()),
             Self::TargetModel => {
                 let model = text(value, 1, 1_024, TARGET_MODEL_PATTERN)?;
-                if model.starts_with(' ') {
-                    return Err(InvalidName::Pattern { pattern: TARGET_MODEL_PATTERN }.to_string());
-                }
+                holds(!model.starts_with(' '), TARGET_MODEL_PATTERN)?;
                 request.target_model = Some(model.into());
             }
             Self::TargetVariant => {
@@ -145,16 +206,52 @@ impl Member {
                 request.target_container = Some(name(value, ContainerHostname::parse, ContainerHostname::PATTERN)?);
             }
             Self::InferenceId => members.inference_id = Some(name(value, InferenceId::parse, InferenceId::PATTERN)?),
+            Self::InferenceComponentName => {
+                let pattern = InferenceComponentName::PATTERN;
+                members.component = Some(name(value, InferenceComponentName::parse, pattern)?);
+            }
             Self::EnableExplanations => request.enable_explanations = Some(text(value, 1, 64, ANY)?.into()),
             Self::SessionId => {
-                let session = text(value, 0, 256, SESSION_ID_PATTERN)?;
-                if !is_session_id(session) {
-                    return Err(InvalidName::Pattern { pattern: SESSION_ID_PATTERN }.to_string());
-                }
+                let may_begin = operation == Operation::Invoke;
+                let pattern = if may_begin { SESSION_ID_PATTERN } else { GOING_SESSION_ID_PATTERN };
+                let session = text(value, 0, 256, pattern)?;
+                holds(is_session_id(session) || (may_begin && session == NEW_SESSION), pattern)?;
                 request.session_id = Some(session.into());
             }
             // A hint for routers with a cache per prefix, of which there is none here.
             Self::PrefixAwareId => drop(text(value, 1, 64, ANY)?),
+            _ => self.take_queueing(value, members.queueing.get_or_insert_default())?,
+        }
+        Ok(())
+    }
+
+    /// The part of [`Member::take`] that asynchronous invocations alone have.
+    fn take_queueing(self, value: &HeaderValue, queueing: &mut Queueing) -> Result<(), String> {
+        match self {
+            Self::InputLocation => {
+                let location = text(value, 1, 1_024, LOCATION_PATTERN)?;
+                let location = S3Uri::parse(location).ok().filter(|location| !location.key().is_empty());
+                queueing.input = Some(location.ok_or_else(|| "Member must be s3://bucket/key".to_owned())?);
+            }
+            Self::RequestTtlSeconds => queueing.ttl = Some(seconds(value, TTL_SECONDS)?),
+            Self::InvocationTimeoutSeconds => queueing.timeout = Some(seconds(value, TIMEOUT_SECONDS)?),
+            Self::OutputPathExtension => {
+                let extension = text(value, 1, 512, PATH_EXTENSION_PATTERN)?;
+                let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!_.*'()/-".contains(&byte);
+                // `..` is more than AWS asks for, whose keys are not paths; here a bucket may be a folder.
+                let steps_out = extension.split('/').any(|step| step == ".." || step == ".");
+                holds(extension.bytes().all(allowed) && !steps_out, PATH_EXTENSION_PATTERN)?;
+                queueing.path_extension = Some(extension.into());
+            }
+            Self::Filename => {
+                let filename = text(value, 1, 32, FILENAME_PATTERN)?;
+                let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+                let begins = filename.as_bytes()[0].is_ascii_alphanumeric();
+                let dots = filename.matches('.').count();
+                holds(begins && dots <= 1 && filename.bytes().all(allowed), FILENAME_PATTERN)?;
+                queueing.filename = Some(filename.into());
+            }
+            _ => unreachable!("our bug: every other member is taken above"),
         }
         Ok(())
     }
@@ -164,14 +261,37 @@ const ASCII: &str = "\\p{ASCII}*";
 const ANY: &str = ".*";
 const TARGET_MODEL_PATTERN: &str = "\\A\\S[\\p{Print}]*\\z";
 const SESSION_ID_PATTERN: &str = "^(NEW_SESSION)$|^[a-zA-Z0-9](-*[a-zA-Z0-9])*$";
+/// Of a session that goes on: a streamed answer has no head to tell a new one in.
+const GOING_SESSION_ID_PATTERN: &str = "^[a-zA-Z0-9](-*[a-zA-Z0-9])*$";
+const NEW_SESSION: &str = "NEW_SESSION";
+const LOCATION_PATTERN: &str = "^(https|s3)://([^/]+)/?(.*)$";
+const PATH_EXTENSION_PATTERN: &str = "^(?!s3:|https:)[a-zA-Z0-9!_.*'()/-]+$";
+const FILENAME_PATTERN: &str = "^(?!.*\\..*\\.)[a-zA-Z0-9][a-zA-Z0-9-_\\.]*$";
+/// How long a request may wait in the queue, seconds.
+const TTL_SECONDS: (u64, u64) = (60, 21_600);
+/// How long a model may take for it, seconds.
+const TIMEOUT_SECONDS: (u64, u64) = (1, 3_600);
 
 fn is_session_id(text: &str) -> bool {
     let bytes = text.as_bytes();
     let edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    text == "NEW_SESSION"
-        || (edge(bytes.first())
-            && edge(bytes.last())
-            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-'))
+    edge(bytes.first()) && edge(bytes.last()) && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+}
+
+/// The constraint of a pattern, where it does not hold.
+fn holds(held: bool, pattern: &'static str) -> Result<(), String> {
+    if held { Ok(()) } else { Err(InvalidName::Pattern { pattern }.to_string()) }
+}
+
+/// A whole number of seconds in that range.
+fn seconds(value: &HeaderValue, (min, max): (u64, u64)) -> Result<Duration, String> {
+    let digits = value.as_bytes();
+    let number = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    match number.and_then(|text| text.parse::<u64>().ok()) {
+        Some(number) if number < min => Err(format!("Member must have value greater than or equal to {min}")),
+        Some(number) if number <= max => Ok(Duration::from_secs(number)),
+        _ => Err(format!("Member must have value less than or equal to {max}")),
+    }
 }
 
 /// Visible US-ASCII of that length.
@@ -207,28 +327,18 @@ fn echo(value: &[u8]) -> String {
     shown
 }
 
-/// What the caller asks for beyond a plain answer; nobody here does it, so nobody may pretend to.
-fn not_served(request: &ModelRequest, component_named: bool) -> Option<&'static str> {
-    let explained = request.enable_explanations.as_deref().is_some_and(|asked| asked != "`false`");
-    [
-        (component_named, COMPONENT_NOT_ALLOWED),
-        (request.target_model.is_some(), TARGET_MODEL_NOT_ALLOWED),
-        (request.target_container.is_some(), TARGET_CONTAINER_NOT_ALLOWED),
-        (request.session_id.is_some(), SESSION_NOT_ALLOWED),
-        (explained, EXPLANATIONS_NOT_ALLOWED),
-    ]
-    .into_iter()
-    .find_map(|(asked, why)| asked.then_some(why))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parse_one(name: &str, value: &[u8]) -> Result<Members, String> {
+        parse_for(Operation::Invoke, name, value)
+    }
+
+    fn parse_for(operation: Operation, name: &str, value: &[u8]) -> Result<Members, String> {
         let mut headers = HeaderMap::new();
         headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_bytes(value).unwrap());
-        parse("churn", &headers).map(|(_, members)| members).map_err(|refused| match refused {
+        parse("churn", &headers, operation).map(|(_, members)| members).map_err(|refused| match refused {
             Refused::Invalid(text) => text,
             other => panic!("{other:?}"),
         })
@@ -295,14 +405,15 @@ mod tests {
         assert_eq!(parse_one(TARGET_VARIANT, b"A--1").unwrap().target_variant.unwrap().as_str(), "A--1");
         assert_eq!(parse_one(INFERENCE_ID, &[b'x'; 64]).unwrap().inference_id.unwrap().as_str(), "x".repeat(64));
         for session in ["NEW_SESSION", "a-1"] {
-            assert_eq!(parse_one(SESSION_ID, session.as_bytes()).unwrap_err(), SESSION_NOT_ALLOWED, "{session}");
+            let members = parse_one(SESSION_ID, session.as_bytes()).unwrap();
+            assert_eq!(members.request.session_id.as_deref(), Some(session));
         }
         assert!(parse_one(PREFIX_AWARE_ID, b"p").is_ok());
     }
 
     #[test]
     fn no_content_type_is_no_content_type() {
-        let head = parse("churn", &HeaderMap::new()).unwrap().1;
+        let head = parse("churn", &HeaderMap::new(), Operation::Invoke).unwrap().1;
         assert_eq!(head.request.content_type, None);
         assert_eq!(head.request.accept, None);
     }
@@ -311,26 +422,64 @@ mod tests {
     fn one_error_names_everything_that_is_wrong() {
         let mut headers = HeaderMap::new();
         headers.insert(TARGET_VARIANT, HeaderValue::from_static("-"));
-        let Err(Refused::Invalid(text)) = parse("a%2fb", &headers) else { panic!() };
+        let Err(Refused::Invalid(text)) = parse("a%2fb", &headers, Operation::Invoke) else { panic!() };
         assert!(text.starts_with("2 validation errors detected: Value 'a%2fb' at 'endpointName'"), "{text}");
         assert!(text.contains("; Value '-' at 'targetVariant'"), "{text}");
     }
 
     #[test]
-    fn inference_components_do_not_exist_here_and_are_refused() {
-        assert_eq!(parse_one(INFERENCE_COMPONENT, b"ic").unwrap_err(), COMPONENT_NOT_ALLOWED);
+    fn types_travel_in_other_headers_in_each_operation() {
+        let types = |operation, content_type: &'static str, accept: &'static str| {
+            let members = parse_for(operation, content_type, b"text/csv").unwrap();
+            let accepts = parse_for(operation, accept, b"text/csv").unwrap();
+            (members.request.content_type.is_some(), accepts.request.accept.is_some())
+        };
+        assert_eq!(types(Operation::Invoke, "content-type", "accept"), (true, true));
+        assert_eq!(types(Operation::Invoke, MODEL_CONTENT_TYPE, MODEL_ACCEPT), (false, false));
+        assert_eq!(types(Operation::InvokeWithResponseStream, "content-type", MODEL_ACCEPT), (true, true));
+        assert_eq!(types(Operation::InvokeWithResponseStream, MODEL_CONTENT_TYPE, "accept"), (false, false));
+        assert_eq!(types(Operation::InvokeAsync, MODEL_CONTENT_TYPE, MODEL_ACCEPT), (true, true));
+        assert_eq!(types(Operation::InvokeAsync, "content-type", "accept"), (false, false));
     }
 
     #[test]
-    fn a_call_for_another_model_or_container_is_not_answered_by_the_one_that_is_there() {
-        assert_eq!(parse_one(TARGET_MODEL, b"a/b c.tar.gz").unwrap_err(), TARGET_MODEL_NOT_ALLOWED);
-        assert_eq!(parse_one(TARGET_CONTAINER_HOSTNAME, b"second").unwrap_err(), TARGET_CONTAINER_NOT_ALLOWED);
+    fn what_only_another_operation_has_is_refused_rather_than_forgotten() {
+        let stream = Operation::InvokeWithResponseStream;
+        let no_model =
+            "InvokeEndpointWithResponseStream has no member targetModel. Leave it out, or use InvokeEndpoint.";
+        assert_eq!(parse_for(stream, TARGET_MODEL, b"a.tar.gz").unwrap_err(), no_model);
+        assert!(parse_for(stream, SESSION_ID, b"a-1").is_ok());
+        assert!(parse_for(stream, SESSION_ID, b"NEW_SESSION").unwrap_err().contains(GOING_SESSION_ID_PATTERN));
+        for header in [SESSION_ID, TARGET_VARIANT, INFERENCE_COMPONENT, ENABLE_EXPLANATIONS, TARGET_CONTAINER_HOSTNAME]
+        {
+            let text = parse_for(Operation::InvokeAsync, header, b"a").unwrap_err();
+            assert!(text.starts_with("InvokeEndpointAsync has no member "), "{text}");
+        }
     }
 
     #[test]
-    fn sessions_and_explanations_are_refused_rather_than_forgotten() {
-        assert_eq!(parse_one(SESSION_ID, b"NEW_SESSION").unwrap_err(), SESSION_NOT_ALLOWED);
-        assert_eq!(parse_one(ENABLE_EXPLANATIONS, b"`true`").unwrap_err(), EXPLANATIONS_NOT_ALLOWED);
-        assert!(parse_one(ENABLE_EXPLANATIONS, b"`false`").is_ok());
+    fn the_way_through_the_queue_is_bounded() {
+        let parse = |header, value: &[u8]| parse_for(Operation::InvokeAsync, header, value);
+        let queueing = |header, value: &[u8]| *parse(header, value).unwrap().queueing.unwrap();
+        assert_eq!(queueing(REQUEST_TTL_SECONDS, b"60").ttl, Some(Duration::from_secs(60)));
+        assert_eq!(queueing(INVOCATION_TIMEOUT_SECONDS, b"3600").timeout, Some(Duration::from_secs(3_600)));
+        assert_eq!(queueing(INPUT_LOCATION, b"s3://inputs/a/b.csv").input.unwrap().to_string(), "s3://inputs/a/b.csv");
+        assert_eq!(queueing(FILENAME, b"row-1.out").filename.as_deref(), Some("row-1.out"));
+        assert_eq!(queueing(OUTPUT_PATH_EXTENSION, b"a/b").path_extension.as_deref(), Some("a/b"));
+        for (header, value, constraint) in [
+            (REQUEST_TTL_SECONDS, "59", "Member must have value greater than or equal to 60"),
+            (REQUEST_TTL_SECONDS, "21601", "Member must have value less than or equal to 21600"),
+            (INVOCATION_TIMEOUT_SECONDS, "0", "Member must have value greater than or equal to 1"),
+            (INVOCATION_TIMEOUT_SECONDS, "-1", "Member must have value less than or equal to 3600"),
+            (INPUT_LOCATION, "https://inputs/a", "Member must be s3://bucket/key"),
+            (INPUT_LOCATION, "s3://inputs", "Member must be s3://bucket/key"),
+            (FILENAME, "a.b.c", FILENAME_PATTERN),
+            (FILENAME, "../a", FILENAME_PATTERN),
+            (OUTPUT_PATH_EXTENSION, "s3://x", PATH_EXTENSION_PATTERN),
+            (OUTPUT_PATH_EXTENSION, "a/../b", PATH_EXTENSION_PATTERN),
+        ] {
+            let text = parse(header, value.as_bytes()).unwrap_err();
+            assert!(text.ends_with(constraint), "{header} {value}: {text}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod admission;
 mod body;
+mod choice;
 mod connection;
 mod dispatch;
 mod fault;
@@ -12,6 +13,7 @@ mod head;
 mod hosts;
 mod identity;
 mod invoke;
+mod life;
 mod metrics;
 mod premises;
 mod prepared;
@@ -20,6 +22,8 @@ mod reply;
 mod scrape;
 mod server;
 mod settings;
+mod shadow;
+mod streaming;
 mod tls;
 mod verification;
 

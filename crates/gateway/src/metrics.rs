@@ -30,6 +30,10 @@ pub(crate) struct VariantMeters {
     pub(crate) duration: Histogram,
     /// Arrival to reply, less the time in the model.
     pub(crate) overhead: Histogram,
+    /// Copies for a shadow variant that had no room for them.
+    pub(crate) copies_dropped: AtomicU64,
+    /// Streamed answers of which only the begin was captured.
+    pub(crate) captures_cut: AtomicU64,
 }
 
 impl VariantMeters {
@@ -43,6 +47,16 @@ impl VariantMeters {
     /// Counts a call whose caller hung up; its durations would tell of the caller, not of the server.
     pub(crate) fn hung_up(&self) {
         self.count(CALLER_GONE);
+    }
+
+    /// Counts a copy that a shadow variant had no room for.
+    pub(crate) fn copy_dropped(&self) {
+        self.copies_dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a streamed answer of which only the begin was captured.
+    pub(crate) fn captured_cut(&self) {
+        self.captures_cut.fetch_add(1, Ordering::Relaxed);
     }
 
     fn count(&self, status: u16) {

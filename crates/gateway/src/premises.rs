@@ -10,6 +10,7 @@ use crate::admission::{ByteBudget, Gates};
 use crate::hosts::Hosts;
 use crate::metrics::DoorMeters;
 use crate::prepared::Preparer;
+use crate::shadow::Copies;
 use crate::{Doors, Settings};
 
 /// What all connections share.
@@ -19,6 +20,8 @@ pub(crate) struct Premises {
     pub(crate) bodies: Arc<ByteBudget>,
     pub(crate) preparer: Preparer,
     pub(crate) meters: DoorMeters,
+    /// Calls of shadow variants.
+    pub(crate) copies: Copies,
     pub(crate) table: watch::Receiver<Arc<RouteTable>>,
     pub(crate) capture: Capture,
     pub(crate) clock: Clock,
@@ -40,6 +43,7 @@ impl Premises {
             bodies: ByteBudget::new(settings.memory_budget_bytes),
             preparer: Preparer::new(current, gates, capture.clone()),
             meters: DoorMeters::default(),
+            copies: Copies::default(),
             settings,
             table,
             capture,

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use captura_capture::{Capture, Stream};
-use captura_names::{EndpointName, VariantName};
-use captura_route::{Backend, CapturePolicy, Endpoint, NoVariant, RouteTable};
+use captura_names::{EndpointName, InferenceComponentName, VariantName};
+use captura_route::{Backend, CapturePolicy, Component, Endpoint, Extras, Fleet, NoVariant, RouteTable, Variant};
 use http::HeaderValue;
 use tokio::sync::watch;
 
@@ -28,8 +28,26 @@ pub(crate) struct Prepared {
 #[derive(Debug)]
 pub(crate) struct PreparedEndpoint {
     pub(crate) endpoint: Arc<Endpoint>,
-    /// In the order of the endpoint's fleets and their variants.
-    fleets: Vec<Vec<PreparedVariant>>,
+    /// In the order of the endpoint's fleets.
+    fleets: Vec<PreparedFleet>,
+    /// In the order of the endpoint's components.
+    components: Vec<PreparedVariant>,
+}
+
+/// A fleet, prepared.
+#[derive(Debug)]
+struct PreparedFleet {
+    /// In the order of the fleet's variants.
+    variants: Vec<PreparedVariant>,
+    shadows: Vec<Shadow>,
+}
+
+/// A variant that gets copies of calls.
+#[derive(Debug)]
+pub(crate) struct Shadow {
+    pub(crate) variant: Arc<PreparedVariant>,
+    /// Share of the calls that are copied, 0.0 to 1.0.
+    pub(crate) share: f64,
 }
 
 /// A variant, prepared.
@@ -38,6 +56,8 @@ pub(crate) struct PreparedVariant {
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) stream: Stream,
+    /// What the model takes of a call beside its payload.
+    pub(crate) extras: Extras,
     /// The name, as replies carry it.
     pub(crate) header: HeaderValue,
 }
@@ -51,12 +71,14 @@ impl std::fmt::Debug for PreparedVariant {
 impl Prepared {
     fn new(table: Arc<RouteTable>, gates: &Gates, capture: &Capture) -> Self {
         let endpoints = table.endpoints().map(|endpoint| {
-            let variant = |backend, policy| PreparedVariant::new(backend, policy, gates, capture);
-            let fleets = endpoint
-                .fleets
-                .iter()
-                .map(|fleet| fleet.variants.iter().map(|one| variant(&one.backend, &one.capture)).collect::<Vec<_>>());
-            let prepared = PreparedEndpoint { endpoint: Arc::clone(endpoint), fleets: fleets.collect() };
+            let fleets = endpoint.fleets.iter().map(|fleet| PreparedFleet::new(fleet, gates, capture));
+            let component = |one: &Component| PreparedVariant::new(&one.backend, &one.capture, gates, capture);
+            let components = endpoint.components.iter().map(component);
+            let prepared = PreparedEndpoint {
+                fleets: fleets.collect(),
+                components: components.collect(),
+                endpoint: Arc::clone(endpoint),
+            };
             (endpoint.name.clone(), prepared)
         });
         let endpoints = endpoints.collect();
@@ -69,6 +91,18 @@ impl Prepared {
     }
 }
 
+impl PreparedFleet {
+    fn new(fleet: &Fleet, gates: &Gates, capture: &Capture) -> Self {
+        let variant = |one: &Variant| PreparedVariant::new(&one.backend, &one.capture, gates, capture);
+        let production: f32 = fleet.variants.iter().map(|one| one.weight).sum();
+        let shadows = fleet.shadows.iter().map(|one| {
+            let share = if production > 0.0 { f64::from(one.weight / production).min(1.0) } else { 0.0 };
+            Shadow { variant: Arc::new(variant(one)), share }
+        });
+        Self { shadows: shadows.collect(), variants: fleet.variants.iter().map(variant).collect() }
+    }
+}
+
 impl PreparedVariant {
     fn new(backend: &Arc<dyn Backend>, policy: &Arc<CapturePolicy>, gates: &Gates, capture: &Capture) -> Self {
         let name = policy.variant.clone();
@@ -76,6 +110,7 @@ impl PreparedVariant {
             backend: Arc::clone(backend),
             gate: gates.gate(&policy.endpoint, &name),
             stream: capture.stream(policy),
+            extras: backend.extras(),
             header: HeaderValue::from_str(name.as_str()).expect("our bug: names are letters and digits"),
             name,
         }
@@ -83,10 +118,21 @@ impl PreparedVariant {
 }
 
 impl PreparedEndpoint {
-    /// As [`Endpoint::pick`].
-    pub(crate) fn pick(&self, target: Option<&VariantName>, dice: f64) -> Result<&PreparedVariant, NoVariant> {
+    /// As [`Endpoint::pick`], with the variants that get copies.
+    pub(crate) fn pick(
+        &self,
+        target: Option<&VariantName>,
+        dice: f64,
+    ) -> Result<(&PreparedVariant, &[Shadow]), NoVariant> {
         let (fleet, variant) = self.endpoint.pick(target, dice)?;
-        Ok(&self.fleets[fleet][variant])
+        let fleet = &self.fleets[fleet];
+        Ok((&fleet.variants[variant], &fleet.shadows))
+    }
+
+    /// The component of that name.
+    pub(crate) fn component(&self, name: &InferenceComponentName) -> Option<&PreparedVariant> {
+        let place = self.endpoint.components.iter().position(|component| component.name == *name)?;
+        self.components.get(place)
     }
 }
 

@@ -22,6 +22,9 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static(runtime::REQUE
 pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static(runtime::ERROR_TYPE);
 pub(crate) const CUSTOM_ATTRIBUTES: HeaderName = HeaderName::from_static(runtime::CUSTOM_ATTRIBUTES);
 pub(crate) const INVOKED_VARIANT: HeaderName = HeaderName::from_static(runtime::INVOKED_PRODUCTION_VARIANT);
+pub(crate) const MODEL_CONTENT_TYPE: HeaderName = HeaderName::from_static(runtime::MODEL_CONTENT_TYPE);
+pub(crate) const NEW_SESSION_ID: HeaderName = HeaderName::from_static(runtime::NEW_SESSION_ID);
+pub(crate) const CLOSED_SESSION_ID: HeaderName = HeaderName::from_static(runtime::CLOSED_SESSION_ID);
 /// Identity of the invocation, as it stands in its record.
 pub(crate) const EVENT_ID: HeaderName = HeaderName::from_static("x-captura-event-id");
 /// What happened to the capture: `durable`, `written`, `queued`, `sampled-out` or `dropped`, with particulars.
@@ -30,8 +33,8 @@ pub(crate) const CAPTURE: HeaderName = HeaderName::from_static("x-captura-captur
 /// Room for the headers of an invocation's reply, so that the map is allocated once.
 const HEADERS_EXPECTED: usize = 8;
 
-/// Pieces of a body. An error breaks the connection off, so that no caller takes a part for the whole.
-pub(crate) type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, BrokenOff>> + Send>>;
+/// Pieces of a body, and what is told at its end. An error breaks the connection off, so that no caller takes a part for the whole.
+pub(crate) type Pieces = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, BrokenOff>> + Send>>;
 
 /// A reply that cannot be sent to its end; the connection is closed in the middle of it.
 #[derive(Debug, thiserror::Error)]
@@ -81,9 +84,7 @@ impl Body for ReplyBody {
                 let bytes = std::mem::take(bytes);
                 Poll::Ready(if bytes.is_empty() { None } else { Some(Ok(Frame::data(bytes))) })
             }
-            Self::Streamed { pieces, .. } => {
-                pieces.as_mut().poll_next(context).map(|piece| piece.map(|piece| piece.map(Frame::data)))
-            }
+            Self::Streamed { pieces, .. } => pieces.as_mut().poll_next(context),
         }
     }
 

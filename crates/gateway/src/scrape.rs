@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use captura_capture::ledger::Account;
 use prometheus_client::collector::Collector;
@@ -91,10 +91,32 @@ impl Figures {
         for (labels, gate) in &self.variants {
             in_flight.encode_family(labels)?.encode_gauge(&i64::from(gate.in_flight()))?;
         }
+        let help = "Copies of calls that a shadow variant had no room for";
+        self.counter(encoder, "shadow_copies_dropped", help, |gate| &gate.meters.copies_dropped)?;
+        let help = "Streamed answers of which only the begin was captured";
+        self.counter(encoder, "capture_cut", help, |gate| &gate.meters.captures_cut)?;
         let duration = "Time from the arrival of an invocation to its reply";
         self.histogram(encoder, "request_duration_seconds", duration, |gate| &gate.meters.duration)?;
         let overhead = "Time from the arrival of an invocation to its reply, less the time in the model";
         self.histogram(encoder, "overhead_seconds", overhead, |gate| &gate.meters.overhead)
+    }
+
+    /// A counter of those variants that have something to count.
+    fn counter(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        of: impl Fn(&Gate) -> &AtomicU64,
+    ) -> fmt::Result {
+        let mut counter = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (labels, gate) in &self.variants {
+            let count = of(gate).load(Ordering::Relaxed);
+            if count > 0 {
+                counter.encode_family(labels)?.encode_counter::<NoLabelSet, _, f64>(&count, None)?;
+            }
+        }
+        Ok(())
     }
 
     fn histogram(

@@ -80,6 +80,7 @@ impl Gateway {
         accept(listener, &premises, &places, &stage, shutdown).await;
 
         stage.send_replace(Stage::Draining);
+        let drained_at = tokio::time::Instant::now() + premises.settings.drain_timeout;
         let all_gone = places.acquire_many(connections_max);
         if tokio::time::timeout(premises.settings.drain_timeout, all_gone).await.is_err() {
             tracing::warn!(
@@ -90,6 +91,7 @@ impl Gateway {
             // Connections are only dropped from here on; that cannot take long, and is not hurried.
             let _ = places.acquire_many(connections_max).await;
         }
+        premises.copies.finish(drained_at.saturating_duration_since(tokio::time::Instant::now())).await;
         Ok(())
     }
 }

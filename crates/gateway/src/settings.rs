@@ -68,8 +68,15 @@ pub struct Settings {
     pub memory_budget_bytes: u64,
     /// Most calls in flight per variant.
     pub variant_concurrency_max: u32,
-    /// How long a model may take.
+    /// How long a model may take; of an answer that comes piece by piece, until its first piece.
     pub model_timeout: Duration,
+    /// How long a model may take between two pieces of its answer.
+    pub stream_idle_timeout: Duration,
+    /// How long an answer may take that comes piece by piece.
+    pub stream_timeout: Duration,
+    /// Most that is captured of an answer that comes piece by piece, bytes; the record of a longer one holds its begin
+    /// and its size.
+    pub stream_captured_max_bytes: u64,
     /// How long requests in flight may take once the server was asked to stop.
     pub drain_timeout: Duration,
     /// Metrics of other rooms.
@@ -100,6 +107,9 @@ impl Default for Settings {
             memory_budget_bytes: 256 * 1024 * 1024,
             variant_concurrency_max: 1_024,
             model_timeout: Duration::from_secs(60),
+            stream_idle_timeout: Duration::from_secs(60),
+            stream_timeout: Duration::from_secs(8 * 60),
+            stream_captured_max_bytes: 6 * 1024 * 1024,
             drain_timeout: Duration::from_secs(30),
             more_metrics: None,
             verifier: None,

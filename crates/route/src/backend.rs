@@ -29,10 +29,29 @@ pub trait Backend: Send + Sync + fmt::Debug {
         None
     }
 
+    /// What the model takes of a call beside its payload. A call that asks for more is refused before it gets here.
+    /// Whoever wraps a model passes this on.
+    fn extras(&self) -> Extras {
+        Extras::default()
+    }
+
     /// Instances that take calls at this moment.
     fn instances(&self) -> usize {
         1
     }
+}
+
+/// What a model takes of a call beside its payload; nothing by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Extras {
+    /// `TargetModel`: one of many models behind one name.
+    pub target_model: bool,
+    /// `TargetContainerHostname`: one of several containers that are called directly.
+    pub target_container: bool,
+    /// `SessionId`: calls that belong together.
+    pub sessions: bool,
+    /// `EnableExplanations`: an explainer stands by.
+    pub explanations: bool,
 }
 
 /// A running call of a model.

@@ -13,7 +13,7 @@ mod invocation;
 mod signature;
 mod table;
 
-pub use backend::{Answer, Backend, BackendError, Chunks, Invoking, StreamedAnswer, Streaming};
+pub use backend::{Answer, Backend, BackendError, Chunks, Extras, Invoking, StreamedAnswer, Streaming};
 pub use capture_policy::{CapturePolicy, CaptureSettings, Durability, WhenUnavailable};
 pub use clock::Clock;
 pub use invocation::{Consumer, Invocation, ModelRequest};

@@ -152,6 +152,12 @@ impl Endpoint {
         picked.map(|(variant, _)| (fleet, variant)).ok_or(NoVariant::AllWeightsZero)
     }
 
+    /// Whether calls must name an inference component: there are some, or nothing else could take a call.
+    #[must_use]
+    pub fn has_components(&self) -> bool {
+        !self.components.is_empty() || self.fleets.iter().all(|fleet| fleet.variants.is_empty())
+    }
+
     /// The component of that name.
     #[must_use]
     pub fn component(&self, name: &InferenceComponentName) -> Option<&Component> {

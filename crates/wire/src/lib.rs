@@ -8,6 +8,7 @@ pub mod autoscaling;
 pub mod aws_json;
 pub mod cloudwatch;
 pub mod denial;
+pub mod event_stream;
 pub mod hosting;
 pub mod logs;
 pub mod runtime;

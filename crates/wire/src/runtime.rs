@@ -22,6 +22,29 @@ pub const ENABLE_EXPLANATIONS: &str = "x-amzn-sagemaker-enable-explanations";
 pub const INFERENCE_COMPONENT: &str = "x-amzn-sagemaker-inference-component";
 /// `X-Amzn-SageMaker-Session-Id`.
 pub const SESSION_ID: &str = "x-amzn-sagemaker-session-id";
+/// `X-Amzn-SageMaker-New-Session-Id`, of replies.
+pub const NEW_SESSION_ID: &str = "x-amzn-sagemaker-new-session-id";
+/// `X-Amzn-SageMaker-Closed-Session-Id`, of replies.
+pub const CLOSED_SESSION_ID: &str = "x-amzn-sagemaker-closed-session-id";
+/// `X-Amzn-SageMaker-Content-Type`: what `Content-Type` is to InvokeEndpoint, of asynchronous requests and streamed
+/// replies, whose own content type is another.
+pub const MODEL_CONTENT_TYPE: &str = "x-amzn-sagemaker-content-type";
+/// `X-Amzn-SageMaker-Accept`: what `Accept` is to InvokeEndpoint, of streamed and asynchronous requests.
+pub const MODEL_ACCEPT: &str = "x-amzn-sagemaker-accept";
+/// `X-Amzn-SageMaker-InputLocation`.
+pub const INPUT_LOCATION: &str = "x-amzn-sagemaker-inputlocation";
+/// `X-Amzn-SageMaker-RequestTTLSeconds`.
+pub const REQUEST_TTL_SECONDS: &str = "x-amzn-sagemaker-requestttlseconds";
+/// `X-Amzn-SageMaker-InvocationTimeoutSeconds`.
+pub const INVOCATION_TIMEOUT_SECONDS: &str = "x-amzn-sagemaker-invocationtimeoutseconds";
+/// `X-Amzn-SageMaker-S3OutputPathExtension`.
+pub const OUTPUT_PATH_EXTENSION: &str = "x-amzn-sagemaker-s3outputpathextension";
+/// `X-Amzn-SageMaker-Filename`.
+pub const FILENAME: &str = "x-amzn-sagemaker-filename";
+/// `X-Amzn-SageMaker-OutputLocation`, of replies.
+pub const OUTPUT_LOCATION: &str = "x-amzn-sagemaker-outputlocation";
+/// `X-Amzn-SageMaker-FailureLocation`, of replies.
+pub const FAILURE_LOCATION: &str = "x-amzn-sagemaker-failurelocation";
 /// `X-Amzn-SageMaker-Prefix-Aware-Id`.
 pub const PREFIX_AWARE_ID: &str = "x-amzn-sagemaker-prefix-aware-id";
 /// `x-Amzn-Invoked-Production-Variant`, of replies.
@@ -140,6 +163,14 @@ pub fn model_timed_out() -> String {
 pub fn endpoint_not_found(endpoint: &str, account: &str) -> String {
     format!("Endpoint {endpoint} of account {account} not found.")
 }
+
+/// Text for a call of an endpoint with inference components that names none.
+pub const COMPONENT_REQUIRED: &str = "Inference Component Name header is required for endpoints to which you plan to \
+                                      deploy inference components. Please include Inference Component Name header or \
+                                      consider using SageMaker models.";
+/// Text for a call that names an inference component of an endpoint without any.
+pub const COMPONENT_NOT_ALLOWED: &str = "Inference Component Name header is not allowed for endpoints to which you dont \
+                                         plan to deploy inference components.";
 
 /// Text for requests that break constraints. Each item is a member in lower camel case, the offending value, and the
 /// constraint as AWS phrases it.

@@ -80,6 +80,7 @@ impl World {
                 outcome: Outcome::Ok,
                 status: 200,
                 response: Payload { content_type: Some("application/json".into()), body: response.clone() },
+                response_cut_bytes: 0,
                 model_latency_us: 1,
                 total_latency_us: 2,
             };

@@ -99,7 +99,7 @@ pub(crate) fn encode(
     head.put_slice(invocation.event_id.as_bytes());
     head.put_i64_le(invocation.arrived_at.unix_us());
     head.put_u64_le(request.body.len() as u64);
-    head.put_u64_le(response.body.len() as u64);
+    head.put_u64_le(response.body.len() as u64 + conclusion.response_cut_bytes);
     head.put_u64_le(conclusion.model_latency_us);
     head.put_u64_le(conclusion.total_latency_us);
     head.put_u16_le(short("custom attributes", attributes)?);
@@ -288,6 +288,7 @@ mod tests {
             outcome: Outcome::ServerError,
             status: 500,
             response,
+            response_cut_bytes: 0,
             model_latency_us: 30,
             total_latency_us: 40,
         };
@@ -324,6 +325,7 @@ mod tests {
                 outcome: Outcome::TimedOut,
                 status,
                 response: Payload { content_type: text(2), body: response_body.clone().into() },
+                response_cut_bytes: 0,
                 model_latency_us: times.0,
                 total_latency_us: times.1,
             };

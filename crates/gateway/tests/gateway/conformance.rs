@@ -170,18 +170,6 @@ async fn what_is_wrong_with_a_request_is_a_validation_error_that_says_so() {
 async fn operations_that_are_not_there_say_so() {
     let world = World::new().await;
     for (request, status, code, message) in [
-        (
-            "POST /endpoints/churn/async-invocations",
-            400,
-            "ValidationError",
-            "InvokeEndpointAsync is not supported by this version of captura. Use InvokeEndpoint.",
-        ),
-        (
-            "POST /endpoints/churn/invocations-response-stream",
-            400,
-            "ValidationError",
-            "InvokeEndpointWithResponseStream is not supported by this version of captura. Use InvokeEndpoint.",
-        ),
         ("GET /endpoints/churn/invocations", 405, "MethodNotAllowed", "The method is not allowed here."),
         (
             "POST /endpoints/churn/other",

@@ -5,6 +5,8 @@ mod bad_http;
 #[cfg(test)]
 mod capturing;
 #[cfg(test)]
+mod choosing;
+#[cfg(test)]
 mod conformance;
 #[cfg(test)]
 mod draining;
@@ -12,6 +14,8 @@ mod draining;
 mod encrypted;
 #[cfg(test)]
 mod slow_callers;
+#[cfg(test)]
+mod streaming;
 #[cfg(test)]
 mod swapping;
 #[cfg(test)]

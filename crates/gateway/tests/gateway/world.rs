@@ -1,5 +1,6 @@
 //! A gateway on a free port, models that misbehave on request, and a client that sends exactly the bytes it is told.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,8 +9,8 @@ use captura_capture::Capture;
 use captura_gateway::{Door, Doors, Gateway, Settings};
 use captura_names::{EndpointConfigName, EndpointName, ModelName, Percent, S3Uri, VariantName};
 use captura_route::{
-    Answer, Backend, BackendError, CapturePolicy, CaptureSettings, Clock, Durability, Endpoint, Fleet, Invoking,
-    ModelRequest, RouteTable, Variant, WhenUnavailable,
+    Answer, Backend, BackendError, CapturePolicy, CaptureSettings, Chunks, Clock, Durability, Endpoint, Extras, Fleet,
+    Invoking, ModelRequest, RouteTable, StreamedAnswer, Streaming, Variant, WhenUnavailable,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,7 +25,11 @@ pub(crate) struct Model {
     /// Calls that reached the model.
     pub(crate) calls: AtomicU32,
     /// `wait` waits for this.
-    pub(crate) go: Notify,
+    pub(crate) go: Arc<Notify>,
+    /// What it takes beside a payload.
+    pub(crate) extras: Extras,
+    /// Pieces of streamed answers that were asked for.
+    pub(crate) pieces: Arc<AtomicU32>,
 }
 
 impl Model {
@@ -55,7 +60,47 @@ impl Model {
             b"long" => Ok(Answer { custom_attributes: Some("x".repeat(1_025).into()), ..self.echo(request) }),
             b"large" => Ok(Answer { body: Bytes::from(vec![b'x'; 64 << 20]), ..Answer::default() }),
             b"mute" => Ok(Answer::default()),
+            b"tell" => Ok(self.tell(request)),
             _ => Ok(self.echo(request)),
+        }
+    }
+
+    /// The pieces that a body `stream:a|b|…` asks for. `wait` waits, `never` never comes, `break`, `slow` and `panic` end
+    /// the stream badly; every other piece is sent.
+    fn pieces(&self, script: &str) -> Chunks {
+        let pieces: VecDeque<String> = script.split('|').map(str::to_owned).collect();
+        let state = (pieces, Arc::clone(&self.go), Arc::clone(&self.pieces));
+        Box::pin(futures_util::stream::unfold(state, |(mut pieces, go, asked)| async move {
+            loop {
+                asked.fetch_add(1, Ordering::SeqCst);
+                let piece = match &*pieces.pop_front()? {
+                    "wait" => {
+                        go.notified().await;
+                        continue;
+                    }
+                    "never" => std::future::pending().await,
+                    "break" => Err(BackendError::Unavailable("connection reset".into())),
+                    "slow" => Err(BackendError::TimedOut { timeout_ms: 60_000 }),
+                    "panic" => panic!("the model panics in the middle of a stream, because a test asked it to"),
+                    "large" => Ok(Bytes::from(vec![b'x'; 3 << 20])),
+                    piece => Ok(Bytes::copy_from_slice(piece.as_bytes())),
+                };
+                return Some((piece, (pieces, go, asked)));
+            }
+        }))
+    }
+
+    /// What it was told beside the payload; opens and closes sessions.
+    fn tell(&self, request: &ModelRequest) -> Answer {
+        let told = |member: &Option<Box<str>>| member.as_deref().unwrap_or("-").to_owned();
+        let session = told(&request.session_id);
+        let begins = session == "NEW_SESSION";
+        let (model, explain) = (told(&request.target_model), told(&request.enable_explanations));
+        Answer {
+            body: format!("model={model} session={session} explain={explain}").into(),
+            new_session_id: begins.then(|| "s-1; Expires=2026-01-31T00:00:00Z".into()),
+            closed_session_id: (!begins).then(|| session.into()),
+            ..Answer::default()
         }
     }
 
@@ -76,6 +121,21 @@ impl Backend for Model {
         }
         Box::pin(self.answer(request))
     }
+
+    fn invoke_streaming<'a>(&'a self, request: &'a ModelRequest) -> Streaming<'a> {
+        Box::pin(async move {
+            let Some(script) = request.body.strip_prefix(b"stream:") else {
+                return self.answer(request).await.map(StreamedAnswer::whole);
+            };
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            let chunks = self.pieces(std::str::from_utf8(script).unwrap());
+            Ok(StreamedAnswer { head: Answer { body: Bytes::new(), ..self.echo(request) }, chunks })
+        })
+    }
+
+    fn extras(&self) -> Extras {
+        self.extras
+    }
 }
 
 /// Capture of everything, in the server's default mode.
@@ -94,21 +154,24 @@ pub(crate) fn everything() -> CaptureSettings {
     }
 }
 
-/// An endpoint `churn` of these variants: name, weight, model.
-fn endpoint(variants: &[(&str, f32, &Arc<Model>)], settings: Option<&CaptureSettings>) -> Endpoint {
+/// A variant of the endpoint `churn`: name, weight, model.
+pub(crate) fn variant((name, weight, model): (&str, f32, &Arc<Model>), settings: Option<&CaptureSettings>) -> Variant {
+    let name = VariantName::parse(name).unwrap();
+    let capture = CapturePolicy {
+        endpoint: EndpointName::parse("churn").unwrap(),
+        variant: name.clone(),
+        model: ModelName::parse("churn-1").unwrap(),
+        endpoint_config: EndpointConfigName::parse("churn-config").unwrap(),
+        settings: settings.cloned(),
+    };
+    let backend: Arc<dyn Backend> = Arc::clone(model) as _;
+    Variant { name, weight, backend, capture: Arc::new(capture) }
+}
+
+/// An endpoint `churn` of these variants.
+pub(crate) fn endpoint(variants: &[(&str, f32, &Arc<Model>)], settings: Option<&CaptureSettings>) -> Endpoint {
     let name = EndpointName::parse("churn").unwrap();
-    let variants = variants.iter().map(|(variant, weight, model)| {
-        let variant = VariantName::parse(variant).unwrap();
-        let capture = CapturePolicy {
-            endpoint: name.clone(),
-            variant: variant.clone(),
-            model: ModelName::parse("churn-1").unwrap(),
-            endpoint_config: EndpointConfigName::parse("churn-config").unwrap(),
-            settings: settings.cloned(),
-        };
-        let backend: Arc<dyn Backend> = Arc::clone(model) as _;
-        Variant { name: variant, weight: *weight, backend, capture: Arc::new(capture) }
-    });
+    let variants = variants.iter().map(|one| variant(*one, settings));
     let fleet = Fleet { weight: 1.0, variants: variants.collect(), shadows: Vec::new() };
     let (region, account) = ("eu-west-1".into(), "123456789012".into());
     Endpoint { name, region, account, fleets: vec![fleet], components: Vec::new(), async_inference: None }
@@ -245,6 +308,41 @@ impl Client {
         self.reply().await.expect("a reply")
     }
 
+    /// Begins a streamed invocation of `churn`.
+    pub(crate) async fn stream(&mut self, headers: &[(&str, &str)], body: &str) {
+        self.send(&request("churn/invocations-response-stream", headers, body.as_bytes())).await;
+    }
+
+    /// The next chunk of a reply in chunks; nothing at its end, whose trailers are left for [`Client::trailers`], and
+    /// where the server broke it off.
+    pub(crate) async fn chunk(&mut self) -> Option<Vec<u8>> {
+        loop {
+            if let Some(at) = self.buffer.windows(2).position(|window| window == b"\r\n") {
+                let length = usize::from_str_radix(std::str::from_utf8(&self.buffer[..at]).unwrap(), 16).unwrap();
+                if length == 0 {
+                    self.buffer.drain(..at + 2);
+                    return None;
+                }
+                if self.buffer.len() >= at + 4 + length {
+                    let chunk = self.buffer[at + 2..at + 2 + length].to_vec();
+                    self.buffer.drain(..at + 4 + length);
+                    return Some(chunk);
+                }
+            }
+            if !self.more().await {
+                return None;
+            }
+        }
+    }
+
+    /// The trailers after the last chunk, as they stand there.
+    pub(crate) async fn trailers(&mut self) -> String {
+        while !self.buffer.ends_with(b"\r\n") {
+            assert!(self.more().await, "the end of a reply in chunks");
+        }
+        String::from_utf8(std::mem::take(&mut self.buffer)).unwrap()
+    }
+
     async fn more(&mut self) -> bool {
         matches!(self.stream.read_buf(&mut self.buffer).await, Ok(1..))
     }
@@ -285,7 +383,12 @@ impl Client {
 
 /// The bytes of an invocation.
 pub(crate) fn invocation(endpoint: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("POST /endpoints/{endpoint}/invocations HTTP/1.1\r\nhost: localhost\r\n").into_bytes();
+    request(&format!("{endpoint}/invocations"), headers, body)
+}
+
+/// The bytes of a request below `/endpoints/`.
+pub(crate) fn request(path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("POST /endpoints/{path} HTTP/1.1\r\nhost: localhost\r\n").into_bytes();
     for (name, value) in headers {
         bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     }
