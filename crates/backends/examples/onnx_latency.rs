@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use captura_backends::{Backends, ModelSpec, Settings};
-use captura_route::ModelRequest;
+use captura_backends::{Backends, Launch, ModelSpec, Settings};
+use captura_route::{Backend as _, ModelRequest};
 use serde_json::Value;
 
 /// Each model is called for about this long.
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let begun = Instant::now();
         let path = data.join(format!("{name}.onnx")).display().to_string();
         let spec = ModelSpec { image: "captura/onnx".into(), model_data_url: Some(path), ..ModelSpec::default() };
-        let backend = backends.load(&spec).await?;
+        let backend = backends.load(&spec, Launch::default()).await?;
         let load = begun.elapsed();
         let mut cells = Vec::new();
         flatten(&case["rows"][0], &mut cells);

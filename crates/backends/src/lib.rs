@@ -12,20 +12,29 @@ pub mod embedded;
 pub mod http_contract;
 mod image;
 mod load_error;
+#[allow(dead_code, reason = "the backends with lives of their own come next")]
+mod logs;
 pub mod payload;
+#[allow(dead_code, reason = "the backends with lives of their own come next")]
+pub mod replicas;
 mod settings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use captura_names::S3Uri;
 use captura_route::Backend;
 use object_store::ObjectStore;
+use tokio::sync::watch;
 
 use crate::artifact::{Artifact, ArtifactError, Fetcher};
 pub use crate::embedded::onnx::LibraryError as OnnxLibraryError;
 pub use crate::image::{BackendKind, ImageRule};
 pub use crate::load_error::LoadError;
+pub use crate::logs::{LogLine, LogSink, LogStream};
+use crate::replicas::Keeping;
+pub use crate::replicas::{Replicas, Routing};
 pub use crate::settings::Settings;
 
 /// Finds the store and the path inside it that an `s3://` address stands for; `None` when there is no such bucket.
@@ -47,11 +56,33 @@ pub struct ModelSpec {
     pub environment: BTreeMap<String, String>,
 }
 
+/// How a model is to be brought up.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// How many instances; [`Replicas::scale`] changes it later.
+    pub instances: usize,
+    /// How calls are spread over them.
+    pub routing: Routing,
+    /// Longest time until an instance answers `/ping`: `ContainerStartupHealthCheckTimeoutInSeconds`. The backend's own
+    /// when nothing is said.
+    pub startup_timeout: Option<Duration>,
+    /// Who gets what the instances write, line by line.
+    pub log: LogSink,
+}
+
+impl Default for Launch {
+    fn default() -> Self {
+        Self { instances: 1, routing: Routing::default(), startup_timeout: None, log: LogSink::default() }
+    }
+}
+
 /// Loads models. Cheap to clone.
 #[derive(Clone)]
 pub struct Backends {
     settings: Arc<Settings>,
     fetcher: Fetcher,
+    /// Turns true when the server stops; whoever holds a receiver still has something running.
+    closing: Arc<watch::Sender<bool>>,
 }
 
 impl Backends {
@@ -59,19 +90,38 @@ impl Backends {
     #[must_use]
     pub fn new(settings: Settings, stores: StoreResolver) -> Self {
         let fetcher = Fetcher::new(&settings, stores);
-        Self { settings: Arc::new(settings), fetcher }
+        Self { settings: Arc::new(settings), fetcher, closing: Arc::new(watch::Sender::new(false)) }
     }
 
-    /// Loads a model, ready to answer its first call.
+    /// Loads a model: every instance is ready to answer its first call.
     ///
     /// # Errors
-    /// Says in words for a person why the model cannot be served; the text is the endpoint's `FailureReason`.
-    pub async fn load(&self, spec: &ModelSpec) -> Result<Arc<dyn Backend>, LoadError> {
+    /// Says in words for a person why the model cannot be served; the text is the endpoint's `FailureReason`. Nothing is
+    /// left running then, nor when the future is dropped.
+    pub async fn load(&self, spec: &ModelSpec, launch: Launch) -> Result<Arc<Replicas>, LoadError> {
         let kind = image::kind_of(&self.settings.images, &spec.image)?;
-        match kind {
-            BackendKind::Onnx => self.load_with(spec, embedded::onnx::load).await,
-            BackendKind::Echo => Ok(Arc::new(echo::Echo::from_environment(&spec.environment)?)),
-            BackendKind::Trees => self.load_with(spec, embedded::trees::load).await,
+        let model = match kind {
+            BackendKind::Onnx => self.load_with(spec, embedded::onnx::load).await?,
+            BackendKind::Echo => Arc::new(echo::Echo::from_environment(&spec.environment)?),
+            BackendKind::Trees => self.load_with(spec, embedded::trees::load).await?,
+        };
+        Ok(Arc::new(Replicas::shared(model, launch.instances)))
+    }
+
+    /// Stops every instance, and waits until all are gone. Calls in flight are waited for.
+    pub async fn close(&self) {
+        self.closing.send_replace(true);
+        self.closing.closed().await;
+    }
+
+    /// What keeping instances needs.
+    #[allow(dead_code, reason = "the backends with lives of their own come next")]
+    fn keeping(&self, launch: &Launch) -> Keeping {
+        Keeping {
+            instances: launch.instances,
+            routing: launch.routing,
+            patience: replicas::Patience { seed: self.settings.seed, ..replicas::Patience::default() },
+            closing: self.closing.subscribe(),
         }
     }
 

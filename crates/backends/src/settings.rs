@@ -20,6 +20,8 @@ pub struct Settings {
     /// The project's cache folder: `onnxruntime/` below it is searched for the library, `models/` holds model data
     /// while it is being loaded.
     pub cache_dir: PathBuf,
+    /// Decides about the waits before instances are started again.
+    pub seed: u64,
 }
 
 impl Settings {
@@ -31,6 +33,7 @@ impl Settings {
             allow_file_urls: false,
             onnx_library: None,
             cache_dir: cache_dir.into(),
+            seed: 0,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use captura_backends::{Backends, ModelSpec};
+use captura_backends::{Backends, Launch, ModelSpec};
 use captura_route::Backend;
 
 use crate::deployment::DeployedModel;
@@ -32,7 +32,10 @@ impl Models {
         Self {
             load: Arc::new(move |spec| {
                 let backends = Arc::clone(&backends);
-                Box::pin(async move { backends.load(&spec).await.map_err(|error| error.to_string()) })
+                Box::pin(async move {
+                    let loaded = backends.load(&spec, Launch::default()).await;
+                    loaded.map(|replicas| replicas as Arc<dyn Backend>).map_err(|error| error.to_string())
+                })
             }),
             exists: Arc::new(move |url| {
                 let backends = Arc::clone(&looker);

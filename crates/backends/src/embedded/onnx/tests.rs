@@ -13,7 +13,7 @@ use captura_route::{Backend, BackendError, FieldType, ModelRequest};
 use object_store::ObjectStoreExt;
 use serde_json::{Value, json};
 
-use crate::{Backends, LoadError, ModelSpec, Settings};
+use crate::{Backends, Launch, LoadError, ModelSpec, Settings};
 
 static SAID: Once = Once::new();
 
@@ -49,7 +49,7 @@ async fn load_with(environment: &[(&str, &str)], path: &Path) -> Option<Result<A
         model_data_url: Some(path.display().to_string()),
         environment: environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
     };
-    Some(backends.load(&spec).await)
+    Some(backends.load(&spec, Launch::default()).await.map(|replicas| replicas as Arc<dyn Backend>))
 }
 
 async fn load(name: &str) -> Option<Arc<dyn Backend>> {
@@ -373,7 +373,7 @@ async fn a_model_with_weights_in_another_file_is_served_from_a_folder_and_from_a
         ..ModelSpec::default()
     };
     assert!(backends.model_data_exists("s3://models/churn/model.tar.gz").await.unwrap());
-    let served = backends.load(&spec).await.unwrap();
+    let served = backends.load(&spec, Launch::default()).await.unwrap();
     assert_eq!(fs::read_dir(cache.path().join("models")).unwrap().count(), 0, "the files are gone once it is loaded");
     assert_eq!(call(&*served, "text/csv", "text/csv", "1,2,3\n0,0,1").await.unwrap(), "2.0,4.0,6.0\n0.0,0.0,2.0");
 
@@ -385,7 +385,7 @@ async fn a_model_with_weights_in_another_file_is_served_from_a_folder_and_from_a
         "model.onnx cannot be served: it keeps a tensor in \"weights.bin\", which is not part of the model data"
     );
     spec.model_data_url = None;
-    let error = backends.load(&spec).await.unwrap_err().to_string();
+    let error = backends.load(&spec, Launch::default()).await.unwrap_err().to_string();
     assert_eq!(error, "the image \"captura/onnx\" needs a model, and the model has no ModelDataUrl");
 }
 

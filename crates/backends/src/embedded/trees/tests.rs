@@ -283,7 +283,7 @@ async fn a_deployed_file_is_served() {
         model_data_url: Some(path.display().to_string()),
         environment: BTreeMap::new(),
     };
-    let backend = backends.load(&spec).await.unwrap();
+    let backend = backends.load(&spec, crate::Launch::default()).await.unwrap();
     let answer = backend.invoke(&request(b"1,2,3,4,5,6", None, None)).await.unwrap();
     assert_eq!(answer.body, ask(&load("lgb_binary.txt"), b"1,2,3,4,5,6", None, None));
 }

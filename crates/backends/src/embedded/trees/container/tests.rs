@@ -1,5 +1,6 @@
 //! Texts and shapes are those of aws/sagemaker-xgboost-container, algorithm mode.
 
+use captura_route::Backend as _;
 use std::fs;
 use std::path::PathBuf;
 
@@ -284,7 +285,7 @@ async fn serve(files: &[(&str, &str)], environment: &[(&str, &str)]) -> Result<S
         model_data_url: Some(folder.path().join("model").display().to_string()),
         environment: environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
     };
-    let backend = backends.load(&spec).await.map_err(|error| error.to_string())?;
+    let backend = backends.load(&spec, crate::Launch::default()).await.map_err(|error| error.to_string())?;
     let answer = backend.invoke(&request(ROW, Some("text/csv"), None)).await.unwrap();
     Ok(String::from_utf8(answer.body.to_vec()).unwrap())
 }
