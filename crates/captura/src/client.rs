@@ -4,24 +4,27 @@
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use captura_route::Clock;
+use captura_wire::sigv4::{Head, amz_date};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use crate::credentials::Credentials;
+use crate::trust;
+
 /// Largest answer that is read, bytes.
 const ANSWER_MAX_BYTES: usize = 256 * 1024 * 1024;
-/// Region that unsigned requests of the command line name.
-const REGION: &str = "us-east-1";
-
 /// A connection to one server.
 #[derive(Clone)]
 pub(crate) struct Client {
     url: String,
-    consumer: Option<String>,
-    http: HttpClient<HttpConnector, Full<Bytes>>,
+    credentials: Option<Credentials>,
+    http: HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// An answer, whatever its status.
@@ -54,10 +57,13 @@ impl Reply {
 }
 
 impl Client {
-    /// A client of the server at `url` (`http://host:port`). `consumer` is the access key id that calls carry.
-    pub(crate) fn new(url: &str, consumer: Option<&str>) -> Self {
-        let http = HttpClient::builder(TokioExecutor::new()).build(HttpConnector::new());
-        Self { url: url.trim_end_matches('/').to_owned(), consumer: consumer.map(str::to_owned), http }
+    /// A client of the server at `url` (`http://host:port` or `https://…`), whose calls are those of `credentials`.
+    ///
+    /// # Errors
+    /// When the certificates that are trusted cannot be read.
+    pub(crate) fn new(url: &str, credentials: Option<Credentials>) -> anyhow::Result<Self> {
+        let http = HttpClient::builder(TokioExecutor::new()).build(trust::connector(url)?);
+        Ok(Self { url: url.trim_end_matches('/').to_owned(), credentials, http })
     }
 
     /// Sends one request and reads the whole answer.
@@ -68,20 +74,24 @@ impl Client {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> anyhow::Result<Reply> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        let no_url = || format!("{:?} is not a URL like http://127.0.0.1:8080", self.url);
+        let uri: Uri = format!("{}{path}", self.url).parse().with_context(no_url)?;
+        let mut headers = headers.to_vec();
+        let (now, host) = (Clock::system().now(), uri.authority().with_context(no_url)?.to_string());
+        let date = amz_date(now);
+        headers.extend([("host", host.as_str()), ("x-amz-date", date.as_str())]);
+        let authorization = self.credentials.as_ref().map(|credentials| {
+            let signed = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+            let query = uri.query().unwrap_or_default();
+            let head = Head { method: method.as_str(), path: uri.path(), query, headers: signed };
+            credentials.authorization(&head, &body, now)
+        });
+        headers.extend(authorization.as_deref().map(|authorization| ("authorization", authorization)));
+        let mut request = Request::builder().method(method).uri(&uri);
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            request = request.header(name, value);
         }
-        if let Some(consumer) = &self.consumer {
-            // An open listener reads the consumer from the credential and checks no signature; none is pretended.
-            request = request.header(
-                "authorization",
-                format!("AWS4-HMAC-SHA256 Credential={consumer}/19700101/{REGION}/sagemaker/aws4_request, SignedHeaders=host, Signature=unsigned"),
-            );
-        }
-        let request = request
-            .body(Full::new(body))
-            .with_context(|| format!("{:?} is not a URL like http://127.0.0.1:8080", self.url))?;
+        let request = request.body(Full::new(body)).with_context(no_url)?;
         let response = self.http.request(request).await.with_context(|| {
             format!(
                 "no answer from {}; is `captura serve` running there? (--url or CAPTURA_URL names another server)",

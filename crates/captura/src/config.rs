@@ -21,6 +21,8 @@ use crate::units::{Size, Span};
 pub(crate) struct Config {
     pub(crate) server: Server,
     pub(crate) auth: Auth,
+    /// Absent: connections are not encrypted.
+    pub(crate) tls: Option<Tls>,
     pub(crate) aws: Aws,
     pub(crate) limits: Limits,
     pub(crate) capture: Capture,
@@ -41,6 +43,19 @@ pub(crate) struct Server {
     pub(crate) allowed_hosts: Vec<String>,
     /// How long in-flight calls may take to finish after SIGTERM.
     pub(crate) shutdown_deadline: Span,
+    /// Where connections may come without encryption.
+    pub(crate) plaintext: Plaintext,
+}
+
+/// Where connections may come without encryption.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Plaintext {
+    /// From this machine only.
+    #[default]
+    Loopback,
+    /// From anywhere: something in between encrypts, or nobody listens in.
+    Allowed,
 }
 
 impl Default for Server {
@@ -50,6 +65,7 @@ impl Default for Server {
             data_dir: PathBuf::from("./captura-data"),
             allowed_hosts: Vec::new(),
             shutdown_deadline: Span(Duration::from_secs(30)),
+            plaintext: Plaintext::Loopback,
         }
     }
 }
@@ -59,6 +75,31 @@ impl Default for Server {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Auth {
     pub(crate) mode: AuthMode,
+    /// Regions that requests may be signed for, in mode `sigv4`; any when empty.
+    pub(crate) regions: Vec<String>,
+    /// Whether `/metrics` needs a signature too, in mode `sigv4`.
+    pub(crate) metrics: MetricsAccess,
+}
+
+/// Who may read `/metrics`.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MetricsAccess {
+    /// Holders of a key that may `captura:GetMetrics`.
+    #[default]
+    Signed,
+    /// Everybody who reaches the server.
+    Open,
+}
+
+/// `[tls]`: how connections are encrypted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// PEM: the server's certificate, then those that it is signed with. Read again when it changes.
+    pub(crate) certificate: PathBuf,
+    /// PEM: the certificate's key.
+    pub(crate) key: PathBuf,
 }
 
 /// How callers are identified.
@@ -68,7 +109,7 @@ pub(crate) enum AuthMode {
     /// Any or no signature is accepted; the access key id names the consumer. Loopback listeners only.
     #[default]
     Open,
-    /// Signatures are verified.
+    /// Signatures are verified against the keys of `captura keys`.
     Sigv4,
 }
 
@@ -172,6 +213,12 @@ pub(crate) fn cache_dir() -> PathBuf {
 #[expect(clippy::disallowed_methods, reason = "the environment enters here")]
 pub(crate) fn onnx_library_of_environment() -> Option<PathBuf> {
     std::env::var_os("ORT_DYLIB_PATH").filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// A variable of the environment that is set and not empty.
+#[expect(clippy::disallowed_methods, reason = "the environment enters here")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Why a configuration file cannot be used.

@@ -3,8 +3,12 @@
 mod cli;
 mod client;
 mod config;
+mod credentials;
+mod identity;
 mod observe;
 mod serve;
+mod sts;
+mod trust;
 mod units;
 
 use std::process::ExitCode;

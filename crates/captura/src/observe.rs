@@ -19,6 +19,8 @@ use http::{Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::sts;
+
 /// Most records in one answer of `tail`.
 const TAIL_MAX: usize = 1_000;
 const HELLO: &str = "This is captura: SageMaker's API for model endpoints, with a memory. \
@@ -31,6 +33,7 @@ pub(crate) struct Rooms {
     pub(crate) capture: Capture,
     pub(crate) table: watch::Receiver<Arc<RouteTable>>,
     pub(crate) region: String,
+    pub(crate) account: String,
     /// Whether records carry captura's own key.
     pub(crate) extension: bool,
 }
@@ -48,6 +51,9 @@ impl Rooms {
         if let Some(target) = request.headers().get("x-amz-target") {
             let target = target.to_str().unwrap_or_default().to_owned();
             return self.control(&target, request).await;
+        }
+        if sts::is_for_sts(&request) {
+            return sts::answer(&request, &self.account);
         }
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/") => text(HELLO),

@@ -25,7 +25,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::{AuthMode, Config, cache_dir, onnx_library_of_environment};
+use crate::config::{Config, MetricsAccess, cache_dir, onnx_library_of_environment};
+use crate::identity;
 use crate::observe::Rooms;
 
 /// Below the data directory.
@@ -40,6 +41,8 @@ pub(crate) struct DataDirTaken(pub(crate) PathBuf);
 /// A server at work.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
     pub(crate) capture: Capture,
     pub(crate) stores: Stores,
     control: Control,
@@ -53,12 +56,14 @@ pub(crate) struct Running {
 impl Running {
     /// Builds the rooms in boot order and begins to serve.
     pub(crate) async fn start(config: Config) -> anyhow::Result<Self> {
-        check_identity(&config)?;
+        identity::check(&config)?;
+        let tls = identity::tls(&config)?;
         let data_dir = config.server.data_dir.clone();
         std::fs::create_dir_all(&data_dir)
             .with_context(|| format!("cannot create the data directory {}", data_dir.display()))?;
         let clock = Clock::system();
         let capture = open_capture(&config, &clock)?;
+        let verifier = identity::verifier(&config, &clock)?;
         let stores = Stores::new(StoreSettings { data_dir: data_dir.clone(), mappings: config.stores.clone() });
 
         let (table_sender, table) = watch::channel(Arc::new(RouteTable::default()));
@@ -78,6 +83,7 @@ impl Running {
             }
         };
         let address = listener.local_addr()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
 
         let uploader = uploader(&config, &capture, &stores, &clock)?;
         let figures = uploader.figures();
@@ -88,9 +94,11 @@ impl Running {
             capture: capture.clone(),
             table: table.clone(),
             region: config.aws.region.clone(),
+            account: config.aws.account.clone(),
             extension: config.capture.extension,
         };
-        let settings = gateway_settings(&config, archive_metrics(figures, clock.clone()));
+        let mut settings = gateway_settings(&config, archive_metrics(figures, clock.clone()));
+        (settings.verifier, settings.tls) = (verifier, tls);
         let gateway =
             Gateway::new(settings, table, capture.clone(), clock, Doors { other: rooms.door(), buckets: None });
         let (stop_gateway, gateway_stopped) = oneshot::channel::<()>();
@@ -98,7 +106,7 @@ impl Running {
             let _ = gateway_stopped.await;
         }));
         let archive_deadline = config.server.shutdown_deadline.0;
-        Ok(Self { address, capture, stores, control, stop_gateway, gateway, archiving, archive_deadline })
+        Ok(Self { address, scheme, capture, stores, control, stop_gateway, gateway, archiving, archive_deadline })
     }
 
     /// Closes the rooms in street order: what was acknowledged is on the disk and sealed when this returns.
@@ -117,23 +125,6 @@ impl Running {
         }
         self.control.close().await;
         Ok(())
-    }
-}
-
-/// A listener that others can reach must know who they are.
-fn check_identity(config: &Config) -> anyhow::Result<()> {
-    let listen = config.server.listen;
-    match config.auth.mode {
-        AuthMode::Sigv4 => bail!(
-            "[auth] mode = \"sigv4\" is not there yet: this version does not verify signatures, so it serves loopback \
-             addresses only; leave [auth] out and listen on 127.0.0.1"
-        ),
-        AuthMode::Open if !listen.ip().is_loopback() => bail!(
-            "{listen} is not a loopback address: whoever reaches it could call any model as anyone. That needs [auth] \
-             mode = \"sigv4\", which this version does not have yet; listen on 127.0.0.1, behind something that \
-             authenticates"
-        ),
-        AuthMode::Open => Ok(()),
     }
 }
 
@@ -189,8 +180,8 @@ fn backends(config: &Config, stores: &Stores) -> Backends {
     images.extend(ImageRule::defaults());
     let settings = captura_backends::Settings {
         images,
-        // Only loopback listeners exist, and whoever reaches one is a user of this machine.
-        allow_file_urls: config.models.allow_file_urls.unwrap_or(true),
+        // Whoever reaches a loopback listener is a user of this machine.
+        allow_file_urls: config.models.allow_file_urls.unwrap_or(config.server.listen.ip().is_loopback()),
         onnx_library: config.models.onnx_library.clone().or_else(onnx_library_of_environment),
         ..captura_backends::Settings::new(cache_dir())
     };
@@ -226,6 +217,7 @@ fn gateway_settings(config: &Config, more_metrics: MoreMetrics) -> captura_gatew
         model_timeout: config.limits.model_timeout.0,
         drain_timeout: config.server.shutdown_deadline.0,
         more_metrics: Some(more_metrics),
+        metrics_are_open: config.auth.metrics == MetricsAccess::Open,
         ..captura_gateway::Settings::default()
     };
     settings.allowed_hosts.extend(config.server.allowed_hosts.iter().cloned());

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests do")]
 #![expect(clippy::disallowed_methods, reason = "the program under test is started as whoever uses it starts it")]
 
+mod access;
+
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
@@ -11,6 +13,11 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 fn captura(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_captura"));
     command.args(arguments).env_remove("CAPTURA_URL").env_remove("RUST_LOG");
+    for name in
+        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE", "AWS_CA_BUNDLE"]
+    {
+        command.env_remove(name);
+    }
     command
 }
 

@@ -23,6 +23,14 @@ fn interpreter() -> PathBuf {
 /// # Panics
 /// With `CI=true` when there is no Python.
 pub fn tell(server: &Server, script: &str, arguments: &[&str]) -> Option<Output> {
+    tell_as(server, script, arguments, ("AKIDSTORYTELLER", "secret"))
+}
+
+/// The same as somebody else: an access key id and its secret.
+///
+/// # Panics
+/// With `CI=true` when there is no Python.
+pub fn tell_as(server: &Server, script: &str, arguments: &[&str], (id, secret): (&str, &str)) -> Option<Output> {
     let python = interpreter();
     if !python.exists() {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no Python with boto3 at {}", python.display());
@@ -39,7 +47,7 @@ pub fn tell(server: &Server, script: &str, arguments: &[&str]) -> Option<Output>
     let mut command = Command::new(python);
     command.arg(script).args(arguments).stdin(Stdio::null());
     command.env("PYTHONDONTWRITEBYTECODE", "1").env("AWS_ENDPOINT_URL", server.url());
-    command.env("AWS_ACCESS_KEY_ID", "AKIDSTORYTELLER").env("AWS_SECRET_ACCESS_KEY", "secret");
+    command.env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
     command
         .env("AWS_DEFAULT_REGION", "us-east-1")
         .env("AWS_MAX_ATTEMPTS", "1")

@@ -96,6 +96,9 @@ impl fmt::Display for Rule {
     }
 }
 
+/// Who one is may be asked with every key, as on AWS.
+const ALWAYS_ALLOWED: &str = "sts:GetCallerIdentity";
+
 /// Why something is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refusal<'a> {
@@ -119,6 +122,9 @@ impl Policy {
 
     /// The first thing about a request that is refused.
     pub(crate) fn refusal<'a>(&self, action: &'a Action) -> Option<Refusal<'a>> {
+        if action.operation == ALWAYS_ALLOWED {
+            return None;
+        }
         let asked = action.resources.iter().map(|resource| (action.operation.as_str(), resource));
         let mut asked = asked.chain(action.also.as_ref().map(|(operation, resource)| (*operation, resource)));
         asked.find_map(|(operation, resource)| {
@@ -226,6 +232,7 @@ mod tests {
             action("sagemaker:InvokeEndpoint", "arn:aws:sagemaker:eu-west-1:000000000000:endpoint/Churn-Secret");
         assert!(limited.refusal(&secret).unwrap().explicit, "SageMaker's names are the same in either case");
         assert!(!is_allowed(&policy(&[], &[]), "sagemaker:ListModels", "*"));
+        assert!(is_allowed(&policy(&[], &["*"]), "sts:GetCallerIdentity", "*"), "as on AWS");
         assert!(!is_allowed(&limited, "sagemaker:InvokeEndpoint", "*"), "a name is not everything");
         assert!(is_allowed(&policy(&["sagemaker:List*"], &[]), "sagemaker:ListModels", "*"));
         let arn = policy(&["sagemaker:*:arn:aws:sagemaker:eu-west-1:*:endpoint/churn"], &[]);

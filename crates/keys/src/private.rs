@@ -42,8 +42,19 @@ pub(crate) fn create_folder(path: &Path) -> io::Result<()> {
     }
     match std::fs::DirBuilder::new().mode(FOLDER_MODE).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        made => made,
+        Err(error) => Err(error),
+        Ok(()) => give_to_owner(&File::open(path)?, path),
     }
+}
+
+/// What root makes in a folder of somebody else's is theirs: the command line may be root's, the server seldom is.
+fn give_to_owner(file: &File, path: &Path) -> io::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let owner = std::fs::metadata(folder)?;
+    std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 /// Opens a private file and refuses one that is not.
@@ -59,7 +70,8 @@ fn open(path: &Path) -> io::Result<File> {
         let mode = found.mode() & 0o7777;
         return refuse(format!("others may read it (mode {mode:04o}); chmod 600, and think of who has read it"));
     }
-    if found.uid() != rustix::process::geteuid().as_raw() {
+    let reader = rustix::process::geteuid();
+    if !reader.is_root() && found.uid() != reader.as_raw() {
         return refuse(format!("it belongs to another user ({})", found.uid()));
     }
     Ok(file)
@@ -84,6 +96,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Of a life that ended between the two steps; the lock says that nobody is at it now.
     let _ = std::fs::remove_file(&staged);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&staged)?;
+    give_to_owner(&file, path)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&staged, path)?;
@@ -98,6 +111,7 @@ impl Lock {
     /// Waits for the lock.
     pub(crate) fn take(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path)?;
+        give_to_owner(&file, path)?;
         rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
         Ok(Self(file))
     }

@@ -45,7 +45,7 @@ pub(crate) struct Deploy {
 
 impl Deploy {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
-        let client = self.server.client();
+        let client = self.server.client()?;
         let container = self.container()?;
         let name = &self.name;
         client

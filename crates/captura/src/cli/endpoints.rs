@@ -15,7 +15,7 @@ pub(crate) struct List {
 
 impl List {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
-        let client = self.server.client();
+        let client = self.server.client()?;
         let mut endpoints: Vec<Value> = Vec::new();
         let mut input = json!({ "MaxResults": 100, "SortBy": "Name", "SortOrder": "Ascending" });
         loop {
@@ -54,7 +54,7 @@ pub(crate) struct Describe {
 
 impl Describe {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
-        let client = self.server.client();
+        let client = self.server.client()?;
         let mut described = client.operation("DescribeEndpoint", &json!({ "EndpointName": self.name })).await?;
         let served = client.observe("/captura/v1/endpoints").await?;
         let variants = served["endpoints"]

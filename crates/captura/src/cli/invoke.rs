@@ -51,7 +51,7 @@ impl Invoke {
         headers.extend(self.inference_id.as_deref().map(|id| ("x-amzn-sagemaker-inference-id", id)));
         headers.extend(self.variant.as_deref().map(|variant| ("x-amzn-sagemaker-target-variant", variant)));
         let path = format!("/endpoints/{}/invocations", self.name);
-        let reply = self.server.client().send(Method::POST, &path, &headers, Bytes::from(body)).await?;
+        let reply = self.server.client()?.send(Method::POST, &path, &headers, Bytes::from(body)).await?;
         for name in ["x-amzn-invoked-production-variant", "x-captura-event-id", "x-captura-capture"] {
             if !reply.header(name).is_empty() {
                 note(&format!("{name}: {}", reply.header(name)));

@@ -17,7 +17,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
-        let mut book = self.server.client().observe("/captura/v1/ledger").await?;
+        let mut book = self.server.client()?.observe("/captura/v1/ledger").await?;
         if let (Some(name), Some(accounts)) = (&self.name, book["accounts"].as_array_mut()) {
             accounts.retain(|account| account["endpoint"] == **name);
             if accounts.is_empty() {

@@ -8,6 +8,7 @@ mod demo;
 mod deploy;
 mod endpoints;
 mod invoke;
+mod keys;
 mod ledger;
 mod reconcile;
 mod serve;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::Client;
+use crate::credentials::Credentials;
 
 /// Model endpoints that remember every call.
 #[derive(Debug, Parser)]
@@ -46,6 +48,8 @@ enum Verb {
     Tail(tail::Tail),
     /// The account book per endpoint and variant
     Ledger(ledger::Ledger),
+    /// Access keys: who may call, and what they may do
+    Keys(keys::Keys),
     /// Prove the account book against journal and objects, on a stopped server
     Reconcile(reconcile::Reconcile),
     /// Statistics of captures or CSV files
@@ -65,14 +69,14 @@ pub(crate) struct Server {
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
-    /// Access key id that calls carry: the consumer, on an open listener
+    /// Access key id that calls carry; they are signed when AWS_SECRET_ACCESS_KEY holds its secret
     #[arg(long, env = "AWS_ACCESS_KEY_ID", hide_env_values = true)]
     access_key_id: Option<String>,
 }
 
 impl Server {
-    fn client(&self) -> Client {
-        Client::new(&self.url, self.access_key_id.as_deref())
+    fn client(&self) -> anyhow::Result<Client> {
+        Client::new(&self.url, Credentials::of_environment(self.access_key_id.as_deref())?)
     }
 }
 
@@ -98,6 +102,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Verb::Endpoint(verb) => block_on(verb.run()),
         Verb::Tail(verb) => block_on(verb.run()),
         Verb::Ledger(verb) => block_on(verb.run()),
+        Verb::Keys(verb) => verb.run(),
         Verb::Reconcile(verb) => block_on(verb.run()),
         Verb::Profile(verb) => block_on(verb.run()),
         Verb::Baseline(verb) => block_on(verb.run()),

@@ -76,7 +76,7 @@ async fn serve(config: Config) -> anyhow::Result<Outcome> {
     };
     // Whoever started this server waits for exactly this line.
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "captura listening on http://{}", running.address)?;
+    writeln!(stdout, "captura listening on {}://{}", running.scheme, running.address)?;
     stdout.flush()?;
     tokio::select! {
         _ = terminate.recv() => {}

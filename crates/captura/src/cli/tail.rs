@@ -32,7 +32,7 @@ pub(crate) struct Tail {
 
 impl Tail {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
-        let client = self.server.client();
+        let client = self.server.client()?;
         let mut after = String::new();
         loop {
             // `--limit` is where to begin; what follows is shown whole, however much comes between two looks.

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a story that was not told says so")]
 #![expect(clippy::disallowed_methods, reason = "the recorded runs are set by the environment")]
 
+mod access;
 mod capture;
 mod crash;
 mod demo;

@@ -21,6 +21,7 @@ use self::traffic::{CALLERS, CARELESS, ENDPOINT, Patients, Tally, Unit};
 use super::{Outcome, analysis, deploy, ledger, say};
 use crate::client::Client;
 use crate::config::Config;
+use crate::credentials::Credentials;
 use crate::serve::Running;
 
 const MODEL: &str = include_str!("../../../../../demo/model.json");
@@ -110,7 +111,7 @@ impl Stage<'_> {
     async fn deploy(&self) -> anyhow::Result<()> {
         say(&format!("1  server     listens on {}", self.url));
         let began = Instant::now();
-        let client = Client::new(self.url, Some("model-owner"));
+        let client = Client::new(self.url, Some(Credentials::claimed("model-owner")))?;
         let model = self.dir.join("model.json").canonicalize()?;
         let container = json!({ "Image": "captura/trees", "ModelDataUrl": format!("file://{}", model.display()) });
         let role = "arn:aws:iam::000000000000:role/captura-demo";
@@ -196,7 +197,7 @@ impl Stage<'_> {
     }
 
     async fn account(&self) -> anyhow::Result<()> {
-        let book = Client::new(self.url, None).observe("/captura/v1/ledger").await?;
+        let book = Client::new(self.url, None)?.observe("/captura/v1/ledger").await?;
         say("7  ledger     every call is accounted for:");
         for line in ledger::render(&book).lines() {
             say(&format!("              {}", line.trim_end()));

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::Method;
 
 use crate::client::Client;
+use crate::credentials::Credentials;
 
 /// The demo's endpoint.
 pub(super) const ENDPOINT: &str = "diabetes-progression";
@@ -93,7 +94,7 @@ pub(super) struct Tally {
 impl Caller {
     /// Makes this caller's calls of one half of the demo.
     pub(super) async fn run(self, url: &str, patients: &Patients, unit: Unit, seed: u64) -> anyhow::Result<Tally> {
-        let client = Client::new(url, Some(self.name));
+        let client = Client::new(url, Some(Credentials::claimed(self.name)))?;
         let path = format!("/endpoints/{ENDPOINT}/invocations");
         let mut draw = Draw(seed ^ self.name.len() as u64);
         let mut tally = Tally::default();
