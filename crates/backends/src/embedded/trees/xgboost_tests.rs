@@ -33,9 +33,8 @@ fn body(rows: usize) -> Vec<u8> {
     body.lines().take(rows).collect::<Vec<_>>().join("\n").into_bytes()
 }
 
-fn load(name: &str, bytes: &[u8]) -> Result<Trees, String> {
-    // SageMaker names them all alike.
-    let _ = name;
+/// SageMaker names them all alike.
+fn load(bytes: &[u8]) -> Result<Trees, String> {
     Trees::load("xgboost-model", bytes, &BTreeMap::new()).map_err(|error| error.to_string())
 }
 
@@ -50,7 +49,7 @@ fn models_of_old_answer_as_the_library_that_wrote_them() {
     assert!(reference.len() >= 85, "{}", reference.len());
     let mut found = Vec::new();
     for (name, expected) in &reference {
-        let model = load(name, &data(name)).unwrap_or_else(|reason| panic!("{name}: {reason}"));
+        let model = load(&data(name)).unwrap_or_else(|reason| panic!("{name}: {reason}"));
         let answer = answer(&model, body(expected.rows.len()));
         let lines: Vec<&str> = answer.split('\n').collect();
         assert_eq!(lines.len(), expected.rows.len(), "{name}");
@@ -66,18 +65,18 @@ fn models_of_old_answer_as_the_library_that_wrote_them() {
 
 #[test]
 fn what_python_keeps_beside_the_model_is_kept() {
-    let model = load("xgb0_90_named_p2.pkl", &data("xgb0_90_named_p2.pkl")).unwrap();
+    let model = load(&data("xgb0_90_named_p2.pkl")).unwrap();
     let names: Vec<_> = model.0.signature.inputs.iter().map(|field| field.name.clone()).collect();
     assert_eq!(names, ["age", "bmi", "bp", "s1", "s2", "s3"]);
     // Early stopping, which 0.90 notes outside the model: some of up to 30 trees.
-    let stopped = load("xgb0_90_stopped_p4.pkl", &data("xgb0_90_stopped_p4.pkl")).unwrap();
+    let stopped = load(&data("xgb0_90_stopped_p4.pkl")).unwrap();
     assert!(stopped.trees() < 5, "{}", stopped.trees());
 }
 
 #[test]
 fn a_wrapper_with_its_own_missing_value_is_refused() {
     for version in ["0_90", "1_3", "1_5", "1_7", "2_1", "3_0"] {
-        let reason = load("", &data(&format!("xgb{version}_missing.pkl"))).unwrap_err();
+        let reason = load(&data(&format!("xgb{version}_missing.pkl"))).unwrap_err();
         assert!(reason.contains("takes -999 for missing") && reason.contains("save_model"), "{reason}");
     }
 }
@@ -87,9 +86,9 @@ fn the_header_of_the_binary_format_and_old_padding_do_not_matter() {
     let with_header = data("xgb1_7_binary.bin");
     let bare = with_header.strip_prefix(b"binf").unwrap();
     let padded = [&bare[..136], &[0; 4], &bare[136..]].concat();
-    let wanted = answer(&load("", &with_header).unwrap(), body(5));
+    let wanted = answer(&load(&with_header).unwrap(), body(5));
     for bytes in [bare.to_vec(), padded] {
-        assert_eq!(answer(&load("", &bytes).unwrap(), body(5)), wanted);
+        assert_eq!(answer(&load(&bytes).unwrap(), body(5)), wanted);
     }
 }
 
@@ -97,25 +96,25 @@ fn the_header_of_the_binary_format_and_old_padding_do_not_matter() {
 fn a_binary_model_that_is_cut_off_or_odd_is_refused() {
     let whole = data("xgb0_90_binary.bin");
     for length in [200, 400, 700, whole.len() - 100, whole.len() - 1] {
-        let reason = load("", &whole[..length]).unwrap_err();
+        let reason = load(&whole[..length]).unwrap_err();
         assert!(reason.contains("cut off"), "{length}: {reason}");
     }
     let objective = b"binary:logistic";
     let at = whole.windows(objective.len()).position(|window| window == objective).unwrap();
     let mut custom = whole.clone();
     custom[at..at + objective.len()].copy_from_slice(b"binary:logistik");
-    assert!(load("", &custom).unwrap_err().contains("objective \"binary:logistik\" is not supported"));
+    assert!(load(&custom).unwrap_err().contains("objective \"binary:logistik\" is not supported"));
     // Parameters of the first tree follow those of all trees.
     let tree = at + objective.len() + 8 + b"gbtree".len() + 160;
     let mut roots = whole.clone();
     roots[tree] = 2;
-    assert!(load("", &roots).unwrap_err().contains("it has 2 roots"));
+    assert!(load(&roots).unwrap_err().contains("it has 2 roots"));
     let mut vectors = whole.clone();
     vectors[tree + 20] = 3;
-    assert!(load("", &vectors).unwrap_err().contains("leaves that hold vectors"));
+    assert!(load(&vectors).unwrap_err().contains("leaves that hold vectors"));
     let mut many = whole;
     many[tree + 4..tree + 8].copy_from_slice(&i32::MAX.to_le_bytes());
-    assert!(load("", &many).unwrap_err().contains("cut off"));
+    assert!(load(&many).unwrap_err().contains("cut off"));
 }
 
 #[test]
@@ -133,7 +132,7 @@ fn the_buffer_of_a_pickle_is_explained_like_a_file() {
         (b"{\"learner\":{}}", "missing field"),
         (b"{\"Config\":{\"learner\":{}}}", "missing field `learner`"),
     ] {
-        let reason = load("", &pickled(buffer)).unwrap_err();
+        let reason = load(&pickled(buffer)).unwrap_err();
         assert!(reason.contains("the booster inside the pickle") && reason.contains(expected), "{reason}");
     }
 }
@@ -156,7 +155,7 @@ proptest! {
         }
         let end = (at + bytes.len()).min(file.len());
         file.splice(at.min(end)..end, bytes);
-        if let Ok(model) = load(names[which], &file)
+        if let Ok(model) = load(&file)
             && model.0.signature.inputs.len() <= 64
         {
             answer(&model, vec!["1"; model.0.signature.inputs.len()].join(",").into_bytes());
