@@ -54,7 +54,14 @@ pub(crate) fn verifier(config: &Config, clock: &Clock) -> anyhow::Result<Option<
              AWS_SHARED_CREDENTIALS_FILE, make others with `captura keys create`, then delete the file"
         );
     }
-    let settings = GuardSettings { account: config.aws.account.clone(), regions: config.auth.regions.clone() };
+    let allowed = captura_gateway::Settings::default().allowed_hosts.into_iter();
+    let allowed = allowed.chain(config.server.allowed_hosts.iter().cloned());
+    let settings = GuardSettings {
+        account: config.aws.account.clone(),
+        regions: config.auth.regions.clone(),
+        // A bucket may stand before any name that is allowed with a wildcard.
+        bucket_domains: allowed.filter_map(|host| host.strip_prefix("*.").map(str::to_ascii_lowercase)).collect(),
+    };
     Ok(Some(Arc::new(Guard::new(Keyring::open(store)?, settings))))
 }
 

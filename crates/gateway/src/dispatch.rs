@@ -29,7 +29,7 @@ use crate::pulse::Phase;
 use crate::reply::{self, BrokenOff, Reply};
 use crate::scrape;
 use crate::settings::BucketDoor;
-use crate::verification::{self, HeldBody};
+use crate::verification::{self, HeldBody, HeldTo};
 
 /// Answers a request; never fails, and panics neither.
 pub(crate) async fn answer(line: &Line, request: Request<Incoming>) -> Reply {
@@ -81,13 +81,13 @@ async fn handle(line: &Line, request: Request<Incoming>, arrived: Instant) -> Re
     check(line, &head)?;
     let Caller { mut consumer, signed_for } = Caller::of(&head);
     let destination = destination(premises, &head, signed_for);
-    let (mut body, mut held_to) = (RequestBody::Arriving(body), None);
+    let (mut body, mut held_to) = (RequestBody::Arriving(body), HeldTo::Nothing);
     if let Some(verifier) = &premises.settings.verifier
         && !is_free(&destination, premises)
     {
         let streams = matches!(destination, Destination::Buckets(_));
         let verified = Box::pin(verification::verify(line, &**verifier, &head, body, streams)).await?;
-        (consumer, body, held_to) = (verified.consumer, verified.body, verified.body_sha256);
+        (consumer, body, held_to) = (verified.consumer, verified.body, verified.held_to);
     }
     match destination {
         Destination::Invoke { endpoint, operation } => {
@@ -187,7 +187,7 @@ async fn buckets(
     line: &Line,
     door: BucketDoor,
     request: Request<RequestBody>,
-    held_to: Option<[u8; 32]>,
+    held_to: HeldTo,
 ) -> Result<Reply, Refused> {
     let arriving = request.map(|body| match body {
         RequestBody::Arriving(body) => {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use captura_route::Consumer;
 use captura_wire::denial::{Denial, Dialect};
 use captura_wire::scope::Scope;
-use captura_wire::sigv4::{Admitted, Asked, Head, RunningDigest, Verifier};
+use captura_wire::sigv4::{Admitted, Asked, ChunkWatch, Head, RunningDigest, Verifier};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use hyper::body::{Body, Frame, SizeHint};
@@ -26,8 +26,43 @@ use crate::settings::BodyError;
 pub(crate) struct Verified {
     pub(crate) consumer: Consumer,
     pub(crate) body: RequestBody,
-    /// The digest that a body must have that is passed on piece by piece.
-    pub(crate) body_sha256: Option<[u8; 32]>,
+    /// What a body must be that is passed on piece by piece.
+    pub(crate) held_to: HeldTo,
+}
+
+/// What a body must be that is passed on piece by piece.
+#[derive(Debug, Default)]
+pub(crate) enum HeldTo {
+    /// Anything.
+    #[default]
+    Nothing,
+    /// Of this digest.
+    Digest([u8; 32], RunningDigest),
+    /// In these chunks.
+    Chunks(Box<ChunkWatch>),
+}
+
+impl HeldTo {
+    /// Looks at a piece that passes; whether it may.
+    fn passes(&mut self, piece: &[u8]) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Digest(_, digest) => {
+                digest.update(piece);
+                true
+            }
+            Self::Chunks(watch) => watch.feed(piece).is_ok(),
+        }
+    }
+
+    /// Whether what has passed is the whole of it.
+    fn is_fulfilled(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Digest(expected, digest) => digest.is(expected),
+            Self::Chunks(watch) => watch.is_done(),
+        }
+    }
 }
 
 /// Reads a body, unless it is passed on piece by piece, and asks whether the request may come in.
@@ -52,7 +87,14 @@ pub(crate) async fn verify(
     };
     let asked = Asked { head: &head, body: whole, source: line.source, now: premises.clock.now() };
     match verifier.admit(&asked) {
-        Ok(Admitted { user, body_sha256 }) => Ok(Verified { consumer: Consumer::new(&user), body, body_sha256 }),
+        Ok(Admitted { user, body_sha256, chunks }) => {
+            let held_to = match (body_sha256, chunks) {
+                (Some(digest), _) => HeldTo::Digest(digest, RunningDigest::default()),
+                (None, Some(chain)) => HeldTo::Chunks(Box::new(ChunkWatch::new(chain))),
+                (None, None) => HeldTo::Nothing,
+            };
+            Ok(Verified { consumer: Consumer::new(&user), body, held_to })
+        }
         Err(denial) => Err(denied(denial, &head)),
     }
 }
@@ -78,8 +120,7 @@ fn denied(denial: Denial, head: &Head<'_>) -> Refused {
 /// it was right: whoever reads it sees it break off otherwise.
 pub(crate) struct HeldBody<B> {
     body: B,
-    held_to: Option<[u8; 32]>,
-    digest: RunningDigest,
+    held_to: HeldTo,
     refused: bool,
 }
 
@@ -89,13 +130,13 @@ pub(crate) struct HeldBody<B> {
 struct NotTheSignedBody;
 
 impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> HeldBody<B> {
-    pub(crate) fn new(body: B, held_to: Option<[u8; 32]>) -> Self {
-        Self { body, held_to, digest: RunningDigest::default(), refused: false }
+    pub(crate) fn new(body: B, held_to: HeldTo) -> Self {
+        Self { body, held_to, refused: false }
     }
 
     /// Whether the body is at its end and wrong.
     fn is_wrong(&self) -> bool {
-        self.body.is_end_stream() && self.held_to.is_some_and(|expected| !self.digest.is(&expected))
+        self.body.is_end_stream() && !self.held_to.is_fulfilled()
     }
 }
 
@@ -112,14 +153,13 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for HeldBody<B> {
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         let this = &mut *self;
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-            && this.held_to.is_some()
-        {
-            this.digest.update(data);
-        }
-        let at_end = frame.is_none() && this.held_to.is_some_and(|expected| !this.digest.is(&expected));
-        if at_end || this.is_wrong() {
+        let passes = match &frame {
+            Some(Ok(frame)) => frame.data_ref().is_none_or(|data| this.held_to.passes(data)),
+            // It has broken off by itself, and says so.
+            Some(Err(_)) => return Poll::Ready(frame),
+            None => this.held_to.is_fulfilled(),
+        };
+        if !passes || this.is_wrong() {
             this.refused = true;
             return Poll::Ready(Some(Err(Box::new(NotTheSignedBody))));
         }
@@ -147,21 +187,25 @@ mod tests {
         Full::new(Bytes::from_static(bytes)).map_err(|never| match never {})
     }
 
+    fn digest(bytes: &[u8]) -> HeldTo {
+        HeldTo::Digest(sha256(bytes), RunningDigest::default())
+    }
+
     #[tokio::test]
     async fn a_body_that_was_signed_passes_and_another_breaks_off_before_its_last_piece() {
-        let right = HeldBody::new(whole(b"object"), Some(sha256(b"object")));
+        let right = HeldBody::new(whole(b"object"), digest(b"object"));
         assert_eq!(right.collect().await.unwrap().to_bytes(), "object");
-        let unheld = HeldBody::new(whole(b"object"), None);
+        let unheld = HeldBody::new(whole(b"object"), HeldTo::Nothing);
         assert_eq!(unheld.collect().await.unwrap().to_bytes(), "object");
 
-        let mut wrong = HeldBody::new(whole(b"object"), Some(sha256(b"other")));
+        let mut wrong = HeldBody::new(whole(b"object"), digest(b"other"));
         assert!(wrong.frame().await.unwrap().is_err());
         assert!(wrong.frame().await.is_none() && wrong.is_end_stream());
 
-        let empty = HeldBody::new(whole(b""), Some(sha256(b"other")));
+        let empty = HeldBody::new(whole(b""), digest(b"other"));
         assert!(!empty.is_end_stream(), "there is an error to be read");
         assert!(empty.collect().await.is_err());
-        let empty = HeldBody::new(whole(b""), Some(sha256(b"")));
+        let empty = HeldBody::new(whole(b""), digest(b""));
         assert!(empty.is_end_stream() && empty.collect().await.is_ok());
     }
 
@@ -170,7 +214,7 @@ mod tests {
         let pieces = |signed: &[u8]| {
             let frames = [&b"ob"[..], b"ject"].map(|piece| Ok(Frame::data(Bytes::from_static(piece))));
             let frames = frames.into_iter().collect::<std::collections::VecDeque<_>>();
-            HeldBody::new(StreamBody::new(Pieces(frames)), Some(sha256(signed)))
+            HeldBody::new(StreamBody::new(Pieces(frames)), digest(signed))
         };
         assert_eq!(pieces(b"object").collect().await.unwrap().to_bytes(), "object");
         assert!(pieces(b"objects").collect().await.is_err());

@@ -24,6 +24,8 @@ pub struct GuardSettings {
     pub account: String,
     /// Regions that requests may be signed for; any when empty.
     pub regions: Vec<String>,
+    /// Names before which a bucket may stand in a `Host` header, without their leading dot.
+    pub bucket_domains: Vec<String>,
 }
 
 /// The one check before routing.
@@ -88,7 +90,12 @@ impl Guard {
         if key.is_expired(asked.now) {
             return Err(Denial::KeyExpired);
         }
-        let place = Place { service: scope.service(), region: scope.region(), account: &self.settings.account };
+        let place = Place {
+            service: scope.service(),
+            region: scope.region(),
+            account: &self.settings.account,
+            bucket_domains: &self.settings.bucket_domains,
+        };
         let action = Action::of(asked.head, asked.body, place)?;
         if let Some(refusal) = key.policy.refusal(&action) {
             return Err(Denial::NotAllowed {
@@ -98,8 +105,11 @@ impl Guard {
                 explicit: refusal.explicit,
             });
         }
-        let body_sha256 = if asked.body.is_some() { None } else { presented.payload().digest() };
-        Ok(Admitted { user: key.consumer.to_string(), body_sha256 })
+        let (body_sha256, chunks) = match asked.body {
+            Some(_) => (None, None),
+            None => (presented.payload().digest(), presented.chunks(&key.secret)),
+        };
+        Ok(Admitted { user: key.consumer.to_string(), body_sha256, chunks })
     }
 
     /// The key that made the signature.

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use captura_names::Arn;
+use captura_names::{Arn, S3Uri};
 
 use crate::aws_json::{TARGET_HEADER, TARGET_PREFIX, read_input};
 use crate::denial::Denial;
@@ -36,6 +36,8 @@ const NAMED: [(&str, &str); 8] = [
     ("EndpointArn", ""),
     ("ModelArn", ""),
 ];
+
+const COPY_SOURCE: &str = "x-amz-copy-source";
 
 /// One thing that a request touches.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +84,17 @@ pub struct Place<'a> {
     pub region: &'a str,
     /// The server's account.
     pub account: &'a str,
+    /// Names before which a bucket may stand in the `Host` header.
+    pub bucket_domains: &'a [String],
+}
+
+impl<'a> Place<'a> {
+    /// The bucket that stands in a `Host` header.
+    fn bucket_of<'h>(&self, host: &'h str) -> Option<&'h str> {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let before = |domain: &'a String| name.strip_suffix(domain.as_str())?.strip_suffix('.');
+        self.bucket_domains.iter().find_map(before).filter(|bucket| S3Uri::new(bucket, "").is_ok())
+    }
 }
 
 impl Action {
@@ -96,9 +109,15 @@ impl Action {
         let Some(service) = SERVICES.into_iter().find(|service| *service == place.service) else {
             return Err(Denial::ScopeService { expected: SAGEMAKER });
         };
+        if head.path.starts_with("/service/") && service != "monitoring" {
+            return Err(Denial::ScopeService { expected: "monitoring" });
+        }
         Ok(match service {
+            SAGEMAKER if head.path == "/" && asks_in_a_form(head, body) => {
+                return Err(Denial::ScopeService { expected: "sts" });
+            }
             SAGEMAKER => of_path(head, place),
-            S3 => of_object(head),
+            S3 => of_object(head, place),
             "monitoring" if head.path.starts_with("/service/") => {
                 let operation = head.path.rsplit('/').next().unwrap_or_default();
                 named(service, operation, vec![Resource::nameless()])
@@ -110,6 +129,11 @@ impl Action {
             }
         })
     }
+}
+
+/// Whether a request names its operation as the query protocol does.
+fn asks_in_a_form(head: &Head<'_>, body: Option<&[u8]>) -> bool {
+    [head.query.as_bytes(), body.unwrap_or_default()].into_iter().any(|form| form_member(form, "Action").is_some())
 }
 
 fn named(service: &str, operation: &str, resources: Vec<Resource>) -> Action {
@@ -175,12 +199,20 @@ fn of_path(head: &Head<'_>, place: Place<'_>) -> Action {
 }
 
 /// Operations of S3, told by method and path as S3 tells them.
-fn of_object(head: &Head<'_>) -> Action {
-    let path = crate::scope::percent_decoded(head.path).unwrap_or(Cow::Borrowed(head.path));
-    let path = path.trim_start_matches('/');
-    let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+fn of_object(head: &Head<'_>, place: Place<'_>) -> Action {
+    let Some(path) = crate::scope::percent_decoded(head.path) else {
+        return named(S3, "Unknown", vec![Resource::everything()]);
+    };
+    let path = path.strip_prefix('/').unwrap_or(&path);
+    let (bucket, key) = match head.text("host").and_then(|host| place.bucket_of(host)) {
+        Some(bucket) => (bucket, path),
+        None => path.split_once('/').unwrap_or((path, "")),
+    };
     let has = |name: &str| head.query.split('&').any(|pair| pair.split('=').next() == Some(name));
     let in_bucket = |rest: &str| Resource::of(format!("arn:aws:s3:::{bucket}{rest}"));
+    if bucket.is_empty() && !key.is_empty() {
+        return named(S3, "Unknown", vec![Resource::everything()]);
+    }
     if bucket.is_empty() {
         return named(S3, "ListAllMyBuckets", vec![Resource::nameless()]);
     }
@@ -205,8 +237,15 @@ fn of_object(head: &Head<'_>) -> Action {
         _ => "PutObject",
     };
     let mut action = named(S3, operation, vec![in_bucket(&format!("/{key}"))]);
-    if let Some(source) = head.all("x-amz-copy-source").next() {
-        let source = String::from_utf8_lossy(source);
+    // A presigned address carries in its query what else stands in headers.
+    let of_query = || {
+        let pairs = head.query.split('&').filter_map(|pair| pair.split_once('='));
+        let decoded = pairs.filter_map(|(name, value)| Some((crate::scope::percent_decoded(name)?, value)));
+        let mut sources = decoded.filter(|(name, _)| name.eq_ignore_ascii_case(COPY_SOURCE));
+        sources.next().map(|(_, value)| crate::scope::percent_decoded(value).unwrap_or_default())
+    };
+    let of_header = head.all(COPY_SOURCE).next().map(String::from_utf8_lossy);
+    if let Some(source) = of_header.or_else(of_query) {
         let source = source.split('?').next().unwrap_or_default();
         let source = crate::scope::percent_decoded(source).map_or_else(|| "*".to_owned(), Cow::into_owned);
         action.also = Some(("s3:GetObject", Resource::of(format!("arn:aws:s3:::{}", source.trim_start_matches('/')))));
@@ -235,7 +274,8 @@ mod tests {
     ) -> Result<Action, Denial> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        let place = Place { service, region: "eu-west-1", account: "000000000000" };
+        let place =
+            Place { service, region: "eu-west-1", account: "000000000000", bucket_domains: &["localhost".to_owned()] };
         Action::of(&Head { method, path, query, headers }, Some(body.as_bytes()), place)
     }
 
@@ -274,11 +314,22 @@ mod tests {
             (action("PUT", "/b", &[], "", "s3"), "s3:CreateBucket arn:aws:s3:::b".to_owned()),
             (action("POST", "/b?delete", &[], "", "s3"), "s3:DeleteObject arn:aws:s3:::b/*".to_owned()),
             (action("GET", "/", &[], "", "s3"), "s3:ListAllMyBuckets *".to_owned()),
+            (action("GET", "//b/k", &[], "", "s3"), "s3:Unknown *".to_owned()),
+            (
+                action("GET", "/other/k", &[("host", "captures.localhost:8080")], "", "s3"),
+                "s3:GetObject arn:aws:s3:::captures/other/k".to_owned(),
+            ),
+            (
+                action("GET", "/captures/k", &[("host", "localhost:8080")], "", "s3"),
+                "s3:GetObject arn:aws:s3:::captures/k".to_owned(),
+            ),
         ] {
             assert_eq!(told(found), expected);
         }
         let copy = action("PUT", "/b/k", &[("x-amz-copy-source", "/secret/a%20b")], "", "s3").unwrap();
         assert_eq!(copy.also.unwrap().1.arn, "arn:aws:s3:::secret/a b");
+        let copy = action("PUT", "/b/k?X-Amz-Copy-Source=secret%2Fa", &[], "", "s3").unwrap();
+        assert_eq!(copy.also.unwrap().1.arn, "arn:aws:s3:::secret/a", "as a presigned address has it");
     }
 
     #[test]
@@ -291,6 +342,10 @@ mod tests {
                 "{service}"
             );
         }
+        let form = action("POST", "/", &[], "Action=PutMetricData", "sagemaker");
+        assert_eq!(form, Err(Denial::ScopeService { expected: "sts" }));
+        let rpc = action("POST", "/service/GraniteServiceVersion20100801/operation/PutMetricData", &[], "", "sts");
+        assert_eq!(rpc, Err(Denial::ScopeService { expected: "monitoring" }));
         assert_eq!(action("GET", "/", &[], "", "lambda"), Err(Denial::ScopeService { expected: "sagemaker" }));
     }
 }

@@ -25,7 +25,11 @@ impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(dir.path());
-        let settings = GuardSettings { account: "000000000000".into(), regions: vec!["eu-west-1".into()] };
+        let settings = GuardSettings {
+            account: "000000000000".into(),
+            regions: vec!["eu-west-1".into()],
+            bucket_domains: vec!["localhost".into()],
+        };
         let guard = Guard::new(Keyring::open(store.clone()).unwrap(), settings);
         Self { dir, store, guard }
     }
@@ -100,7 +104,7 @@ impl<'a> Call<'a> {
 fn the_holder_of_a_key_comes_in_as_its_consumer() {
     let world = World::new();
     let key = world.key(&[]);
-    let admitted = Admitted { user: "billing".into(), body_sha256: None };
+    let admitted = Admitted { user: "billing".into(), body_sha256: None, chunks: None };
     assert_eq!(world.ask(&Call::by(&key)), Ok(admitted.clone()));
     assert_eq!(world.ask(&Call::invokes(&key, "/endpoints/churn/invocations")), Ok(admitted));
 }
@@ -205,7 +209,10 @@ fn a_body_that_streams_is_held_against_its_declared_digest() {
         world.ask(&Call { headers: vec![("x-amz-content-sha256", word)], ..call })
     };
     assert_eq!(put(&digest).unwrap().body_sha256, Some(captura_wire::sigv4::sha256(b"object")));
-    assert_eq!(put("UNSIGNED-PAYLOAD").unwrap().body_sha256, None);
+    let unsigned = put("UNSIGNED-PAYLOAD").unwrap();
+    assert_eq!((unsigned.body_sha256, unsigned.chunks), (None, None));
+    assert!(put("STREAMING-AWS4-HMAC-SHA256-PAYLOAD").unwrap().chunks.is_some());
+    assert!(put("STREAMING-UNSIGNED-PAYLOAD-TRAILER").unwrap().chunks.is_none());
     let undeclared = Call { streams: Some(()), ..Call::by(&key) };
     assert_eq!(world.ask(&undeclared), Err(Denial::PayloadHashMissing));
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use captura_names::Timestamp;
 
-use super::Head;
+use super::{ChunkChain, Head};
 use crate::denial::Denial;
 
 /// A request that wants in.
@@ -27,6 +27,8 @@ pub struct Admitted {
     pub user: String,
     /// The digest that a body must have that is passed on piece by piece.
     pub body_sha256: Option<[u8; 32]>,
+    /// What the chunks of such a body are signed with, where they are.
+    pub chunks: Option<ChunkChain>,
 }
 
 /// Who is asked before any request is routed. It must not block.

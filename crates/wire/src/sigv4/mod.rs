@@ -10,6 +10,7 @@
 
 mod asked;
 mod canonical;
+mod chunks;
 mod date;
 mod payload;
 mod presented;
@@ -22,6 +23,7 @@ mod tests;
 
 pub use asked::{Admitted, Asked, Verifier};
 pub use canonical::{Head, PathRule};
+pub use chunks::{ChunkChain, ChunkWatch, WrongChunk};
 pub use payload::{Payload, RunningDigest, sha256, sha256_hex};
 pub use presented::Presented;
 pub use sign::{Credentials, amz_date, sign};

@@ -57,6 +57,15 @@ impl<'a> Payload<'a> {
         }
     }
 
+    /// Whether the body's chunks are signed, and if so, whether trailers are too.
+    pub(super) fn signed_chunks(&self) -> Option<bool> {
+        match self {
+            Self::Streaming(word) if *word == STREAMING[0] => Some(false),
+            Self::Streaming(word) if *word == STREAMING[1] => Some(true),
+            _ => None,
+        }
+    }
+
     /// The digest that the body must have, where one was declared.
     #[must_use]
     pub fn digest(&self) -> Option<[u8; 32]> {
@@ -86,7 +95,13 @@ impl RunningDigest {
     /// Whether all pieces together have that digest.
     #[must_use]
     pub fn is(&self, expected: &[u8; 32]) -> bool {
-        super::presented::same(&self.0.clone().finalize(), expected)
+        super::presented::same(&self.value(), expected)
+    }
+
+    /// The digest of all pieces so far.
+    #[must_use]
+    pub fn value(&self) -> [u8; 32] {
+        self.0.clone().finalize().into()
     }
 }
 

@@ -9,8 +9,9 @@ use captura_names::Timestamp;
 use subtle::ConstantTimeEq as _;
 
 use super::canonical::{self, Head, PathRule};
+use super::chunks::ChunkChain;
 use super::payload::{Payload, digest_of, sha256_hex};
-use super::sign::{Place, signature, string_to_sign};
+use super::sign::{Place, signature, signing_key, string_to_sign};
 use super::{PRESIGNED_MAX_SECONDS, S3, SKEW_MAX_US, Secret, date};
 use crate::denial::Denial;
 use crate::scope::{ALGORITHM, CREDENTIAL_PARAMETER, Scope, percent_decoded};
@@ -210,9 +211,27 @@ impl<'a> Presented<'a> {
         let signed: Vec<&str> = self.signed_headers.split(';').collect();
         let payload = self.payload.word().unwrap_or(body_sha256);
         let request = canonical::request(head, &signed, rule, payload);
-        let place = Place { date: self.scope.date(), region: self.scope.region(), service: self.scope.service() };
+        let place = self.place();
         let expected = signature(secret, place, &string_to_sign(&date::format(self.at), place, &request));
         same(&expected, &self.signature)
+    }
+
+    /// What the chunks of the body are signed with, where they are.
+    #[must_use]
+    pub fn chunks(&self, secret: &Secret) -> Option<ChunkChain> {
+        let has_trailers = self.payload.signed_chunks()?;
+        let Place { date, region, service } = self.place();
+        Some(ChunkChain {
+            key: signing_key(secret, self.place()),
+            at: date::format(self.at),
+            scope: format!("{date}/{region}/{service}/aws4_request"),
+            previous: self.signature,
+            has_trailers,
+        })
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { date: self.scope.date(), region: self.scope.region(), service: self.scope.service() }
     }
 
     /// Holds a body that came whole against what the signature says of it, and gives its digest for

@@ -26,15 +26,20 @@ pub(super) fn string_to_sign(at: &str, place: Place<'_>, canonical_request: &str
 
 /// The signature of a text.
 pub(super) fn signature(secret: &Secret, place: Place<'_>, string_to_sign: &str) -> [u8; 32] {
+    authenticate(&*signing_key(secret, place), string_to_sign)
+}
+
+/// What texts for that day, region and service are signed with.
+pub(super) fn signing_key(secret: &Secret, place: Place<'_>) -> zeroize::Zeroizing<[u8; 32]> {
     let first = zeroize::Zeroizing::new(format!("AWS4{}", secret.expose()));
-    let mut key = authenticate(first.as_bytes(), place.date);
-    for part in [place.region, place.service, "aws4_request", string_to_sign] {
-        key = authenticate(&key, part);
+    let mut key = zeroize::Zeroizing::new(authenticate(first.as_bytes(), place.date));
+    for part in [place.region, place.service, "aws4_request"] {
+        *key = authenticate(&*key, part);
     }
     key
 }
 
-fn authenticate(key: &[u8], text: &str) -> [u8; 32] {
+pub(super) fn authenticate(key: &[u8], text: &str) -> [u8; 32] {
     let mut code = Hmac::<Sha256>::new_from_slice(key).expect("our bug: HMAC takes keys of every length");
     code.update(text.as_bytes());
     code.finalize().into_bytes().into()
