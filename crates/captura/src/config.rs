@@ -27,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) capture: Capture,
     pub(crate) models: Models,
+    pub(crate) cloudwatch: Cloudwatch,
     /// Buckets that live elsewhere than in the server's own folder, by bucket name.
     pub(crate) stores: BTreeMap<String, StoreMapping>,
 }
@@ -189,6 +190,34 @@ impl Default for Capture {
     }
 }
 
+/// `[cloudwatch]`: metrics and alarms.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Cloudwatch {
+    /// How often the metrics of endpoints are published. Below a minute they are kept by the second for three hours, and
+    /// alarms with periods of 10, 20 and 30 seconds see them.
+    #[serde(deserialize_with = "at_least_a_second")]
+    pub(crate) publish_every: Span,
+    /// Memory of all metrics; beyond it the oldest go.
+    pub(crate) memory_max: Size,
+    /// Metrics, each with its dimensions; beyond them those go that were silent for longest.
+    pub(crate) metrics_max: usize,
+    /// How often metrics are written down; a kill loses those since.
+    #[serde(deserialize_with = "at_least_a_second")]
+    pub(crate) flush_every: Span,
+}
+
+impl Default for Cloudwatch {
+    fn default() -> Self {
+        Self {
+            publish_every: Span(Duration::from_secs(60)),
+            memory_max: Size(256 * 1024 * 1024),
+            metrics_max: 10_000,
+            flush_every: Span(Duration::from_secs(5)),
+        }
+    }
+}
+
 /// `[models]`: what runs a model.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -257,6 +286,14 @@ impl Config {
             ReadConfigError::Parse { path: path.to_owned(), line, message }
         })
     }
+}
+
+fn at_least_a_second<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    let span = Span::deserialize(deserializer)?;
+    if span.0 >= Duration::from_secs(1) {
+        return Ok(span);
+    }
+    Err(serde::de::Error::custom("it must be a second at least"))
 }
 
 fn twelve_digits<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -331,6 +368,8 @@ mod tests {
         );
         let listen = error("[server]\nlisten = \"nowhere\"\n");
         assert!(listen.starts_with("captura.toml:2: listen: "), "{listen}");
+        let often = error("[cloudwatch]\npublish_every = \"10ms\"\n");
+        assert_eq!(often, "captura.toml:2: publish_every: it must be a second at least");
         let store = error("[stores.captures]\nurl = \"ftp://host/x\"\n");
         assert!(store.starts_with("captura.toml:2: url: \"ftp://host/x\" is no folder"), "{store}");
         let relative = error("[stores.captures]\nurl = \"srv/x\"\n");

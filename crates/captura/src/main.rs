@@ -5,6 +5,8 @@ mod client;
 mod config;
 mod credentials;
 mod identity;
+mod machine;
+mod metering;
 mod observe;
 mod serve;
 mod sts;

@@ -11,10 +11,12 @@ use bytes::Bytes;
 use captura_archive::jsonl;
 use captura_capture::Capture;
 use captura_capture::record::Lsn;
+use captura_cloudwatch::Cloudwatch;
 use captura_control::Control;
 use captura_gateway::Door;
 use captura_names::EndpointName;
 use captura_route::RouteTable;
+use captura_wire::scope::Scope;
 use http::{Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -31,6 +33,7 @@ const HELLO: &str = "This is captura: SageMaker's API for model endpoints, with 
 pub(crate) struct Rooms {
     pub(crate) control: Control,
     pub(crate) capture: Capture,
+    pub(crate) cloudwatch: Cloudwatch,
     pub(crate) table: watch::Receiver<Arc<RouteTable>>,
     pub(crate) region: String,
     pub(crate) account: String,
@@ -48,6 +51,9 @@ impl Rooms {
     }
 
     async fn answer(&self, request: Request<Bytes>) -> Response<Bytes> {
+        if is_for_cloudwatch(&request) {
+            return self.cloudwatch(&request).await;
+        }
         if let Some(target) = request.headers().get("x-amz-target") {
             let target = target.to_str().unwrap_or_default().to_owned();
             return self.control(&target, request).await;
@@ -64,21 +70,26 @@ impl Rooms {
         }
     }
 
+    async fn cloudwatch(&self, request: &Request<Bytes>) -> Response<Bytes> {
+        let scope = scope(request);
+        let region = scope.as_ref().map_or(self.region.as_str(), |scope| scope.region());
+        let asked = captura_wire::cloudwatch::Request {
+            path: request.uri().path(),
+            query: request.uri().query().unwrap_or_default(),
+            target: text_of(request, "x-amz-target"),
+            content_encoding: text_of(request, "content-encoding"),
+            body: request.body(),
+        };
+        let reply = self.cloudwatch.answer(&asked, region).await;
+        response(reply.status, reply.headers, reply.body)
+    }
+
     async fn control(&self, target: &str, request: Request<Bytes>) -> Response<Bytes> {
-        let authorization = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let scope = authorization.and_then(captura_wire::scope::Scope::of_authorization);
-        let region = scope.as_ref().map(|scope| scope.region()).filter(|region| !region.is_empty());
-        let region = region.unwrap_or(&self.region);
+        let scope = scope(&request);
+        let region = scope.as_ref().map_or(self.region.as_str(), |scope| scope.region());
         let intent = captura_control::Request { target, region, body: request.body().clone() };
         let answer = self.control.answer(intent).await;
-        let mut response = Response::new(answer.body);
-        *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        for (name, value) in answer.headers {
-            if let Ok(value) = value.parse() {
-                response.headers_mut().insert(name, value);
-            }
-        }
-        response
+        response(answer.status, answer.headers, answer.body)
     }
 
     fn ledger(&self) -> Response<Bytes> {
@@ -142,6 +153,34 @@ impl Rooms {
         }
         response
     }
+}
+
+fn text_of<'a>(request: &'a Request<Bytes>, name: &str) -> Option<&'a str> {
+    request.headers().get(name).and_then(|value| value.to_str().ok())
+}
+
+fn scope(request: &Request<Bytes>) -> Option<Scope<'_>> {
+    match request.headers().get(header::AUTHORIZATION) {
+        Some(value) => Scope::of_authorization(value.to_str().ok()?),
+        None => Scope::of_query(request.uri().query()?),
+    }
+}
+
+fn is_for_cloudwatch(request: &Request<Bytes>) -> bool {
+    let scope = scope(request);
+    let service = scope.as_ref().map(|scope| scope.service());
+    captura_wire::cloudwatch::is_ours(service, text_of(request, "x-amz-target"), request.uri().path())
+}
+
+fn response(status: u16, headers: Vec<(&'static str, String)>, body: Bytes) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in headers {
+        if let Ok(value) = value.parse() {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }
 
 fn text(body: &'static str) -> Response<Bytes> {

@@ -17,6 +17,7 @@ use captura_archive::{Archiving, Figures, Stopped, StoreError, StoreSettings, St
 use captura_backends::{Backends, ImageRule};
 use captura_capture::journal::disk::RealDisk;
 use captura_capture::{Capture, OpenError, RecoveryReport};
+use captura_cloudwatch::Cloudwatch;
 use captura_control::Control;
 use captura_gateway::{Doors, Gateway, MoreMetrics};
 use captura_names::S3Uri;
@@ -27,11 +28,13 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Config, MetricsAccess, cache_dir, onnx_library_of_environment};
 use crate::identity;
+use crate::metering::{Metering, Sources};
 use crate::observe::Rooms;
 
 /// Below the data directory.
 const JOURNAL_FOLDER: &str = "journal";
 const CATALOG_FILE: &str = "catalog.sqlite";
+const CLOUDWATCH_FOLDER: &str = "cloudwatch";
 
 /// The data directory belongs to another running server.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +49,8 @@ pub(crate) struct Running {
     pub(crate) capture: Capture,
     pub(crate) stores: Stores,
     control: Control,
+    cloudwatch: Cloudwatch,
+    metering: Metering,
     stop_gateway: oneshot::Sender<()>,
     gateway: JoinHandle<std::io::Result<()>>,
     archiving: Archiving,
@@ -66,6 +71,7 @@ impl Running {
         let verifier = identity::verifier(&config, &clock)?;
         let stores = Stores::new(StoreSettings { data_dir: data_dir.clone(), mappings: config.stores.clone() });
 
+        let cloudwatch = cloudwatch(&config, &clock)?;
         let (table_sender, table) = watch::channel(Arc::new(RouteTable::default()));
         let backends = backends(&config, &stores);
         let settings = captura_control::Settings::new(data_dir.join(CATALOG_FILE), config.aws.account.clone());
@@ -92,6 +98,7 @@ impl Running {
         let rooms = Rooms {
             control: control.clone(),
             capture: capture.clone(),
+            cloudwatch: cloudwatch.clone(),
             table: table.clone(),
             region: config.aws.region.clone(),
             account: config.aws.account.clone(),
@@ -99,14 +106,29 @@ impl Running {
         };
         let mut settings = gateway_settings(&config, archive_metrics(figures, clock.clone()));
         (settings.verifier, settings.tls) = (verifier, tls);
-        let gateway =
-            Gateway::new(settings, table, capture.clone(), clock, Doors { other: rooms.door(), buckets: None });
+        let doors = Doors { other: rooms.door(), buckets: None };
+        let gateway = Gateway::new(settings, table.clone(), capture.clone(), clock.clone(), doors);
+        cloudwatch.start();
+        let sources = Sources { meters: gateway.meters(), table, cloudwatch: cloudwatch.clone(), clock };
+        let metering = Metering::start(sources, config.cloudwatch.publish_every.0);
         let (stop_gateway, gateway_stopped) = oneshot::channel::<()>();
         let gateway = tokio::spawn(gateway.serve(listener, async {
             let _ = gateway_stopped.await;
         }));
         let archive_deadline = config.server.shutdown_deadline.0;
-        Ok(Self { address, scheme, capture, stores, control, stop_gateway, gateway, archiving, archive_deadline })
+        Ok(Self {
+            address,
+            scheme,
+            capture,
+            stores,
+            control,
+            cloudwatch,
+            metering,
+            stop_gateway,
+            gateway,
+            archiving,
+            archive_deadline,
+        })
     }
 
     /// Closes the rooms in street order: what was acknowledged is on the disk and sealed when this returns.
@@ -115,6 +137,10 @@ impl Running {
         let _ = self.stop_gateway.send(());
         self.gateway.await.context("our bug: the gateway panicked")?.context("the gateway failed")?;
         self.capture.close().await.context("the journal could not be closed cleanly")?;
+        self.metering.stop().await;
+        if let Err(error) = self.cloudwatch.close().await {
+            tracing::warn!(%error, "metrics of the last seconds are not on the disk");
+        }
         match self.archiving.stop(self.archive_deadline).await {
             Stopped::Finished => {}
             // Cut off anywhere, the archive goes on where it was: what is not confirmed is still in the journal.
@@ -192,6 +218,15 @@ fn backends(config: &Config, stores: &Stores) -> Backends {
         Err(error) => Err(error.to_string()),
     };
     Backends::new(settings, Arc::new(resolve))
+}
+
+fn cloudwatch(config: &Config, clock: &Clock) -> anyhow::Result<Cloudwatch> {
+    let folder = config.server.data_dir.join(CLOUDWATCH_FOLDER);
+    let mut settings = captura_cloudwatch::Settings::new(folder, config.aws.account.clone());
+    settings.limits.bytes_max = usize::try_from(config.cloudwatch.memory_max.0).unwrap_or(usize::MAX);
+    settings.limits.series_max = config.cloudwatch.metrics_max;
+    settings.flush_every = config.cloudwatch.flush_every.0;
+    Ok(Cloudwatch::open(settings, clock.clone())?)
 }
 
 fn uploader(config: &Config, capture: &Capture, stores: &Stores, clock: &Clock) -> anyhow::Result<Uploader> {

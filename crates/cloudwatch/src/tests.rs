@@ -359,6 +359,16 @@ async fn what_cannot_be_is_refused_with_the_codes_of_cloudwatch() {
 }
 
 #[tokio::test]
+async fn a_region_that_is_none_gets_no_alarm() {
+    let world = World::new();
+    let target = format!("{TARGET_PREFIX}PutMetricAlarm");
+    let body = alarm(&json!({})).to_string();
+    let request = Request { path: "/", target: Some(&target), body: body.as_bytes(), ..Request::default() };
+    assert_eq!(world.cloudwatch.answer(&request, "us:east/1").await.status, 400);
+    assert_eq!(world.cloudwatch.alarm_state("a"), None);
+}
+
+#[tokio::test]
 async fn alarms_have_a_limit() {
     let world = World::new();
     {

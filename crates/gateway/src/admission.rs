@@ -144,16 +144,16 @@ const GATES_MAX: usize = 1_000;
 
 type GateKey = (EndpointName, VariantName);
 
-/// All gates, by endpoint and variant.
-#[derive(Debug)]
+/// All gates, by endpoint and variant. Clones are handles to the same ones.
+#[derive(Debug, Clone)]
 pub(crate) struct Gates {
     limit: u32,
-    by_name: Mutex<HashMap<GateKey, Arc<Gate>>>,
+    by_name: Arc<Mutex<HashMap<GateKey, Arc<Gate>>>>,
 }
 
 impl Gates {
     pub(crate) fn new(limit: u32) -> Self {
-        Self { limit, by_name: Mutex::new(HashMap::new()) }
+        Self { limit, by_name: Arc::default() }
     }
 
     /// The gate of that variant: the one there is, else a new one.

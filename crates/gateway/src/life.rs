@@ -56,6 +56,7 @@ impl Life {
     /// Books how the call ended; the permit is given back when its holder ends it.
     pub(crate) fn conclude(self, run: &Run) -> (Ticket, Permit) {
         let conclusion = run.conclusion(self.arrived.elapsed());
+        self.permit.meters().model_ended(conclusion.outcome);
         (self.begun.conclude(conclusion), self.permit)
     }
 }

@@ -8,7 +8,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use captura_capture::record::Outcome;
+
 use crate::fault::Refused;
+use crate::latency::Latency;
 
 /// Upper bounds of the histograms' buckets, microseconds.
 pub(crate) const BUCKETS_US: [u64; 16] = [
@@ -26,6 +29,10 @@ const STATUSES: [u16; 6] = [200, 424, 429, 503, CALLER_GONE, 500];
 #[derive(Debug, Default)]
 pub(crate) struct VariantMeters {
     requests: [AtomicU64; STATUSES.len()],
+    /// Calls that the model itself answered with 4xx, and with 5xx.
+    model_answered: [AtomicU64; 2],
+    /// Time in the model.
+    pub(crate) in_model: Latency,
     /// Arrival to reply.
     pub(crate) duration: Histogram,
     /// Arrival to reply, less the time in the model.
@@ -40,8 +47,24 @@ impl VariantMeters {
     /// Counts a call that ended.
     pub(crate) fn ended(&self, status: u16, total: Duration, in_model: Duration) {
         self.count(status);
+        self.in_model.observe(in_model);
         self.duration.observe(total);
         self.overhead.observe(total.saturating_sub(in_model));
+    }
+
+    /// Counts an error that the model itself answered with; nothing for any other outcome.
+    pub(crate) fn model_ended(&self, outcome: Outcome) {
+        match outcome {
+            Outcome::ClientError => self.model_answered[0].fetch_add(1, Ordering::Relaxed),
+            Outcome::ServerError => self.model_answered[1].fetch_add(1, Ordering::Relaxed),
+            _ => return,
+        };
+    }
+
+    /// Calls that the model answered with 4xx, and with 5xx.
+    pub(crate) fn model_answered(&self) -> (u64, u64) {
+        let [client, server] = &self.model_answered;
+        (client.load(Ordering::Relaxed), server.load(Ordering::Relaxed))
     }
 
     /// Counts a call whose caller hung up; its durations would tell of the caller, not of the server.
@@ -94,6 +117,16 @@ impl Histogram {
         let bucket = BUCKETS_US.iter().position(|bound| us <= *bound).unwrap_or(BUCKETS_US.len());
         self.counts[bucket].fetch_add(1, Ordering::Relaxed);
         self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// Sum in microseconds, and lower bound, upper bound (both in microseconds) and count of each bucket.
+    pub(crate) fn read_us(&self) -> (u64, Vec<(u64, u64, u64)>) {
+        let lows = [0].into_iter().chain(BUCKETS_US);
+        // Nothing is known of what lies above the highest bound; twice that is as good as any.
+        let highs = BUCKETS_US.into_iter().chain([BUCKETS_US[BUCKETS_US.len() - 1] * 2]);
+        let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
+        let buckets = lows.zip(highs).zip(counts).map(|((low, high), count)| (low, high, count));
+        (self.sum_us.load(Ordering::Relaxed), buckets.collect())
     }
 
     /// Sum in seconds, count, and the buckets by their upper bound in seconds.

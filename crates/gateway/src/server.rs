@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::connection;
 use crate::hosts::Hosts;
 use crate::premises::Premises;
-use crate::{Doors, Settings};
+use crate::{Doors, Meters, Settings};
 
 /// How long the listener rests after an error that is about the machine and not about one caller, such as a lack of
 /// file descriptors: trying at once would fail at once, for ever.
@@ -48,6 +48,7 @@ pub struct Gateway {
     capture: Capture,
     clock: Clock,
     doors: Doors,
+    meters: Meters,
 }
 
 impl Gateway {
@@ -61,7 +62,13 @@ impl Gateway {
         clock: Clock,
         doors: Doors,
     ) -> Self {
-        Self { settings, table, capture, clock, doors }
+        Self { settings, table, capture, clock, doors, meters: Meters::default() }
+    }
+
+    /// A way to the meters, for those who publish them.
+    #[must_use]
+    pub fn meters(&self) -> Meters {
+        self.meters.clone()
     }
 
     /// Serves until `shutdown` resolves, then drains; returns when the last connection is closed, at the latest
@@ -73,6 +80,7 @@ impl Gateway {
         let hosts = Hosts::new(&self.settings.allowed_hosts, listener.local_addr()?);
         let premises = Premises::new(self.settings, hosts, self.table, self.capture, (self.clock, self.doors));
         let premises = Arc::new(premises);
+        self.meters.show(&premises.preparer.gates);
         let connections_max = u32::try_from(premises.settings.connections_max).unwrap_or(u32::MAX);
         let places = Arc::new(Semaphore::new(connections_max as usize));
         let (stage, _) = watch::channel(Stage::Serving);

@@ -216,6 +216,7 @@ impl Going {
             model_latency_us: us(in_model),
             total_latency_us: us(arrived.elapsed()),
         };
+        permit.meters().model_ended(outcome);
         let ticket = begun.conclude(conclusion);
         if outcome == Outcome::ClientGone {
             drop(permit);

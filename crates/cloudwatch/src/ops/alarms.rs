@@ -13,8 +13,11 @@ use crate::{Cloudwatch, lock};
 
 /// Alarms of a page when nothing is said; also the most.
 const PAGE_MAX: usize = 100;
+/// Longest name of a region.
+const REGION_MAX_LENGTH: usize = 32;
 
 pub(super) fn put(cloudwatch: &Cloudwatch, definition: PutMetricAlarm, region: &str) -> Result<Done, Fault> {
+    check_region(region)?;
     let condition = Condition::of(&definition)?;
     super::tags::check(&definition.tags)?;
     let mut alarms = lock(&cloudwatch.0.alarms);
@@ -26,6 +29,17 @@ pub(super) fn put(cloudwatch: &Cloudwatch, definition: PutMetricAlarm, region: &
     let arn = format!("arn:aws:cloudwatch:{region}:{account}:alarm:{}", definition.alarm_name);
     alarms.put(definition, condition, arn, cloudwatch.0.clock.now());
     Ok(Done::changed())
+}
+
+/// The region comes out of a signature that an open server does not check, and goes into ARNs.
+fn check_region(region: &str) -> Result<(), Fault> {
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !region.is_empty() && region.len() <= REGION_MAX_LENGTH && region.bytes().all(is_word) {
+        return Ok(());
+    }
+    let shown: String = region.chars().take(REGION_MAX_LENGTH).collect();
+    let message = format!("The credential scope names {shown:?}, which is not a region like us-east-1.");
+    Err(Fault::new(Code::ValidationError, message))
 }
 
 pub(super) fn describe(cloudwatch: &Cloudwatch, input: &DescribeAlarms) -> Result<Done, Fault> {

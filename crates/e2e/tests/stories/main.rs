@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "the recorded runs are set by the environment")]
 
 mod access;
+mod alarms;
 mod capture;
 mod crash;
 mod demo;

@@ -13,6 +13,8 @@ mod draining;
 #[cfg(test)]
 mod encrypted;
 #[cfg(test)]
+mod metering;
+#[cfg(test)]
 mod slow_callers;
 #[cfg(test)]
 mod streaming;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use captura_capture::Capture;
-use captura_gateway::{Door, Doors, Gateway, Settings};
+use captura_gateway::{Door, Doors, Gateway, Meters, Settings};
 use captura_names::{EndpointConfigName, EndpointName, ModelName, Percent, S3Uri, VariantName};
 use captura_route::{
     Answer, Backend, BackendError, CapturePolicy, CaptureSettings, Chunks, Clock, Durability, Endpoint, Extras, Fleet,
@@ -197,6 +197,7 @@ pub(crate) struct World {
     pub(crate) model: Arc<Model>,
     pub(crate) table: watch::Sender<Arc<RouteTable>>,
     pub(crate) capture: Capture,
+    pub(crate) meters: Meters,
     /// Removed with the world.
     _journal: tempfile::TempDir,
     stop: Option<oneshot::Sender<()>>,
@@ -231,11 +232,12 @@ impl World {
         });
         let gateway =
             Gateway::new(settings, receiver, capture.clone(), Clock::system(), Doors { other: door, buckets: None });
+        let meters = gateway.meters();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(gateway.serve(listener, async move { drop(stopped.await) }));
-        Self { address, model, table: sender, capture, _journal: journal, stop: Some(stop), serving }
+        Self { address, model, table: sender, capture, meters, _journal: journal, stop: Some(stop), serving }
     }
 
     pub(crate) async fn client(&self) -> Client {

@@ -35,6 +35,9 @@ pub fn is_ours(service: Option<&str>, target: Option<&str>, path: &str) -> bool 
     }
 }
 
+/// Paths of smithy-rpc-v2-cbor, of whichever service. No form is read there, whatever the body says.
+const SERVICE_PATH: &str = "/service/";
+
 /// How a client speaks to CloudWatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
@@ -71,7 +74,7 @@ impl Protocol {
     pub fn of(request: &Request<'_>) -> Self {
         if request.target.is_some() {
             Self::Json
-        } else if request.path.starts_with(PATH_PREFIX) {
+        } else if request.path.starts_with(SERVICE_PATH) {
             Self::Cbor
         } else {
             Self::Query
@@ -96,8 +99,7 @@ impl Protocol {
                 (operation, cbor::read(body)?)
             }
             Self::Query => {
-                let form = if body.is_empty() { request.query.as_bytes() } else { body };
-                let (action, mut input) = query::read(form)?;
+                let (action, mut input) = query::read(request.query.as_bytes(), body)?;
                 let operation = Operation::of_name(&action)?;
                 operation.shape_form(&mut input);
                 (operation, input)

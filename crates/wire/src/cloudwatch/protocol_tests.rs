@@ -128,6 +128,7 @@ fn what_is_not_known_is_said_in_every_protocol() {
         Request { path, ..Request::default() },
         Request { path: "/", body: b"Action=PutDashboard", ..Request::default() },
         Request { path: "/", ..Request::default() },
+        Request { path: "/service/DescribeAlarms", body: b"Action=DescribeAlarms", ..Request::default() },
     ] {
         assert_eq!(read(&request).unwrap_err().code, Code::UnknownOperationException, "{request:?}");
     }
@@ -148,6 +149,13 @@ fn constraints_of_the_model_hold_in_every_protocol() {
         let fault = read(&Request { path: "/", body, ..Request::default() }).unwrap_err();
         assert_eq!(fault.code, Code::SerializationException, "{}", String::from_utf8_lossy(body));
     }
+}
+
+#[test]
+fn a_request_with_two_actions_is_neither() {
+    let request =
+        Request { path: "/", query: "Action=ListMetrics", body: b"%41ction=DeleteAlarms", ..Request::default() };
+    assert!(read(&request).unwrap_err().message.contains("two actions"));
 }
 
 #[test]

@@ -21,11 +21,12 @@ const NAMESPACE: &str = "http://monitoring.amazonaws.com/doc/2010-08-01/";
 /// Most parameters of a request; the largest PutMetricData has fewer.
 const PARAMETERS_MAX: usize = 200_000;
 
-/// Reads a form; the operation is its `Action`.
-pub(super) fn read(form: &[u8]) -> Result<(String, Map<String, Value>), Fault> {
+/// Reads a form and the query of the URI, as one; the operation is its `Action`.
+pub(super) fn read(query: &[u8], form: &[u8]) -> Result<(String, Map<String, Value>), Fault> {
     let mut members = Map::new();
-    let mut action = String::new();
-    for (count, pair) in form.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).enumerate() {
+    let mut action = None;
+    let pairs = query.split(|byte| *byte == b'&').chain(form.split(|byte| *byte == b'&'));
+    for (count, pair) in pairs.filter(|pair| !pair.is_empty()).enumerate() {
         if count >= PARAMETERS_MAX {
             return Err(broken("it has too many parameters"));
         }
@@ -35,12 +36,14 @@ pub(super) fn read(form: &[u8]) -> Result<(String, Map<String, Value>), Fault> {
         };
         let (name, value) = (decoded(name)?, decoded(value)?);
         match name.as_str() {
-            "Action" => action = value,
+            // With two of them, another could be allowed than is carried out.
+            "Action" if action.is_some() => return Err(broken("it has two actions")),
+            "Action" => action = Some(value),
             "Version" => {}
             name => place(&mut members, name, value)?,
         }
     }
-    Ok((action, members))
+    Ok((action.unwrap_or_default(), members))
 }
 
 fn broken(what: &str) -> Fault {
