@@ -7,15 +7,14 @@
 //! words that name the column. Refuses to: know which endpoint it serves, capture, or speak AWS.
 
 pub mod artifact;
+pub mod container;
 pub mod echo;
 pub mod embedded;
 pub mod http_contract;
 mod image;
 mod load_error;
-#[allow(dead_code, reason = "the backends with lives of their own come next")]
 mod logs;
 pub mod payload;
-#[allow(dead_code, reason = "the backends with lives of their own come next")]
 pub mod replicas;
 mod settings;
 
@@ -29,6 +28,7 @@ use object_store::ObjectStore;
 use tokio::sync::watch;
 
 use crate::artifact::{Artifact, ArtifactError, Fetcher};
+use crate::container::Containers;
 pub use crate::embedded::onnx::LibraryError as OnnxLibraryError;
 pub use crate::image::{BackendKind, ImageRule};
 pub use crate::load_error::LoadError;
@@ -54,6 +54,8 @@ pub struct ModelSpec {
     pub model_data_url: Option<String>,
     /// Environment of the container; embedded backends read `CAPTURA_*` keys of it.
     pub environment: BTreeMap<String, String>,
+    /// `EnableNetworkIsolation`: a container reaches nothing but captura.
+    pub is_isolated: bool,
 }
 
 /// How a model is to be brought up.
@@ -81,6 +83,7 @@ impl Default for Launch {
 pub struct Backends {
     settings: Arc<Settings>,
     fetcher: Fetcher,
+    containers: Containers,
     /// Turns true when the server stops; whoever holds a receiver still has something running.
     closing: Arc<watch::Sender<bool>>,
 }
@@ -90,7 +93,8 @@ impl Backends {
     #[must_use]
     pub fn new(settings: Settings, stores: StoreResolver) -> Self {
         let fetcher = Fetcher::new(&settings, stores);
-        Self { settings: Arc::new(settings), fetcher, closing: Arc::new(watch::Sender::new(false)) }
+        let containers = Containers::new(settings.containers.clone());
+        Self { settings: Arc::new(settings), fetcher, containers, closing: Arc::new(watch::Sender::new(false)) }
     }
 
     /// Loads a model: every instance is ready to answer its first call.
@@ -104,6 +108,7 @@ impl Backends {
             BackendKind::Onnx => self.load_with(spec, embedded::onnx::load).await?,
             BackendKind::Echo => Arc::new(echo::Echo::from_environment(&spec.environment)?),
             BackendKind::Trees => self.load_with(spec, embedded::trees::load).await?,
+            BackendKind::Docker => return self.load_container(spec, &launch).await,
         };
         Ok(Arc::new(Replicas::shared(model, launch.instances)))
     }
@@ -112,10 +117,24 @@ impl Backends {
     pub async fn close(&self) {
         self.closing.send_replace(true);
         self.closing.closed().await;
+        self.containers.close().await;
+    }
+
+    /// Removes what an earlier run of this server left running. Nothing waits for it but models that run as containers.
+    pub async fn recover(&self) {
+        self.containers.recover().await;
+    }
+
+    async fn load_container(&self, spec: &ModelSpec, launch: &Launch) -> Result<Arc<Replicas>, LoadError> {
+        let artifact = match &spec.model_data_url {
+            Some(url) => Some(self.fetcher.fetch_copy(url).await?),
+            None => None,
+        };
+        let mould = self.containers.mould(spec, artifact, launch).await?;
+        Ok(Arc::new(Replicas::start(Arc::new(mould), self.keeping(launch)).await?))
     }
 
     /// What keeping instances needs.
-    #[allow(dead_code, reason = "the backends with lives of their own come next")]
     fn keeping(&self, launch: &Launch) -> Keeping {
         Keeping {
             instances: launch.instances,

@@ -1,16 +1,14 @@
 //! Why a model cannot be served, in words for the person who deployed it.
 
 use crate::artifact::{ArtifactError, ModelFileError};
+use crate::container::ContainerError;
 use crate::embedded::onnx::LibraryError;
 
 /// Why a model cannot be served. The text becomes the endpoint's `FailureReason`.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// No rule of the image table matches.
-    #[error(
-        "no backend here runs the image {image:?}; this server runs images that match {known}. \
-         Other images as containers, supervised processes or remote servers are not there yet"
-    )]
+    #[error("no backend here runs the image {image:?}; this server runs images that match {known}")]
     UnknownImage {
         /// The image of the model.
         image: String,
@@ -42,6 +40,9 @@ pub enum LoadError {
     /// There is no ONNX Runtime.
     #[error(transparent)]
     OnnxLibrary(#[from] LibraryError),
+    /// It cannot run as a container.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
     /// The server stops.
     #[error("the server shuts down")]
     ShuttingDown,

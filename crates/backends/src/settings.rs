@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::artifact::Limits;
+use crate::container::ContainerSettings;
 use crate::image::ImageRule;
 
 /// What the operator decides about running models.
@@ -20,6 +21,8 @@ pub struct Settings {
     /// The project's cache folder: `onnxruntime/` below it is searched for the library, `models/` holds model data
     /// while it is being loaded.
     pub cache_dir: PathBuf,
+    /// How containers are run.
+    pub containers: ContainerSettings,
     /// Decides about the waits before instances are started again.
     pub seed: u64,
 }
@@ -33,6 +36,7 @@ impl Settings {
             allow_file_urls: false,
             onnx_library: None,
             cache_dir: cache_dir.into(),
+            containers: ContainerSettings::default(),
             seed: 0,
         }
     }

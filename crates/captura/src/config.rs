@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use captura_archive::StoreMapping;
 use captura_backends::ImageRule;
+use captura_backends::container::{Capability, ContainerSettings, Pull};
 use serde::Deserialize;
 
 use crate::units::{Size, Span};
@@ -28,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) capture: Capture,
     pub(crate) models: Models,
     pub(crate) cloudwatch: Cloudwatch,
+    pub(crate) docker: Docker,
     /// Buckets that live elsewhere than in the server's own folder, by bucket name.
     pub(crate) stores: BTreeMap<String, StoreMapping>,
 }
@@ -230,6 +232,49 @@ pub(crate) struct Models {
     pub(crate) allow_file_urls: Option<bool>,
 }
 
+/// `[docker]`: models as containers.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Docker {
+    /// The unix socket of Docker's API.
+    pub(crate) socket: Option<PathBuf>,
+    /// When an image is pulled from its registry: `missing`, `always` or `never`.
+    pub(crate) pull: Pull,
+    /// Memory of one container.
+    pub(crate) memory_max: Option<Size>,
+    /// Processors of one container; all when nothing is said.
+    pub(crate) cpus: Option<f64>,
+    /// Processes and threads of one container.
+    pub(crate) pids_max: Option<u32>,
+    /// Folders that are empty, in memory and writable; a relative one lies in the image's working folder.
+    pub(crate) scratch: Option<Vec<String>>,
+    /// Size of each of those.
+    pub(crate) scratch_max: Option<Size>,
+    /// Folders of the image that each container gets a writable copy of.
+    pub(crate) writable: Option<Vec<String>>,
+    /// What root may do in a container beyond nothing, such as `SETUID` and `SETGID` for servers that change their user.
+    pub(crate) capabilities: Vec<Capability>,
+}
+
+impl Docker {
+    /// Said or not, for the containers of the server with this data directory.
+    pub(crate) fn settings(&self, owner: String) -> ContainerSettings {
+        let defaults = ContainerSettings::default();
+        ContainerSettings {
+            socket: self.socket.clone().unwrap_or(defaults.socket),
+            pull: self.pull,
+            memory_max_bytes: self.memory_max.as_ref().map_or(defaults.memory_max_bytes, |size| size.0),
+            cpus: self.cpus,
+            pids_max: self.pids_max.unwrap_or(defaults.pids_max),
+            scratch: self.scratch.clone().unwrap_or(defaults.scratch),
+            scratch_max_bytes: self.scratch_max.as_ref().map_or(defaults.scratch_max_bytes, |size| size.0),
+            writable: self.writable.clone().unwrap_or(defaults.writable),
+            capabilities: self.capabilities.clone(),
+            owner,
+        }
+    }
+}
+
 /// The project's cache folder: `$XDG_CACHE_HOME/captura`, else `~/.cache/captura`.
 #[expect(clippy::disallowed_methods, reason = "the environment enters here")]
 pub(crate) fn cache_dir() -> PathBuf {
@@ -401,6 +446,10 @@ mod tests {
             [[models.images]]
             image = "mycompany/*"
             backend = "trees"
+            [docker]
+            pull = "never"
+            memory_max = "1GiB"
+            capabilities = ["SETUID", "SETGID"]
             [stores.captures]
             url = "s3://real-bucket/captures"
             options = { endpoint = "http://127.0.0.1:9000" }
@@ -408,6 +457,9 @@ mod tests {
         let config = Config::parse(text, Path::new("captura.toml")).unwrap();
         assert_eq!(config.capture.seal_bytes.0, 1024 * 1024);
         assert_eq!(config.models.images[0].backend, captura_backends::BackendKind::Trees);
+        let containers = config.docker.settings("/srv/data".into());
+        assert_eq!((containers.memory_max_bytes, containers.capabilities.len()), (1 << 30, 2));
+        assert_eq!(containers.socket, Path::new("/var/run/docker.sock"));
         assert_eq!(config.stores["captures"].options["endpoint"], "http://127.0.0.1:9000");
     }
 }

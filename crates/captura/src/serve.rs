@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +51,7 @@ pub(crate) struct Running {
     control: Control,
     cloudwatch: Cloudwatch,
     metering: Metering,
+    backends: Backends,
     stop_gateway: oneshot::Sender<()>,
     gateway: JoinHandle<std::io::Result<()>>,
     archiving: Archiving,
@@ -74,8 +75,11 @@ impl Running {
         let cloudwatch = cloudwatch(&config, &clock)?;
         let (table_sender, table) = watch::channel(Arc::new(RouteTable::default()));
         let backends = backends(&config, &stores);
+        // Beside the boot: what does not run as a container need not wait for Docker.
+        let recovering = backends.clone();
+        tokio::spawn(async move { recovering.recover().await });
         let settings = captura_control::Settings::new(data_dir.join(CATALOG_FILE), config.aws.account.clone());
-        let control = Control::open(settings, backends, table_sender, clock.clone())?;
+        let control = Control::open(settings, backends.clone(), table_sender, clock.clone())?;
         control.recover().await?;
         control.start();
 
@@ -124,6 +128,7 @@ impl Running {
             control,
             cloudwatch,
             metering,
+            backends,
             stop_gateway,
             gateway,
             archiving,
@@ -150,6 +155,7 @@ impl Running {
             Stopped::Panicked => bail!("our bug: the uploader panicked"),
         }
         self.control.close().await;
+        self.backends.close().await;
         Ok(())
     }
 }
@@ -208,6 +214,8 @@ fn backends(config: &Config, stores: &Stores) -> Backends {
         images,
         // Whoever reaches a loopback listener is a user of this machine.
         allow_file_urls: config.models.allow_file_urls.unwrap_or(config.server.listen.ip().is_loopback()),
+        // Absolute, so that it names the same server wherever that is started from.
+        containers: config.docker.settings(absolute(&config.server.data_dir)),
         onnx_library: config.models.onnx_library.clone().or_else(onnx_library_of_environment),
         ..captura_backends::Settings::new(cache_dir())
     };
@@ -227,6 +235,11 @@ fn cloudwatch(config: &Config, clock: &Clock) -> anyhow::Result<Cloudwatch> {
     settings.limits.series_max = config.cloudwatch.metrics_max;
     settings.flush_every = config.cloudwatch.flush_every.0;
     Ok(Cloudwatch::open(settings, clock.clone())?)
+}
+
+/// A folder by the name that it has from everywhere.
+fn absolute(folder: &Path) -> String {
+    folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).display().to_string()
 }
 
 fn uploader(config: &Config, capture: &Capture, stores: &Stores, clock: &Clock) -> anyhow::Result<Uploader> {

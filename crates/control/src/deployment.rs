@@ -47,12 +47,21 @@ pub(crate) struct DeployedVariant {
     pub(crate) load_timeout_s: Option<u64>,
 }
 
+/// How much longer a load may take than its parts together: whoever runs a part ends it in time, in better words.
+const LOADING_GRACE: Duration = Duration::from_secs(30);
+
 /// Everything that loading a model needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DeployedModel {
     pub(crate) image: String,
     pub(crate) model_data_url: Option<String>,
     pub(crate) environment: BTreeMap<String, String>,
+    /// `EnableNetworkIsolation`
+    #[serde(default)]
+    pub(crate) is_isolated: bool,
+    /// `ContainerStartupHealthCheckTimeoutInSeconds` of the variant, where it says so.
+    #[serde(default)]
+    pub(crate) startup_timeout_s: Option<u64>,
 }
 
 /// What is captured, and how surely.
@@ -133,6 +142,6 @@ impl Deployment {
 impl DeployedVariant {
     /// Longest time for loading.
     pub(crate) fn load_timeout(&self, default: Duration) -> Duration {
-        self.load_timeout_s.map_or(default, Duration::from_secs)
+        self.load_timeout_s.map_or(default, |seconds| Duration::from_secs(seconds) + LOADING_GRACE)
     }
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use captura_backends::{Backends, Launch, ModelSpec};
 use captura_route::Backend;
@@ -13,7 +14,7 @@ use crate::deployment::DeployedModel;
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Loads one model.
-type Load = dyn Fn(ModelSpec) -> Pending<Result<Arc<dyn Backend>, String>> + Send + Sync;
+type Load = dyn Fn(ModelSpec, Launch) -> Pending<Result<Arc<dyn Backend>, String>> + Send + Sync;
 /// Looks whether there is anything at an address.
 type Look = dyn Fn(String) -> Pending<Result<bool, String>> + Send + Sync;
 
@@ -30,10 +31,10 @@ impl Models {
         let backends = Arc::new(backends);
         let looker = Arc::clone(&backends);
         Self {
-            load: Arc::new(move |spec| {
+            load: Arc::new(move |spec, launch| {
                 let backends = Arc::clone(&backends);
                 Box::pin(async move {
-                    let loaded = backends.load(&spec, Launch::default()).await;
+                    let loaded = backends.load(&spec, launch).await;
                     loaded.map(|replicas| replicas as Arc<dyn Backend>).map_err(|error| error.to_string())
                 })
             }),
@@ -50,8 +51,10 @@ impl Models {
             image: model.image.clone(),
             model_data_url: model.model_data_url.clone(),
             environment: model.environment.clone(),
+            is_isolated: model.is_isolated,
         };
-        (self.load)(spec).await
+        let startup_timeout = model.startup_timeout_s.map(Duration::from_secs);
+        (self.load)(spec, Launch { startup_timeout, ..Launch::default() }).await
     }
 
     /// Whether there is anything at the address of a model's data.

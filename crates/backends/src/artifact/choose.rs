@@ -152,7 +152,7 @@ mod tests {
             fs::create_dir_all(file.parent().unwrap()).unwrap();
             fs::write(file, "x").unwrap();
         }
-        let artifact = Artifact { root: folder.path().to_owned(), only: None, _scratch: None };
+        let artifact = Artifact { root: folder.path().to_owned(), only: None, scratch: None };
         (folder, artifact)
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use captura_names::S3Uri;
 
+use super::copy::{Budget, copy_file, copy_folder, open_up};
 use super::extract::extract;
 use super::place::{Place, next};
 use super::scratch::Scratch;
@@ -62,6 +63,45 @@ impl Fetcher {
         }
     }
 
+    /// Makes the files at the address readable for every user of this machine: always a copy, and nothing else in its
+    /// folder. For those who run a model under another name than this process.
+    ///
+    /// # Errors
+    /// Says which address, and why its files cannot be had.
+    pub async fn fetch_copy(&self, url: &str) -> Result<Artifact, ArtifactError> {
+        let artifact = match Source::parse(url, self.allow_file_urls)? {
+            Source::Local(path) => self.copy_local(url, path).await?,
+            Source::Store(uri) => self.fetch_objects(self.resolve(uri)?).await?,
+        };
+        blocking(move || match open_up(artifact.root()) {
+            Ok(()) => Ok(artifact),
+            Err(source) => Err(ArtifactError::File { path: artifact.root().to_owned(), source }),
+        })
+        .await
+    }
+
+    async fn copy_local(&self, url: &str, path: PathBuf) -> Result<Artifact, ArtifactError> {
+        let found = self.fetch_local(url, path).await?;
+        if found.is_copy() {
+            return Ok(found);
+        }
+        let (fetcher, url) = (self.clone(), url.to_owned());
+        blocking(move || {
+            let scratch = fetcher.scratch()?;
+            let mut budget = Budget::new(&url, &fetcher.limits);
+            match &found.only {
+                None => copy_folder(found.root(), scratch.path(), &mut budget)?,
+                Some(file) => {
+                    let name = file.file_name().expect("our bug: a file has a name");
+                    copy_file(file, &scratch.path().join(name), &mut budget)?;
+                }
+            }
+            let only = found.only.as_ref().and_then(|file| Some(scratch.path().join(file.file_name()?)));
+            Ok(Artifact { root: scratch.path().to_owned(), only, scratch: Some(scratch) })
+        })
+        .await
+    }
+
     async fn fetch_local(&self, url: &str, path: PathBuf) -> Result<Artifact, ArtifactError> {
         let (fetcher, url) = (self.clone(), url.to_owned());
         blocking(move || {
@@ -71,7 +111,7 @@ impl Fetcher {
                 Err(source) => return Err(ArtifactError::File { path, source }),
             };
             if metadata.is_dir() {
-                return Ok(Artifact { root: path, only: None, _scratch: None });
+                return Ok(Artifact { root: path, only: None, scratch: None });
             }
             if !metadata.is_file() {
                 let reason = "it is neither a file nor a folder".into();
@@ -81,7 +121,7 @@ impl Fetcher {
                 return fetcher.unpack(&url, &path, fetcher.scratch()?);
             }
             let root = path.parent().unwrap_or(Path::new(".")).to_owned();
-            Ok(Artifact { root, only: Some(path), _scratch: None })
+            Ok(Artifact { root, only: Some(path), scratch: None })
         })
         .await
     }
@@ -91,7 +131,7 @@ impl Fetcher {
         let scratch = blocking(move || fetcher.scratch()).await?;
         let Some(meta) = place.head().await? else {
             self.fetch_prefix(&place, scratch.path()).await?;
-            return Ok(Artifact { root: scratch.path().to_owned(), only: None, _scratch: Some(scratch) });
+            return Ok(Artifact { root: scratch.path().to_owned(), only: None, scratch: Some(scratch) });
         };
         let name = place.path.filename().unwrap_or("model");
         let file = scratch.path().join(place.relative_path(name, &self.limits)?);
@@ -101,7 +141,7 @@ impl Fetcher {
             if is_gzip(&file)? {
                 return fetcher.unpack(&url, &file, scratch);
             }
-            Ok(Artifact { root: scratch.path().to_owned(), only: Some(file), _scratch: Some(scratch) })
+            Ok(Artifact { root: scratch.path().to_owned(), only: Some(file), scratch: Some(scratch) })
         })
         .await
     }
@@ -137,7 +177,7 @@ impl Fetcher {
         let root = scratch.path().join(".unpacked");
         extract(io::BufReader::new(file), &root, &self.limits)
             .map_err(|source| ArtifactError::Extract { url: url.to_owned(), source })?;
-        Ok(Artifact { root, only: None, _scratch: Some(scratch) })
+        Ok(Artifact { root, only: None, scratch: Some(scratch) })
     }
 
     fn scratch(&self) -> Result<Scratch, ArtifactError> {

@@ -148,3 +148,35 @@ async fn a_broken_archive_says_which_and_leaves_nothing() {
     );
     assert!(scratch_is_empty(&cache));
 }
+
+#[tokio::test]
+async fn what_others_may_see_is_a_copy_with_nothing_beside_it_and_follows_no_link() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (_cache, store, fetcher) = fetcher(|settings| settings.allow_file_urls = true);
+    let models = tempfile::tempdir().unwrap();
+    let path = |name: &str| models.path().join(name);
+    fs::create_dir_all(path("model/code")).unwrap();
+    fs::write(path("model/code/inference.py"), "x").unwrap();
+    fs::write(path("model/model.joblib"), "y").unwrap();
+    fs::set_permissions(path("model/model.joblib"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(path("archive.bin"), archive("inside.onnx", "packed")).unwrap();
+    put(&store, "folder/deep/a", b"a").await;
+
+    for (url, names) in [
+        (path("model").display().to_string(), vec!["code/inference.py", "model.joblib"]),
+        (path("model/model.joblib").display().to_string(), vec!["model.joblib"]),
+        (path("archive.bin").display().to_string(), vec!["inside.onnx"]),
+        ("s3://models/folder".to_owned(), vec!["deep/a"]),
+    ] {
+        let artifact = fetcher.fetch_copy(&url).await.unwrap();
+        assert!(!artifact.root().starts_with(models.path()), "{url}");
+        assert_eq!(fs::metadata(artifact.root()).unwrap().permissions().mode() & 0o777, 0o755, "{url}");
+        for name in names {
+            assert_eq!(fs::metadata(artifact.root().join(name)).unwrap().permissions().mode() & 0o777, 0o644, "{url}");
+        }
+    }
+
+    std::os::unix::fs::symlink("/etc", path("model/link")).unwrap();
+    let error = fetcher.fetch_copy(path("model").to_str().unwrap()).await.unwrap_err().to_string();
+    assert!(error.contains("link is neither a plain file nor a folder"), "{error}");
+}

@@ -8,6 +8,7 @@
 //! Refuses to: run, import or unpickle anything it finds.
 
 mod choose;
+mod copy;
 mod entry_name;
 mod error;
 mod extract;
@@ -36,7 +37,7 @@ pub struct Artifact {
     /// Set when the source was one bare file: nothing else in `root` belongs to the model.
     only: Option<PathBuf>,
     /// Set when the files are a copy of ours.
-    _scratch: Option<Scratch>,
+    scratch: Option<Scratch>,
 }
 
 impl Artifact {
@@ -44,6 +45,11 @@ impl Artifact {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Whether the files are a copy of ours, and nothing else is in their folder.
+    fn is_copy(&self) -> bool {
+        self.scratch.is_some()
     }
 
     /// A file's name for a person: relative to the model's folder.

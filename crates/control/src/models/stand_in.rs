@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use captura_backends::ModelSpec;
+use captura_backends::{Launch, ModelSpec};
 use captura_route::{Answer, Backend, Invoking, ModelRequest};
 use tokio::sync::Semaphore;
 
@@ -41,7 +41,7 @@ pub(crate) fn models() -> (Models, Strings) {
         loads: Arc::new(AtomicUsize::new(0)),
     };
     let pulled = strings.clone();
-    let load = move |spec: ModelSpec| -> Pending<Result<Arc<dyn Backend>, String>> {
+    let load = move |spec: ModelSpec, _: Launch| -> Pending<Result<Arc<dyn Backend>, String>> {
         let strings = pulled.clone();
         Box::pin(async move {
             strings.loads.fetch_add(1, Ordering::SeqCst);

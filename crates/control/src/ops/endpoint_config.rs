@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Desk, Failure, definition_of, is_given, model, refuse_unsupported, tags};
 use crate::catalog::{NewResource, Work};
-use crate::deployment::{DeployedCapture, DeployedVariant, Deployment};
+use crate::deployment::{DeployedCapture, DeployedModel, DeployedVariant, Deployment};
 
 const KIND: ResourceKind = ResourceKind::EndpointConfig;
 /// Weight of a variant that states none.
@@ -156,10 +156,11 @@ fn deployed_variant(
     let timeouts =
         [variant.model_data_download_timeout_in_seconds, variant.container_startup_health_check_timeout_in_seconds];
     let load_timeout_s = timeouts.iter().flatten().map(|seconds| u64::from(*seconds)).reduce(|a, b| a + b);
+    let startup_timeout_s = variant.container_startup_health_check_timeout_in_seconds.map(u64::from);
     Ok(DeployedVariant {
         name: variant.variant_name.clone(),
         model_name,
-        model: model::stored_model(&resource)?,
+        model: DeployedModel { startup_timeout_s, ..model::stored_model(&resource)? },
         weight: variant.initial_variant_weight.unwrap_or(DEFAULT_WEIGHT),
         instance_count: variant.initial_instance_count.unwrap_or(DEFAULT_INSTANCE_COUNT),
         instance_type: stated.and_then(|stated| stated.get("InstanceType")).and_then(Value::as_str).map(str::to_owned),

@@ -69,7 +69,9 @@ fn deployed_model(request: &CreateModel) -> Result<DeployedModel, Fault> {
         }
         (url, source) => url.clone().or_else(|| source.map(|source| source.s3_uri.clone())),
     };
-    Ok(DeployedModel { image, model_data_url, environment: container.environment.clone() })
+    let is_isolated = request.enable_network_isolation.unwrap_or(false);
+    let environment = container.environment.clone();
+    Ok(DeployedModel { image, model_data_url, environment, is_isolated, startup_timeout_s: None })
 }
 
 fn refuse_unsupported_container(path: &str, container: &ContainerDefinition) -> Result<(), Fault> {

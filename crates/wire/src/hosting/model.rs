@@ -21,6 +21,8 @@ pub struct CreateModel {
     /// Tags of the new model.
     #[serde(default)]
     pub tags: Vec<Tag>,
+    /// Whether its containers reach nothing outside.
+    pub enable_network_isolation: Option<bool>,
 }
 
 /// What runs a model, and where its data lies.

@@ -48,6 +48,7 @@ async fn load_with(environment: &[(&str, &str)], path: &Path) -> Option<Result<A
         image: "captura/onnx:1".into(),
         model_data_url: Some(path.display().to_string()),
         environment: environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+        ..ModelSpec::default()
     };
     Some(backends.load(&spec, Launch::default()).await.map(|replicas| replicas as Arc<dyn Backend>))
 }

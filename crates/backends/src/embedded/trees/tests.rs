@@ -282,6 +282,7 @@ async fn a_deployed_file_is_served() {
         image: "captura/trees".into(),
         model_data_url: Some(path.display().to_string()),
         environment: BTreeMap::new(),
+        ..ModelSpec::default()
     };
     let backend = backends.load(&spec, crate::Launch::default()).await.unwrap();
     let answer = backend.invoke(&request(b"1,2,3,4,5,6", None, None)).await.unwrap();

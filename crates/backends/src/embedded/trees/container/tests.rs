@@ -15,7 +15,7 @@ const ROW: &str = "-0.5,0.25,,1,2,3";
 fn load(image: &str, file: &str, environment: &[(&str, &str)]) -> Result<Trees, LoadError> {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "data", file].iter().collect();
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let spec = ModelSpec { image: image.to_owned(), model_data_url: None, environment };
+    let spec = ModelSpec { image: image.to_owned(), model_data_url: None, environment, is_isolated: false };
     Trees::load_for(&spec, "xgboost-model", &fs::read(path).unwrap())
 }
 
@@ -284,6 +284,7 @@ async fn serve(files: &[(&str, &str)], environment: &[(&str, &str)]) -> Result<S
         image: EARLIER.into(),
         model_data_url: Some(folder.path().join("model").display().to_string()),
         environment: environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect(),
+        ..ModelSpec::default()
     };
     let backend = backends.load(&spec, crate::Launch::default()).await.map_err(|error| error.to_string())?;
     let answer = backend.invoke(&request(ROW, Some("text/csv"), None)).await.unwrap();

@@ -1,0 +1,158 @@
+//! Models as containers, through Docker's Engine API.
+//!
+//! Any image that speaks SageMaker's container contract runs here: it is started with `serve`, finds its model below
+//! `/opt/ml/model`, and answers `/ping` and `/invocations`.
+//!
+//! Invariant: a container has the least that it needs ([`specification`]); every container carries the name of its
+//! server's data directory, and those that an earlier run left behind are removed before the first new one starts.
+//! Refuses to: run anything for which the operator's Docker is not there, or let a model resource ask for more rights.
+
+mod engine;
+mod error;
+mod image;
+mod instance;
+mod network;
+mod output;
+mod settings;
+mod specification;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::Docker;
+use futures_util::future::join_all;
+use tokio::sync::OnceCell;
+
+pub use self::error::ContainerError;
+use self::image::Image;
+use self::instance::Container;
+use self::network::Reach;
+pub use self::settings::{Capability, ContainerSettings, Pull};
+use self::specification::{PORT_VARIABLE, Wanted};
+use crate::artifact::Artifact;
+use crate::http_contract::CONTAINER_PORT;
+use crate::logs::LogSink;
+use crate::replicas::{Instance, InstanceFactory, Pending};
+use crate::{Launch, LoadError, ModelSpec};
+
+/// How long a container may take to be healthy, when nobody says otherwise.
+const STARTUP_TIMEOUT: Duration = Duration::from_secs(240);
+
+/// Docker, and the containers of this server in it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Containers {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: ContainerSettings,
+    /// Set once Docker was reached and what an earlier run left there is gone.
+    docker: OnceCell<Docker>,
+}
+
+/// Everything that it takes to start one more container of a model.
+#[derive(Debug)]
+pub(crate) struct Mould {
+    docker: Docker,
+    settings: ContainerSettings,
+    image: Image,
+    environment: BTreeMap<String, String>,
+    network: String,
+    port: u16,
+    startup_timeout: Duration,
+    log: LogSink,
+    /// Mounted into every container, so it lives as long as they.
+    artifact: Option<Artifact>,
+}
+
+impl Containers {
+    /// Nothing is connected yet.
+    #[must_use]
+    pub fn new(settings: ContainerSettings) -> Self {
+        Self { inner: Arc::new(Inner { settings, docker: OnceCell::new() }) }
+    }
+
+    /// Removes the containers that an earlier run of this server left behind, when Docker is there.
+    pub async fn recover(&self) {
+        if let Err(reason) = self.docker().await {
+            tracing::debug!(reason, "no containers on this machine");
+        }
+    }
+
+    /// Looks the image up, or fetches it, and prepares all that the model's containers have in common.
+    pub(crate) async fn mould(
+        &self,
+        spec: &ModelSpec,
+        artifact: Option<Artifact>,
+        launch: &Launch,
+    ) -> Result<Mould, ContainerError> {
+        let port = port(&spec.environment)?;
+        let no_engine = |reason| ContainerError::NoEngine { image: spec.image.clone(), reason };
+        let docker = self.docker().await.map_err(no_engine)?.clone();
+        let settings = self.inner.settings.clone();
+        let image = image::resolve(&docker, &spec.image, settings.pull).await?;
+        tracing::info!(image = image.name, resolved = image.digest.as_ref().unwrap_or(&image.id), "the image is here");
+        let reach = if spec.is_isolated { Reach::Isolated } else { Reach::Outside };
+        Ok(Mould {
+            network: network::network(&docker, reach).await?,
+            docker,
+            settings,
+            image,
+            environment: spec.environment.clone(),
+            port,
+            startup_timeout: launch.startup_timeout.unwrap_or(STARTUP_TIMEOUT),
+            log: launch.log.clone(),
+            artifact,
+        })
+    }
+
+    /// Stops and removes all containers of this server.
+    pub async fn close(&self) {
+        let Some(docker) = self.inner.docker.get() else { return };
+        match engine::owned(docker, &self.inner.settings.owner).await {
+            Ok(containers) => drop(join_all(containers.iter().map(|id| engine::stop(docker, id))).await),
+            Err(error) => tracing::warn!("containers may be left: {error}"),
+        }
+    }
+
+    async fn docker(&self) -> Result<&Docker, String> {
+        let Inner { settings, docker } = &*self.inner;
+        docker
+            .get_or_try_init(|| async {
+                let docker = engine::connect(&settings.socket).await?;
+                let orphans = engine::owned(&docker, &settings.owner).await.map_err(|error| error.to_string())?;
+                for orphan in &orphans {
+                    tracing::info!(container = orphan, "removing a container that an earlier run left behind");
+                }
+                drop(join_all(orphans.iter().map(|id| engine::remove(&docker, id))).await);
+                Ok(docker)
+            })
+            .await
+    }
+}
+
+impl InstanceFactory for Mould {
+    fn start(&self) -> Pending<'_, Result<Arc<dyn Instance>, LoadError>> {
+        Box::pin(async {
+            let wanted = Wanted {
+                image: &self.image,
+                environment: &self.environment,
+                model_folder: self.artifact.as_ref().map(Artifact::root),
+                network: &self.network,
+                port: self.port,
+            };
+            let how = (self.startup_timeout, self.log.clone());
+            let container = Container::launch(&self.docker, wanted, &self.settings, how).await?;
+            Ok(Arc::new(container) as Arc<dyn Instance>)
+        })
+    }
+}
+
+/// The port that the model's environment wants, else the contract's.
+fn port(environment: &BTreeMap<String, String>) -> Result<u16, ContainerError> {
+    let Some(said) = environment.get(PORT_VARIABLE) else { return Ok(CONTAINER_PORT) };
+    let port = said.parse().ok().filter(|port| *port > 0);
+    port.ok_or_else(|| ContainerError::Port(said.clone()))
+}
