@@ -115,7 +115,8 @@ fn is_free(destination: &Destination<'_>, premises: &Premises) -> bool {
     match destination {
         Destination::Ping => true,
         Destination::Metrics => premises.settings.metrics_are_open,
-        _ => false,
+        // Each by name, so that a new one is thought about.
+        Destination::Invoke { .. } | Destination::Refuse(_) | Destination::Buckets(_) | Destination::Other => false,
     }
 }
 

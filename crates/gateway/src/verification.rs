@@ -95,6 +95,8 @@ pub(crate) async fn verify(
             };
             Ok(Verified { consumer: Consumer::new(&user), body, held_to })
         }
+        // Who is passed on to the buckets speaks S3, signed or not.
+        Err(denial) if streams => Err(Refused::Denied(Box::new((denial, Dialect::S3)))),
         Err(denial) => Err(denied(denial, &head)),
     }
 }

@@ -259,6 +259,34 @@ fn a_date_header_serves_where_there_is_no_other() {
     assert!(matches!(request.without("date").verify(), Err(Denial::Malformed(_))), "no time at all");
 }
 
+proptest::proptest! {
+    /// What nobody has signed yet is anybody's bytes.
+    #[test]
+    fn no_bytes_make_it_panic_or_let_anybody_in(
+        path in "[ -~é]{0,20}",
+        query in "(X-Amz-(Algorithm|Credential|Date|Expires|SignedHeaders|Signature)=[%a-zA-Z0-9/;-]{0,12}&?){0,7}|[ -~é]{0,40}",
+        authorization in "AWS4-HMAC-SHA256 Credential=[A-Z]{0,3}/20260131/r/s3/aws4_request, SignedHeaders=[a-z;-]{0,9}, Signature=[0-9a-f]{64}|[ -~é]{0,60}",
+        date in "20260131T[0-9]{6}Z|[ -~é]{0,16}",
+        hash in "UNSIGNED-PAYLOAD|[0-9a-f]{64}|[ -~]{0,20}",
+    ) {
+        let headers = [("host", "h"), ("x-amz-date", &date), ("x-amz-content-sha256", &hash), ("authorization", &authorization)];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let mut request = Request { method: "GET", path, query, headers, body: String::new() };
+        proptest::prop_assert!(request.verify().is_err());
+        request.headers.pop();
+        proptest::prop_assert!(request.verify().is_err());
+    }
+
+    #[test]
+    fn no_bytes_make_the_watch_over_chunks_panic(pieces in proptest::collection::vec(proptest::collection::vec(proptest::num::u8::ANY, 0..40), 0..5)) {
+        let request = Request::signed_with("s3", &[("x-amz-content-sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")], "/b/k", "");
+        let head = request.head();
+        let chain = Presented::of(&head).unwrap().unwrap().chunks(&Secret::new("a secret".into())).unwrap();
+        let mut watch = ChunkWatch::new(chain);
+        proptest::prop_assert!(pieces.iter().try_for_each(|piece| watch.feed(piece)).is_err() || !watch.is_done());
+    }
+}
+
 #[test]
 fn a_secret_is_never_printed() {
     assert_eq!(format!("{:?}", Secret::new("canary".into())), "Secret(…)");
