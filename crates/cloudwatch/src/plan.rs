@@ -14,8 +14,10 @@ use crate::store::{MetricId, Store, Summary, Window};
 
 /// Most queries of one request: CloudWatch's own limit.
 const QUERIES_MAX: usize = 500;
-/// Most periods that one query may span.
-const PERIODS_MAX: i64 = 500_000;
+/// Most periods that all queries of a request may span together.
+const PERIODS_MAX: i64 = 2_000_000;
+/// Most periods of an expression, which can have a point in each whatever is kept: a month of minutes.
+const EXPRESSION_PERIODS_MAX: i64 = 44_640;
 
 /// A statistic of a metric.
 #[derive(Debug, Clone)]
@@ -154,8 +156,16 @@ impl Plan {
     /// want it, else they are counted from the start, as alarms want it.
     pub(crate) fn compute(&self, store: &Store, span: Span) -> Result<Vec<Computed>, Fault> {
         let mut done: Vec<Computed> = Vec::new();
+        let mut left = PERIODS_MAX;
         for step in &self.steps {
-            let window = span.window(step.period_s)?;
+            let window = span.window(step.period_s);
+            let periods = (window.end_s - window.start_s) / window.period_s;
+            left -= periods;
+            let is_expression = matches!(step.source, Source::Expression(_));
+            if left < 0 || is_expression && periods > EXPRESSION_PERIODS_MAX {
+                let text = "The time range holds too many periods. Ask for a shorter one, or for longer periods.";
+                return Err(Fault::combination(text));
+            }
             let computed = match &step.source {
                 Source::Measure(measure) => measured(step, measure, (store, window, span.now_s)),
                 Source::Expression(expression) => self.calculated(step, expression, &done, window)?,
@@ -175,8 +185,11 @@ impl Plan {
     ) -> Result<Computed, Fault> {
         let is_metric = |id: &str| self.step(id).is_some_and(|step| matches!(step.source, Source::Measure(_)));
         let asked = self.asked.iter().filter_map(|position| done.get(*position));
+        let names = expression.names();
+        let all = expression.uses_all_metrics();
+        let needed = done.iter().filter(|computed| all || names.contains(&computed.id.as_str()));
         let series = MathSeries {
-            by_id: done.iter().map(|computed| (computed.id.as_str(), computed.points.clone())).collect(),
+            by_id: needed.map(|computed| (computed.id.as_str(), computed.points.clone())).collect(),
             metrics: asked.map(|computed| computed.id.as_str()).filter(|id| is_metric(id)).collect(),
             start_s: window.start_s,
             end_s: window.end_s,
@@ -208,13 +221,9 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    pub(crate) fn window(&self, period_s: i64) -> Result<Window, Fault> {
+    pub(crate) fn window(&self, period_s: i64) -> Window {
         let start_s = if self.aligned { self.start_s.div_euclid(period_s) * period_s } else { self.start_s };
-        if (self.end_s - start_s) / period_s > PERIODS_MAX {
-            let message = format!("The time range holds more than {PERIODS_MAX} periods of {period_s} seconds.");
-            return Err(Fault::combination(message));
-        }
-        Ok(Window { start_s, end_s: self.end_s, period_s })
+        Window { start_s, end_s: self.end_s, period_s }
     }
 }
 

@@ -353,6 +353,8 @@ async fn what_cannot_be_is_refused_with_the_codes_of_cloudwatch() {
     ] {
         assert_eq!(world.refused(operation, input.clone()).await.1, code, "{operation} {input}");
     }
+    let long = json!({"MetricDataQueries": [{"Id": "e1", "Expression": "1 + 1", "Period": 1}], "StartTime": 0, "EndTime": 86_400});
+    assert!(world.refused("GetMetricData", long).await.2.contains("too many periods"));
     let queries = json!([{"Id": "e1", "Expression": "e2"}, {"Id": "e2", "Expression": "e1"}]);
     let circle = json!({"MetricDataQueries": queries, "StartTime": 0, "EndTime": 60});
     assert!(world.refused("GetMetricData", circle).await.2.contains("circle"));

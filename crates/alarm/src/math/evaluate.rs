@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Node, Operator, Points, Series};
+use super::{LIST_MAX, Node, Operator, Points, Series};
 
 /// A value inside of an expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,9 @@ pub(super) fn evaluate(node: &Node, series: &Series<'_>) -> Result<Value, String
         Node::List(members) => {
             let mut list = Vec::new();
             for member in members {
+                if list.len() > LIST_MAX {
+                    return Err(format!("a list holds more than {LIST_MAX} series"));
+                }
                 match evaluate(member, series)? {
                     Value::Points(points) => list.push(points),
                     Value::List(more) => list.extend(more),

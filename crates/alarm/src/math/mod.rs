@@ -1,6 +1,7 @@
 //! Arithmetic between metrics: `m1/m2`, `100*errors/calls`, `IF(m1>10, m1, 0)`, `SUM(METRICS())`.
 //!
-//! Invariant: parsing and evaluating are bounded: [`DEPTH_MAX`] deep, over the points that are handed in.
+//! Invariant: parsing and evaluating are bounded: [`DEPTH_MAX`] deep, lists of [`LIST_MAX`] series, and as many points as the
+//! caller's periods; the caller bounds those.
 //! Refuses to: know SEARCH, anomaly bands, Metrics Insights and whatever else is not in [`FUNCTIONS`]; the error says so.
 
 mod evaluate;
@@ -17,6 +18,9 @@ pub type Points = BTreeMap<i64, f64>;
 pub const DEPTH_MAX: usize = 32;
 /// Longest expression, bytes: the limit of the service model.
 pub const LENGTH_MAX: usize = 2_048;
+
+/// Most series in one list.
+pub const LIST_MAX: usize = 100;
 
 /// Every function that is known.
 pub const FUNCTIONS: &[&str] = &[
@@ -112,6 +116,12 @@ impl Expression {
         names
     }
 
+    /// Whether it needs every metric, not only those that it names.
+    #[must_use]
+    pub fn uses_all_metrics(&self) -> bool {
+        self.root.calls("METRICS")
+    }
+
     /// Evaluates it over series by id; `metrics` are the ids that `METRICS()` stands for.
     ///
     /// # Errors
@@ -128,6 +138,18 @@ impl Expression {
 }
 
 impl Node {
+    fn calls(&self, wanted: &str) -> bool {
+        match self {
+            Self::Number(_) | Self::Text(_) | Self::Name(_) => false,
+            Self::Negative(one) | Self::Not(one) => one.calls(wanted),
+            Self::Binary(_, left, right) => left.calls(wanted) || right.calls(wanted),
+            Self::List(members) => members.iter().any(|member| member.calls(wanted)),
+            Self::Call(function, arguments) => {
+                function == wanted || arguments.iter().any(|argument| argument.calls(wanted))
+            }
+        }
+    }
+
     fn collect_names<'a>(&'a self, names: &mut Vec<&'a str>) {
         match self {
             Self::Number(_) | Self::Text(_) => {}

@@ -69,9 +69,17 @@ fn what_cannot_be_used_is_refused_with_the_reason() {
         assert_eq!(problem(text), expected, "{text}");
     }
     assert!(problem("SEARCH('{AWS/SageMaker}', 'Sum')").starts_with("the function SEARCH is not known here"));
+    assert!(problem(&format!("SUM([{}1])", "1,".repeat(200))).contains("more than 100 series"));
     assert!(problem(&"(".repeat(1_000)).contains("nested deeper"));
     assert!(problem(&"1+".repeat(1_000)).contains("too many terms"));
     assert!(problem(&" ".repeat(LENGTH_MAX + 1)).contains("longer"));
+}
+
+#[test]
+fn only_metrics_needs_all_metrics() {
+    for (text, expected) in [("SUM(METRICS())", true), ("-IF(m1, [1, metrics('x')], m2)", true), ("m1 + m2", false)] {
+        assert_eq!(Expression::parse(text).unwrap().uses_all_metrics(), expected, "{text}");
+    }
 }
 
 #[test]

@@ -160,7 +160,7 @@ pub(super) fn get_statistics(cloudwatch: &Cloudwatch, input: GetMetricStatistics
     let metric = MetricId::new(input.namespace, input.metric_name, input.dimensions);
     let store = lock(&cloudwatch.0.store);
     let unit = input.unit.as_deref().or_else(|| store.unit(&metric)).unwrap_or("None");
-    let summaries = store.collect(&metric, input.unit.as_deref(), span.window(period_s)?, now_s);
+    let summaries = store.collect(&metric, input.unit.as_deref(), span.window(period_s), now_s);
     let datapoint = |(at, summary): (&i64, &Summary)| {
         let mut members = vec![("Timestamp", Output::Time(Timestamp::from_unix_us(at * 1_000_000)))];
         // In the order of the service model, whatever the order of the request.
