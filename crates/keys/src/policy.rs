@@ -136,10 +136,15 @@ impl Policy {
 }
 
 impl Rule {
-    fn is_about(&self, operation: &str) -> bool {
+    /// `any` says when a pattern fits an operation that could not be read.
+    fn is_about(&self, operation: &str, any: fn(&str, &str) -> bool) -> bool {
         // IAM overlooks case in the names of operations.
         let operation = operation.to_ascii_lowercase();
-        self.operations.iter().any(|pattern| glob::matches(&pattern.to_ascii_lowercase(), &operation))
+        let fits = |pattern: &str| match operation.strip_suffix('*') {
+            Some(start) => any(pattern, start),
+            None => glob::matches(pattern, &operation),
+        };
+        self.operations.iter().any(|pattern| fits(&pattern.to_ascii_lowercase()))
     }
 
     fn allows(&self, operation: &str, resource: &Resource) -> bool {
@@ -147,7 +152,8 @@ impl Rule {
             Some(start) if resource.is_wide => glob::covers(pattern, start),
             _ => glob::matches(pattern, text),
         };
-        self.is_about(operation) && self.resources.iter().any(|pattern| on(pattern, &resource.arn, fits))
+        let about = self.is_about(operation, glob::covers);
+        about && self.resources.iter().any(|pattern| on(pattern, &resource.arn, fits))
     }
 
     fn denies(&self, operation: &str, resource: &Resource) -> bool {
@@ -155,7 +161,8 @@ impl Rule {
             Some(start) if resource.is_wide => glob::touches(pattern, start),
             _ => glob::matches(pattern, text),
         };
-        self.is_about(operation) && self.resources.iter().any(|pattern| on(pattern, &resource.arn, fits))
+        let about = self.is_about(operation, glob::touches);
+        about && self.resources.iter().any(|pattern| on(pattern, &resource.arn, fits))
     }
 }
 
@@ -261,6 +268,14 @@ mod tests {
         assert_eq!(policy(&["s3:*:b/*"], &[]).refusal(&wide("arn:aws:s3:::b/*")), None);
         assert!(policy(&["s3:*:b/data/*"], &[]).refusal(&wide("arn:aws:s3:::b/*")).is_some());
         assert!(policy(&["*"], &["s3:*:b/keep/*"]).refusal(&wide("arn:aws:s3:::b/*")).unwrap().explicit);
+    }
+
+    #[test]
+    fn an_operation_that_cannot_be_read_may_be_any() {
+        assert!(is_allowed(&policy(&["monitoring:*"], &[]), "monitoring:*", "*"));
+        assert!(!is_allowed(&policy(&["monitoring:Put*"], &[]), "monitoring:*", "*"));
+        assert!(!is_allowed(&policy(&["*"], &["monitoring:PutMetricAlarm"]), "monitoring:*", "*"));
+        assert!(is_allowed(&policy(&["*"], &["sagemaker:*"]), "monitoring:*", "*"));
     }
 
     #[test]

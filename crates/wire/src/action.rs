@@ -37,6 +37,8 @@ const NAMED: [(&str, &str); 8] = [
     ("ModelArn", ""),
 ];
 
+/// Stands for an operation that cannot be read.
+const ANY: &str = "*";
 const COPY_SOURCE: &str = "x-amz-copy-source";
 
 /// One thing that a request touches.
@@ -67,7 +69,8 @@ impl Resource {
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Action {
-    /// E.g. `sagemaker:InvokeEndpoint`.
+    /// E.g. `sagemaker:InvokeEndpoint`; `sagemaker:*` where the request names none that can be read here, such as in a
+    /// compressed form, and which may then be any.
     pub operation: String,
     /// What it touches; never empty.
     pub resources: Vec<Resource>,
@@ -125,7 +128,7 @@ impl Action {
             service => {
                 let action = form_member(head.query.as_bytes(), "Action")
                     .or_else(|| form_member(body.unwrap_or_default(), "Action"));
-                named(service, action.as_deref().unwrap_or("Unknown"), vec![Resource::nameless()])
+                named(service, action.as_deref().unwrap_or(ANY), vec![Resource::nameless()])
             }
         })
     }
@@ -143,7 +146,7 @@ fn named(service: &str, operation: &str, resources: Vec<Resource>) -> Action {
 }
 
 fn of_target(target: &str, body: &[u8], place: Place<'_>) -> Result<Action, Denial> {
-    let (prefix, operation) = target.split_once('.').unwrap_or((target, "Unknown"));
+    let (prefix, operation) = target.split_once('.').unwrap_or((target, ANY));
     let known = TARGETS.into_iter().find(|(known, _)| *known == prefix);
     let expected = known.map_or(SAGEMAKER, |(_, service)| service);
     if place.service != expected {
@@ -201,7 +204,7 @@ fn of_path(head: &Head<'_>, place: Place<'_>) -> Action {
 /// Operations of S3, told by method and path as S3 tells them.
 fn of_object(head: &Head<'_>, place: Place<'_>) -> Action {
     let Some(path) = crate::scope::percent_decoded(head.path) else {
-        return named(S3, "Unknown", vec![Resource::everything()]);
+        return named(S3, ANY, vec![Resource::everything()]);
     };
     let path = path.strip_prefix('/').unwrap_or(&path);
     let (bucket, key) = match head.text("host").and_then(|host| place.bucket_of(host)) {
@@ -211,7 +214,7 @@ fn of_object(head: &Head<'_>, place: Place<'_>) -> Action {
     let has = |name: &str| head.query.split('&').any(|pair| pair.split('=').next() == Some(name));
     let in_bucket = |rest: &str| Resource::of(format!("arn:aws:s3:::{bucket}{rest}"));
     if bucket.is_empty() && !key.is_empty() {
-        return named(S3, "Unknown", vec![Resource::everything()]);
+        return named(S3, ANY, vec![Resource::everything()]);
     }
     if bucket.is_empty() {
         return named(S3, "ListAllMyBuckets", vec![Resource::nameless()]);
@@ -309,12 +312,13 @@ mod tests {
             ),
             (action("GET", "/captura/v1/ledger", &[], "", "sagemaker"), "captura:GetLedger *".to_owned()),
             (action("GET", "/metrics", &[], "", "sagemaker"), "captura:GetMetrics *".to_owned()),
+            (action("POST", "/", &[], "\u{1f}\u{8b}", "monitoring"), "monitoring:* *".to_owned()),
             (action("POST", "/", &[], "Action=GetCallerIdentity", "sts"), "sts:GetCallerIdentity *".to_owned()),
             (action("GET", "/b/k%20x/y", &[], "", "s3"), "s3:GetObject arn:aws:s3:::b/k x/y".to_owned()),
             (action("PUT", "/b", &[], "", "s3"), "s3:CreateBucket arn:aws:s3:::b".to_owned()),
             (action("POST", "/b?delete", &[], "", "s3"), "s3:DeleteObject arn:aws:s3:::b/*".to_owned()),
             (action("GET", "/", &[], "", "s3"), "s3:ListAllMyBuckets *".to_owned()),
-            (action("GET", "//b/k", &[], "", "s3"), "s3:Unknown *".to_owned()),
+            (action("GET", "//b/k", &[], "", "s3"), "s3:* *".to_owned()),
             (
                 action("GET", "/other/k", &[("host", "captures.localhost:8080")], "", "s3"),
                 "s3:GetObject arn:aws:s3:::captures/other/k".to_owned(),
