@@ -3,6 +3,7 @@
 //! Invariant: calls know nothing of it; what was counted between two readings is published once.
 //! Refuses to: keep figures of its own.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +72,27 @@ async fn publish(sources: Sources, every: Duration, mut stopped: oneshot::Receiv
             return;
         }
     }
+}
+
+/// CloudWatch's lines of `/metrics`: what it keeps, and what it gave up to stay within its limits.
+pub(crate) fn scrape(cloudwatch: &Cloudwatch, text: &mut String) {
+    let (series, bytes) = cloudwatch.size();
+    let evicted = cloudwatch.evicted();
+    let _ = write!(
+        text,
+        "# HELP captura_cloudwatch_metrics Metrics kept.\n\
+         # TYPE captura_cloudwatch_metrics gauge\n\
+         captura_cloudwatch_metrics {series}\n\
+         # HELP captura_cloudwatch_bytes Memory of their summaries, bytes.\n\
+         # TYPE captura_cloudwatch_bytes gauge\n\
+         captura_cloudwatch_bytes {bytes}\n\
+         # HELP captura_cloudwatch_evicted What was given up to stay within the limits since the start.\n\
+         # TYPE captura_cloudwatch_evicted counter\n\
+         captura_cloudwatch_evicted_total{{what=\"metric\"}} {}\n\
+         captura_cloudwatch_evicted_total{{what=\"summary\"}} {}\n\
+         captura_cloudwatch_evicted_total{{what=\"unsaved\"}} {}\n",
+        evicted.series, evicted.summaries, evicted.unsaved
+    );
 }
 
 fn reading(figures: VariantFigures, table: &RouteTable) -> Reading {

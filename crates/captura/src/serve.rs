@@ -28,7 +28,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Config, MetricsAccess, cache_dir, onnx_library_of_environment};
 use crate::identity;
-use crate::metering::{Metering, Sources};
+use crate::metering::{self, Metering, Sources};
 use crate::observe::Rooms;
 
 /// Below the data directory.
@@ -108,7 +108,7 @@ impl Running {
             account: config.aws.account.clone(),
             extension: config.capture.extension,
         };
-        let mut settings = gateway_settings(&config, archive_metrics(figures, clock.clone()));
+        let mut settings = gateway_settings(&config, more_metrics(figures, cloudwatch.clone(), clock.clone()));
         (settings.verifier, settings.tls) = (verifier, tls);
         let doors = Doors { other: rooms.door(), buckets: None };
         let gateway = Gateway::new(settings, table.clone(), capture.clone(), clock.clone(), doors);
@@ -272,9 +272,10 @@ fn gateway_settings(config: &Config, more_metrics: MoreMetrics) -> captura_gatew
     settings
 }
 
-/// The archive's lines of `/metrics`.
-fn archive_metrics(figures: Figures, clock: Clock) -> MoreMetrics {
+/// The lines of `/metrics` of the archive and of CloudWatch.
+fn more_metrics(figures: Figures, cloudwatch: Cloudwatch, clock: Clock) -> MoreMetrics {
     Arc::new(move |text| {
+        metering::scrape(&cloudwatch, text);
         let archive = figures.snapshot();
         let lag_seconds = archive.lag_seconds(clock.now());
         let _ = write!(
