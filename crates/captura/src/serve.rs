@@ -1,7 +1,7 @@
 //! Wiring: constructs the rooms, connects them, waits, and closes them in street order. No logic.
 //!
 //! Order at boot: journal (takes the lock, recovers), catalog (loads what was in service), listener. Order at shutdown:
-//! listener and in-flight calls, journal sync and seal, uploader, control.
+//! listener, in-flight and asynchronous calls, journal sync and seal, uploader, control.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -15,6 +15,7 @@ use captura_archive::destinations::Patience;
 use captura_archive::uploader::ANSWER_WITHIN;
 use captura_archive::{Archiving, Figures, Stopped, StoreError, StoreSettings, Stores, Uploader, UploaderSettings};
 use captura_backends::{Backends, ImageRule};
+use captura_backlog::Backlog;
 use captura_capture::journal::disk::RealDisk;
 use captura_capture::{Capture, OpenError, RecoveryReport};
 use captura_cloudwatch::Cloudwatch;
@@ -26,6 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::backlog;
 use crate::config::{Config, MetricsAccess, cache_dir, onnx_library_of_environment};
 use crate::identity;
 use crate::metering::{self, Metering, Sources};
@@ -54,6 +56,7 @@ pub(crate) struct Running {
     backends: Backends,
     stop_gateway: oneshot::Sender<()>,
     gateway: JoinHandle<std::io::Result<()>>,
+    backlog: Backlog,
     archiving: Archiving,
     /// How long the archive may go on with what is sealed, after the calls have drained.
     archive_deadline: Duration,
@@ -108,10 +111,14 @@ impl Running {
             account: config.aws.account.clone(),
             extension: config.capture.extension,
         };
-        let mut settings = gateway_settings(&config, more_metrics(figures, cloudwatch.clone(), clock.clone()));
+        let backlog = backlog::open(&data_dir, &config.aws.account, &clock)?;
+        let mut settings =
+            gateway_settings(&config, more_metrics(figures, cloudwatch.clone(), backlog.clone(), clock.clone()));
         (settings.verifier, settings.tls) = (verifier, tls);
+        settings.backlog = Some(backlog::door(&backlog));
         let doors = Doors { other: rooms.door(), buckets: None };
         let gateway = Gateway::new(settings, table.clone(), capture.clone(), clock.clone(), doors);
+        backlog.start(backlog::doors(gateway.runner(), stores.clone()));
         cloudwatch.start();
         let sources = Sources { meters: gateway.meters(), table, cloudwatch: cloudwatch.clone(), clock };
         let metering = Metering::start(sources, config.cloudwatch.publish_every.0);
@@ -131,6 +138,7 @@ impl Running {
             backends,
             stop_gateway,
             gateway,
+            backlog,
             archiving,
             archive_deadline,
         })
@@ -140,7 +148,9 @@ impl Running {
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         // A room that has ended by itself no longer listens; that is no reason to skip the others.
         let _ = self.stop_gateway.send(());
-        self.gateway.await.context("our bug: the gateway panicked")?.context("the gateway failed")?;
+        // Asynchronous calls under way have as long as the others; what is left is begun again at the next start.
+        let (gateway, ()) = tokio::join!(self.gateway, self.backlog.stop(self.archive_deadline));
+        gateway.context("our bug: the gateway panicked")?.context("the gateway failed")?;
         self.capture.close().await.context("the journal could not be closed cleanly")?;
         self.metering.stop().await;
         if let Err(error) = self.cloudwatch.close().await {
@@ -273,9 +283,10 @@ fn gateway_settings(config: &Config, more_metrics: MoreMetrics) -> captura_gatew
 }
 
 /// The lines of `/metrics` of the archive and of CloudWatch.
-fn more_metrics(figures: Figures, cloudwatch: Cloudwatch, clock: Clock) -> MoreMetrics {
+fn more_metrics(figures: Figures, cloudwatch: Cloudwatch, backlog: Backlog, clock: Clock) -> MoreMetrics {
     Arc::new(move |text| {
         metering::scrape(&cloudwatch, text);
+        backlog::scrape(&backlog, text);
         let archive = figures.snapshot();
         let lag_seconds = archive.lag_seconds(clock.now());
         let _ = write!(

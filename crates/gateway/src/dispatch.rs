@@ -122,7 +122,7 @@ fn is_free(destination: &Destination<'_>, premises: &Premises) -> bool {
 
 fn check(line: &Line, head: &Parts) -> Result<(), Refused> {
     let premises = &*line.premises;
-    premises.hosts.check(&head.headers)?;
+    premises.hosts().check(&head.headers)?;
     if head.method == Method::CONNECT || head.method == Method::TRACE {
         return Err(Refused::MethodNotAllowed);
     }

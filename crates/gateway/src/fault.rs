@@ -56,6 +56,8 @@ pub(crate) enum Refused {
     CaptureUnavailable { endpoint: EndpointName, reason: DropReason },
     /// The signature is missing or wrong, or its key may not do this; in the words of the service that was called.
     Denied(Box<(Denial, Dialect)>),
+    /// The queue of asynchronous invocations takes no more; the text says why.
+    NotQueued(String),
     /// A handler panicked.
     Panicked,
 }
@@ -71,7 +73,7 @@ pub(crate) enum Plane {
 
 impl Refused {
     /// Every value of [`Refused::reason`], for the meters.
-    pub(crate) const REASONS: [&'static str; 15] = [
+    pub(crate) const REASONS: [&'static str; 16] = [
         "host",
         "origin",
         "bad_request",
@@ -83,6 +85,7 @@ impl Refused {
         "no_variant",
         "concurrency",
         "capture_unavailable",
+        "backlog",
         "unauthenticated",
         "too_many_failed_signatures",
         "unauthorized",
@@ -103,6 +106,7 @@ impl Refused {
             Self::NoVariant { .. } => "no_variant",
             Self::AtCapacity { .. } => "concurrency",
             Self::CaptureUnavailable { .. } => "capture_unavailable",
+            Self::NotQueued(_) => "backlog",
             Self::Denied(denied) => match denied.0 {
                 Denial::NotAllowed { .. } => "unauthorized",
                 Denial::TooManyFailures => "too_many_failed_signatures",
@@ -126,7 +130,7 @@ impl Refused {
             | Self::Invalid(_)
             | Self::EndpointNotFound { .. }
             | Self::NoVariant { .. } => (400, Code::ValidationError.as_str()),
-            Self::MemoryExhausted | Self::AtCapacity { .. } | Self::CaptureUnavailable { .. } => {
+            Self::MemoryExhausted | Self::AtCapacity { .. } | Self::CaptureUnavailable { .. } | Self::NotQueued(_) => {
                 (503, Code::ServiceUnavailable.as_str())
             }
             Self::Denied(denied) => {
@@ -137,7 +141,7 @@ impl Refused {
         }
     }
 
-    fn message(&self) -> Cow<'static, str> {
+    pub(crate) fn message(&self) -> Cow<'static, str> {
         match self {
             Self::HostNotAllowed => "The Host header names another server. Use this server's address, or add the name \
                                      to the allowed hosts in its configuration."
@@ -177,6 +181,7 @@ impl Refused {
             )
             .into(),
             Self::Denied(denied) => denied.0.message(denied.1),
+            Self::NotQueued(why) => format!("The call cannot be kept for later: {why}. Try again.").into(),
             Self::Panicked => "The server failed on this request.".into(),
         }
     }

@@ -14,6 +14,7 @@ use crate::admission::Reservation;
 use crate::body::{self, Collected, RequestBody};
 use crate::choice::{self, Chosen};
 use crate::connection::Line;
+use crate::deferred::{self, Asked};
 use crate::fault::Refused;
 use crate::head::{self, Operation};
 use crate::life::{Life, Passable};
@@ -41,8 +42,11 @@ pub(crate) async fn invoke(line: &Line, call: Call<'_>) -> Result<Reply, Refused
     let Call { endpoint, operation, head, body, consumer, arrived_at, arrived } = call;
 
     let (endpoint, members) = head::parse(endpoint, &head.headers, operation)?;
-    let Collected { bytes, held } =
-        body::collect(body, premises.settings.body_max_bytes, &premises.bodies, &line.pulse).await?;
+    let body_max_bytes = match operation {
+        Operation::InvokeAsync => deferred::INLINE_MAX_BYTES,
+        Operation::Invoke | Operation::InvokeWithResponseStream => premises.settings.body_max_bytes,
+    };
+    let Collected { bytes, held } = body::collect(body, body_max_bytes, &premises.bodies, &line.pulse).await?;
     line.pulse.enter(Phase::Work, arrived);
 
     let routes = line.routes();
@@ -51,7 +55,8 @@ pub(crate) async fn invoke(line: &Line, call: Call<'_>) -> Result<Reply, Refused
     };
     let Chosen { variant, shadows } = choice::choose(route, operation, &members, rand::random())?;
     if operation == Operation::InvokeAsync {
-        return Err(Refused::NotSupported("InvokeEndpointAsync"));
+        let asked = Asked { members, body: bytes, consumer, arrived_at };
+        return Box::pin(deferred::accept(premises, &route.endpoint, asked)).await;
     }
     let invocation = Invocation {
         event_id: EventId::from_random_bytes(rand::random()),

@@ -7,6 +7,7 @@ mod admission;
 mod body;
 mod choice;
 mod connection;
+mod deferred;
 mod dispatch;
 mod fault;
 mod figures;
@@ -29,7 +30,8 @@ mod streaming;
 mod tls;
 mod verification;
 
+pub use deferred::Runner;
 pub use figures::{Durations, Meters, VariantFigures};
 pub use server::Gateway;
-pub use settings::{BodyError, BucketDoor, Door, Doors, MoreMetrics, PiecewiseBody, Settings};
+pub use settings::{BacklogDoor, BodyError, BucketDoor, Door, Doors, MoreMetrics, PiecewiseBody, Settings};
 pub use tls::{Tls, TlsError};

@@ -1,6 +1,6 @@
 //! What all connections share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use captura_capture::Capture;
 use captura_route::{Clock, RouteTable};
@@ -16,7 +16,8 @@ use crate::{Doors, Settings};
 /// What all connections share.
 pub(crate) struct Premises {
     pub(crate) settings: Settings,
-    pub(crate) hosts: Hosts,
+    /// Known once the server listens.
+    hosts: OnceLock<Hosts>,
     pub(crate) bodies: Arc<ByteBudget>,
     pub(crate) preparer: Preparer,
     pub(crate) meters: DoorMeters,
@@ -31,7 +32,6 @@ pub(crate) struct Premises {
 impl Premises {
     pub(crate) fn new(
         settings: Settings,
-        hosts: Hosts,
         mut table: watch::Receiver<Arc<RouteTable>>,
         capture: Capture,
         (clock, doors): (Clock, Doors),
@@ -39,7 +39,7 @@ impl Premises {
         let gates = Gates::new(settings.variant_concurrency_max);
         let current = Arc::clone(&table.borrow_and_update());
         Self {
-            hosts,
+            hosts: OnceLock::new(),
             bodies: ByteBudget::new(settings.memory_budget_bytes),
             preparer: Preparer::new(current, gates, capture.clone()),
             meters: DoorMeters::default(),
@@ -50,5 +50,16 @@ impl Premises {
             clock,
             doors,
         }
+    }
+
+    /// The server listens under these names.
+    pub(crate) fn listen(&self, hosts: Hosts) {
+        // A gateway serves once: it is used up by it.
+        let _ = self.hosts.set(hosts);
+    }
+
+    /// The names of this server.
+    pub(crate) fn hosts(&self) -> &Hosts {
+        self.hosts.get().expect("our bug: there are requests only when the server listens")
     }
 }

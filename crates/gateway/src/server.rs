@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::connection;
 use crate::hosts::Hosts;
 use crate::premises::Premises;
-use crate::{Doors, Meters, Settings};
+use crate::{Doors, Meters, Runner, Settings};
 
 /// How long the listener rests after an error that is about the machine and not about one caller, such as a lack of
 /// file descriptors: trying at once would fail at once, for ever.
@@ -43,11 +43,7 @@ pub(crate) enum Stage {
 
 /// The data plane's front door.
 pub struct Gateway {
-    settings: Settings,
-    table: watch::Receiver<Arc<RouteTable>>,
-    capture: Capture,
-    clock: Clock,
-    doors: Doors,
+    premises: Arc<Premises>,
     meters: Meters,
 }
 
@@ -62,7 +58,10 @@ impl Gateway {
         clock: Clock,
         doors: Doors,
     ) -> Self {
-        Self { settings, table, capture, clock, doors, meters: Meters::default() }
+        let premises = Arc::new(Premises::new(settings, table, capture, (clock, doors)));
+        let meters = Meters::default();
+        meters.show(&premises.preparer.gates);
+        Self { premises, meters }
     }
 
     /// A way to the meters, for those who publish them.
@@ -71,16 +70,20 @@ impl Gateway {
         self.meters.clone()
     }
 
+    /// What runs deferred invocations; it works before the gateway listens, and until its last clone is gone.
+    #[must_use]
+    pub fn runner(&self) -> Runner {
+        Runner(Arc::clone(&self.premises))
+    }
+
     /// Serves until `shutdown` resolves, then drains; returns when the last connection is closed, at the latest
     /// `drain_timeout` later.
     ///
     /// # Errors
     /// When the listener cannot say which address it listens on.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let hosts = Hosts::new(&self.settings.allowed_hosts, listener.local_addr()?);
-        let premises = Premises::new(self.settings, hosts, self.table, self.capture, (self.clock, self.doors));
-        let premises = Arc::new(premises);
-        self.meters.show(&premises.preparer.gates);
+        let premises = self.premises;
+        premises.listen(Hosts::new(&premises.settings.allowed_hosts, listener.local_addr()?));
         let connections_max = u32::try_from(premises.settings.connections_max).unwrap_or(u32::MAX);
         let places = Arc::new(Semaphore::new(connections_max as usize));
         let (stage, _) = watch::channel(Stage::Serving);

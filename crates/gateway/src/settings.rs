@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use captura_route::Deferred;
 use captura_wire::sigv4::Verifier;
 use futures_core::future::BoxFuture;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -33,6 +34,10 @@ pub struct Doors {
     /// To the buckets; without one, requests for S3 go through the other door.
     pub buckets: Option<BucketDoor>,
 }
+
+/// To the queue of asynchronous invocations: keeps one, with its body, and says when it survives the server, or why it is
+/// not kept.
+pub type BacklogDoor = Arc<dyn Fn(Deferred, Bytes) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// Appends the metrics of other rooms to a scrape: OpenMetrics lines, without the closing `# EOF`.
 pub type MoreMetrics = Arc<dyn Fn(&mut String) + Send + Sync>;
@@ -79,6 +84,8 @@ pub struct Settings {
     pub stream_captured_max_bytes: u64,
     /// How long requests in flight may take once the server was asked to stop.
     pub drain_timeout: Duration,
+    /// Keeps asynchronous invocations; without it they are refused.
+    pub backlog: Option<BacklogDoor>,
     /// Metrics of other rooms.
     pub more_metrics: Option<MoreMetrics>,
     /// Who is asked whether a request may come in. Without one the door is open: any signature or none will do, and the
@@ -111,6 +118,7 @@ impl Default for Settings {
             stream_timeout: Duration::from_secs(8 * 60),
             stream_captured_max_bytes: 6 * 1024 * 1024,
             drain_timeout: Duration::from_secs(30),
+            backlog: None,
             more_metrics: None,
             verifier: None,
             metrics_are_open: false,

@@ -9,6 +9,7 @@
 mod backend;
 mod capture_policy;
 mod clock;
+mod deferred;
 mod invocation;
 mod signature;
 mod table;
@@ -16,6 +17,7 @@ mod table;
 pub use backend::{Answer, Backend, BackendError, Chunks, Extras, Invoking, StreamedAnswer, Streaming};
 pub use capture_policy::{CapturePolicy, CaptureSettings, Durability, WhenUnavailable};
 pub use clock::Clock;
+pub use deferred::{Deferred, Served};
 pub use invocation::{Consumer, Invocation, ModelRequest};
 pub use signature::{Field, FieldType, Signature};
 pub use table::{AsyncInference, Component, Endpoint, Fleet, NoVariant, Place, RouteTable, Variant};

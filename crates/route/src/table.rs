@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use captura_names::{EndpointName, InferenceComponentName, S3Uri, VariantName};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Backend, CapturePolicy};
 
 /// Everything that is served at one moment.
@@ -85,7 +87,7 @@ pub struct Component {
 }
 
 /// How an endpoint works off asynchronous invocations.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsyncInference {
     /// Below it answers are put; the caller may name its own place with every call when this is absent.
     pub output: Option<S3Uri>,

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use captura_route::{Backend, BackendError, Invoking, ModelRequest, StreamedAnswer, Streaming};
+use captura_route::{Backend, BackendError, Extras, Invoking, ModelRequest, StreamedAnswer, Streaming};
 use http::HeaderValue;
 use hyper::Response;
 use hyper::body::Incoming;
@@ -184,6 +184,11 @@ impl Backend for ContractClient {
 
     fn invoke_streaming<'a>(&'a self, request: &'a ModelRequest) -> Streaming<'a> {
         Box::pin(self.pieces(request))
+    }
+
+    fn extras(&self) -> Extras {
+        // The contract has headers for sessions; a server that keeps none says so itself.
+        Extras { sessions: true, ..Extras::default() }
     }
 }
 

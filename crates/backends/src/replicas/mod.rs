@@ -24,7 +24,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use captura_route::{Answer, Backend, BackendError, Invoking, ModelRequest, Signature, StreamedAnswer, Streaming};
+use captura_route::{
+    Answer, Backend, BackendError, Extras, Invoking, ModelRequest, Signature, StreamedAnswer, Streaming,
+};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -172,6 +174,14 @@ impl Backend for Replicas {
         match &self.kind {
             Kind::Shared { model, .. } => model.signature(),
             Kind::Kept { .. } => None,
+        }
+    }
+
+    fn extras(&self) -> Extras {
+        match &self.kind {
+            Kind::Shared { model, .. } => model.extras(),
+            // Calls of a session go back to the instance that opened it; whether it keeps one is its own affair.
+            Kind::Kept { .. } => Extras { sessions: true, ..Extras::default() },
         }
     }
 

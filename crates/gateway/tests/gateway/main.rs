@@ -9,6 +9,8 @@ mod choosing;
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod deferring;
+#[cfg(test)]
 mod draining;
 #[cfg(test)]
 mod encrypted;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use captura_capture::Capture;
-use captura_gateway::{Door, Doors, Gateway, Meters, Settings};
+use captura_gateway::{Door, Doors, Gateway, Meters, Runner, Settings};
 use captura_names::{EndpointConfigName, EndpointName, ModelName, Percent, S3Uri, VariantName};
 use captura_route::{
     Answer, Backend, BackendError, CapturePolicy, CaptureSettings, Chunks, Clock, Durability, Endpoint, Extras, Fleet,
@@ -198,6 +198,7 @@ pub(crate) struct World {
     pub(crate) table: watch::Sender<Arc<RouteTable>>,
     pub(crate) capture: Capture,
     pub(crate) meters: Meters,
+    pub(crate) runner: Runner,
     /// Removed with the world.
     _journal: tempfile::TempDir,
     stop: Option<oneshot::Sender<()>>,
@@ -233,11 +234,12 @@ impl World {
         let gateway =
             Gateway::new(settings, receiver, capture.clone(), Clock::system(), Doors { other: door, buckets: None });
         let meters = gateway.meters();
+        let runner = gateway.runner();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(gateway.serve(listener, async move { drop(stopped.await) }));
-        Self { address, model, table: sender, capture, meters, _journal: journal, stop: Some(stop), serving }
+        Self { address, model, table: sender, capture, meters, runner, _journal: journal, stop: Some(stop), serving }
     }
 
     pub(crate) async fn client(&self) -> Client {

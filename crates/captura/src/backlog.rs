@@ -1,0 +1,83 @@
+//! Wiring of asynchronous invocations: the queue between the gateway, which accepts and runs calls, and the stores. No
+//! logic.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use captura_archive::Stores;
+use captura_backlog::{Backlog, Doors, OpenError, RealDisk, Settings, Use};
+use captura_gateway::{BacklogDoor, Runner};
+use captura_route::Clock;
+
+/// Below the data directory.
+const FOLDER: &str = "backlog";
+
+/// Opens the queue of a data directory.
+pub(crate) fn open(data_dir: &Path, account: &str, clock: &Clock) -> Result<Backlog, OpenError> {
+    Backlog::open(Settings::new(data_dir.join(FOLDER), account), Arc::new(RealDisk), clock.clone())
+}
+
+/// The way into the queue.
+pub(crate) fn door(backlog: &Backlog) -> BacklogDoor {
+    let backlog = backlog.clone();
+    Arc::new(move |deferred, body| {
+        let backlog = backlog.clone();
+        Box::pin(async move { backlog.accept(deferred, body).await.map_err(|error| error.to_string()) })
+    })
+}
+
+/// The ways out of the queue.
+pub(crate) fn doors(runner: Runner, stores: Stores) -> Doors {
+    let lanes = runner.clone();
+    Doors {
+        lanes: Arc::new(move |endpoint| lanes.lanes(endpoint)),
+        run: Arc::new(move |deferred, body| {
+            let runner = runner.clone();
+            Box::pin(async move { runner.run(&deferred, body).await })
+        }),
+        resolve: Arc::new(move |at, kms_key_id, what_for| {
+            let resolved = match what_for {
+                Use::Read => stores.resolve_existing(at),
+                Use::Write => stores.resolve_encrypted(at, kms_key_id),
+            };
+            resolved.map_err(|error| error.to_string())
+        }),
+        // Nobody delivers them yet. The log names what happened, and not the answer, which is nobody else's business.
+        notify: Arc::new(|topic, notice| {
+            let (status, id) = (&notice["invocationStatus"], &notice["inferenceId"]);
+            tracing::info!(topic, %status, %id, "an asynchronous invocation ended");
+        }),
+    }
+}
+
+/// The queue's lines of `/metrics`.
+pub(crate) fn scrape(backlog: &Backlog, text: &mut String) {
+    let figures = backlog.figures();
+    let _ = write!(
+        text,
+        "# HELP captura_backlog_size Asynchronous invocations that wait or are under way.\n\
+         # TYPE captura_backlog_size gauge\n"
+    );
+    for one in &figures.endpoints {
+        let _ = writeln!(text, "captura_backlog_size{{endpoint=\"{}\"}} {}", one.endpoint, one.backlog_size);
+    }
+    let _ = write!(
+        text,
+        "# HELP captura_backlog_oldest_age_seconds Age of the oldest asynchronous invocation that waits.\n\
+         # TYPE captura_backlog_oldest_age_seconds gauge\n"
+    );
+    for one in &figures.endpoints {
+        let age = one.oldest_age_seconds.unwrap_or(0.0);
+        let _ = writeln!(text, "captura_backlog_oldest_age_seconds{{endpoint=\"{}\"}} {age}", one.endpoint);
+    }
+    let _ = write!(
+        text,
+        "# HELP captura_backlog_ended Asynchronous invocations that ended since the start.\n\
+         # TYPE captura_backlog_ended counter\n\
+         captura_backlog_ended_total{{outcome=\"completed\"}} {}\n\
+         captura_backlog_ended_total{{outcome=\"failed\"}} {}\n\
+         captura_backlog_ended_total{{outcome=\"damaged\"}} {}\n",
+        figures.completed, figures.failed, figures.damaged
+    );
+}
