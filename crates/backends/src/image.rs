@@ -3,19 +3,25 @@
 //! The table belongs to the operator; images are only names here, nothing is pulled.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::LoadError;
+use crate::process::ProcessRule;
+use crate::remote::RemoteRule;
 
 /// One line of the table.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageRule {
     /// Pattern on the whole image name; `*` stands for any run of characters, everything else for itself.
     pub image: String,
     /// What runs the images that match.
     pub backend: BackendKind,
+    /// How, when that is as a process.
+    pub process: Option<Arc<ProcessRule>>,
+    /// Where, when that is a remote server.
+    pub remote: Option<RemoteRule>,
 }
 
 /// The backends there are.
@@ -28,6 +34,10 @@ pub enum BackendKind {
     Trees,
     /// Answers with the request: for tests and benchmarks.
     Echo,
+    /// A program of this machine, as the line says.
+    Process,
+    /// A server that is there already, at the line's URL.
+    Remote,
     /// Containers, through Docker.
     Docker,
 }
@@ -38,6 +48,8 @@ impl fmt::Display for BackendKind {
             Self::Onnx => "onnx",
             Self::Trees => "trees",
             Self::Echo => "echo",
+            Self::Process => "process",
+            Self::Remote => "remote",
             Self::Docker => "docker",
         })
     }
@@ -46,7 +58,17 @@ impl fmt::Display for BackendKind {
 impl ImageRule {
     /// A line of the table.
     pub fn new(image: impl Into<String>, backend: BackendKind) -> Self {
-        Self { image: image.into(), backend }
+        Self { image: image.into(), backend, process: None, remote: None }
+    }
+
+    /// A line that starts a program.
+    pub fn process(image: impl Into<String>, rule: ProcessRule) -> Self {
+        Self { process: Some(Arc::new(rule)), ..Self::new(image, BackendKind::Process) }
+    }
+
+    /// A line that names a server.
+    pub fn remote(image: impl Into<String>, rule: RemoteRule) -> Self {
+        Self { remote: Some(rule), ..Self::new(image, BackendKind::Remote) }
     }
 
     /// The table that holds when the operator gives none.
@@ -78,9 +100,9 @@ impl ImageRule {
     }
 }
 
-/// What runs `image`, by the first rule that matches.
-pub(crate) fn kind_of(rules: &[ImageRule], image: &str) -> Result<BackendKind, LoadError> {
-    rules.iter().find(|rule| rule.matches(image)).map(|rule| rule.backend).ok_or_else(|| LoadError::UnknownImage {
+/// The first rule that matches `image`.
+pub(crate) fn rule_of<'a>(rules: &'a [ImageRule], image: &str) -> Result<&'a ImageRule, LoadError> {
+    rules.iter().find(|rule| rule.matches(image)).ok_or_else(|| LoadError::UnknownImage {
         image: image.to_owned(),
         known: rules.iter().map(|rule| rule.image.as_str()).collect::<Vec<_>>().join(", "),
     })
@@ -102,14 +124,14 @@ mod tests {
             ("683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1", BackendKind::Trees),
             ("811284229777.dkr.ecr.us-east-1.amazonaws.com/xgboost:1", BackendKind::Trees),
         ] {
-            assert_eq!(kind_of(&rules, image).unwrap(), kind, "{image}");
+            assert_eq!(rule_of(&rules, image).unwrap().backend, kind, "{image}");
         }
     }
 
     #[test]
     fn an_unknown_image_is_refused_in_words_that_say_what_is_known() {
         let rules = [ImageRule::new("captura/onnx*", BackendKind::Onnx), ImageRule::new("team/*", BackendKind::Docker)];
-        let error = kind_of(&rules, "my-registry/my-model:3").unwrap_err().to_string();
+        let error = rule_of(&rules, "my-registry/my-model:3").unwrap_err().to_string();
         assert!(error.contains("\"my-registry/my-model:3\""), "{error}");
         assert!(error.contains("captura/onnx*, team/*"), "{error}");
     }
@@ -129,7 +151,7 @@ mod tests {
     #[test]
     fn the_first_rule_decides() {
         let rules = [ImageRule::new("team/*", BackendKind::Echo), ImageRule::new("*", BackendKind::Trees)];
-        assert_eq!(kind_of(&rules, "team/x").unwrap(), BackendKind::Echo);
-        assert_eq!(kind_of(&rules, "x").unwrap(), BackendKind::Trees);
+        assert_eq!(rule_of(&rules, "team/x").unwrap().backend, BackendKind::Echo);
+        assert_eq!(rule_of(&rules, "x").unwrap().backend, BackendKind::Trees);
     }
 }

@@ -15,6 +15,8 @@ mod image;
 mod load_error;
 mod logs;
 pub mod payload;
+pub mod process;
+pub mod remote;
 pub mod replicas;
 mod settings;
 
@@ -33,6 +35,8 @@ pub use crate::embedded::onnx::LibraryError as OnnxLibraryError;
 pub use crate::image::{BackendKind, ImageRule};
 pub use crate::load_error::LoadError;
 pub use crate::logs::{LogLine, LogSink, LogStream};
+use crate::process::{IdentityHeld, ProcessFactory, ProcessRule};
+use crate::remote::{RemoteFactory, RemoteHost, RemoteRule, RemoteUrl};
 use crate::replicas::Keeping;
 pub use crate::replicas::{Replicas, Routing};
 pub use crate::settings::Settings;
@@ -90,9 +94,11 @@ pub struct Backends {
 
 impl Backends {
     /// A loader with these settings; `stores` finds the object store behind an `s3://` address.
+    /// Processes that an earlier server left running are ended.
     #[must_use]
     pub fn new(settings: Settings, stores: StoreResolver) -> Self {
         let fetcher = Fetcher::new(&settings, stores);
+        process::kill_orphans(&settings.process_dir);
         let containers = Containers::new(settings.containers.clone());
         Self { settings: Arc::new(settings), fetcher, containers, closing: Arc::new(watch::Sender::new(false)) }
     }
@@ -103,11 +109,22 @@ impl Backends {
     /// Says in words for a person why the model cannot be served; the text is the endpoint's `FailureReason`. Nothing is
     /// left running then, nor when the future is dropped.
     pub async fn load(&self, spec: &ModelSpec, launch: Launch) -> Result<Arc<Replicas>, LoadError> {
-        let kind = image::kind_of(&self.settings.images, &spec.image)?;
-        let model = match kind {
+        if RemoteUrl::is_meant_by(&spec.image) {
+            return self.load_named_remote(spec, launch).await;
+        }
+        let rule = image::rule_of(&self.settings.images, &spec.image)?;
+        let model = match rule.backend {
             BackendKind::Onnx => self.load_with(spec, embedded::onnx::load).await?,
             BackendKind::Echo => Arc::new(echo::Echo::from_environment(&spec.environment)?),
             BackendKind::Trees => self.load_with(spec, embedded::trees::load).await?,
+            BackendKind::Process => {
+                return self.load_process(spec, rule.process.clone().unwrap_or_default(), launch).await;
+            }
+            BackendKind::Remote => {
+                let remote =
+                    rule.remote.as_ref().ok_or_else(|| LoadError::RemoteNotAllowed { image: spec.image.clone() })?;
+                return self.load_remote(remote, false, launch).await;
+            }
             BackendKind::Docker => return self.load_container(spec, &launch).await,
         };
         Ok(Arc::new(Replicas::shared(model, launch.instances)))
@@ -123,6 +140,64 @@ impl Backends {
     /// Removes what an earlier run of this server left running. Nothing waits for it but models that run as containers.
     pub async fn recover(&self) {
         self.containers.recover().await;
+    }
+
+    /// Starts the programs of a rule, with the model's files at hand.
+    async fn load_process(
+        &self,
+        spec: &ModelSpec,
+        rule: Arc<ProcessRule>,
+        launch: Launch,
+    ) -> Result<Arc<Replicas>, LoadError> {
+        process::check_environment(&spec.environment)?;
+        let folder = process::prepare_folder(&self.settings.process_dir)?;
+        let identity = IdentityHeld::of(&rule)?;
+        let model = match &spec.model_data_url {
+            None => None,
+            Some(url) => Some(self.fetcher.below(folder.clone()).fetch_copy(url).await?),
+        };
+        if let (Some(model), Some(identity)) = (&model, &identity) {
+            let failed = |error: std::io::Error| LoadError::Start { reason: format!("the model's folder: {error}") };
+            model.share_with(identity.gid()).map_err(failed)?;
+        }
+        let keeping = self.keeping(&launch);
+        let factory = ProcessFactory {
+            name: format!("the process of the image {:?}", spec.image),
+            rule,
+            identity,
+            model: model.map(Arc::new),
+            folder,
+            inherited: self.settings.process_environment.clone(),
+            environment: spec.environment.clone(),
+            startup_timeout: launch.startup_timeout.unwrap_or(process::STARTUP_TIMEOUT),
+            answer_max_bytes: self.settings.answer_max_bytes,
+            log: launch.log,
+            closing: self.closing.subscribe(),
+        };
+        Ok(Arc::new(Replicas::start(Arc::new(factory), keeping).await?))
+    }
+
+    /// A model that names its server by URL, where the operator allows the host.
+    async fn load_named_remote(&self, spec: &ModelSpec, launch: Launch) -> Result<Arc<Replicas>, LoadError> {
+        let url: RemoteUrl = spec.image.parse()?;
+        let allowing: Vec<&RemoteHost> = self.settings.remote_hosts.iter().filter(|host| host.allows(&url)).collect();
+        if allowing.is_empty() {
+            return Err(LoadError::RemoteNotAllowed { image: spec.image.clone() });
+        }
+        let public_only = !allowing.iter().any(|host| host.is_exact());
+        drop(allowing);
+        self.load_remote(&RemoteRule { url, ping: None }, public_only, launch).await
+    }
+
+    async fn load_remote(
+        &self,
+        rule: &RemoteRule,
+        public_only: bool,
+        launch: Launch,
+    ) -> Result<Arc<Replicas>, LoadError> {
+        let startup_timeout = launch.startup_timeout.unwrap_or(remote::STARTUP_TIMEOUT);
+        let factory = RemoteFactory::new(rule, public_only, startup_timeout, self.settings.answer_max_bytes)?;
+        Ok(Arc::new(Replicas::start(Arc::new(factory), self.keeping(&launch)).await?))
     }
 
     async fn load_container(&self, spec: &ModelSpec, launch: &Launch) -> Result<Arc<Replicas>, LoadError> {

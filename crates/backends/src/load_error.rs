@@ -43,6 +43,24 @@ pub enum LoadError {
     /// It cannot run as a container.
     #[error(transparent)]
     Container(#[from] ContainerError),
+    /// An instance cannot be started, or is not healthy in time.
+    #[error("{reason}")]
+    Start {
+        /// What happened, and what the instance said last.
+        reason: String,
+    },
+    /// The image is a URL, and its host is not among those that models may name.
+    #[error(
+        "the image {image:?} names a remote server that this server may not call; the operator can add its host to \
+         remote_hosts under [models]"
+    )]
+    RemoteNotAllowed {
+        /// The image of the model.
+        image: String,
+    },
+    /// The image is a URL that cannot be used.
+    #[error(transparent)]
+    RemoteUrl(#[from] crate::remote::InvalidRemoteUrl),
     /// The server stops.
     #[error("the server shuts down")]
     ShuttingDown,

@@ -1,10 +1,13 @@
 //! What the operator decides about running models.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::artifact::Limits;
 use crate::container::ContainerSettings;
+use crate::http_contract::ContractSettings;
 use crate::image::ImageRule;
+use crate::remote::RemoteHost;
 
 /// What the operator decides about running models.
 #[derive(Debug, Clone)]
@@ -23,6 +26,14 @@ pub struct Settings {
     pub cache_dir: PathBuf,
     /// How containers are run.
     pub containers: ContainerSettings,
+    /// Folders of models that run as processes lie below it; each user of its own must be able to reach it.
+    pub process_dir: PathBuf,
+    /// What models' processes get of the operator's environment: `PATH`, `LANG` and the like, nothing secret.
+    pub process_environment: BTreeMap<String, String>,
+    /// Hosts that models may name by URL as their image.
+    pub remote_hosts: Vec<RemoteHost>,
+    /// Largest answer of a model that is read in one piece, bytes.
+    pub answer_max_bytes: usize,
     /// Decides about the waits before instances are started again.
     pub seed: u64,
 }
@@ -30,12 +41,17 @@ pub struct Settings {
 impl Settings {
     /// Default settings around a cache folder: the default image table and limits, no local paths, no library named.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
+        let cache_dir = cache_dir.into();
         Self {
             images: ImageRule::defaults(),
             limits: Limits::default(),
             allow_file_urls: false,
             onnx_library: None,
-            cache_dir: cache_dir.into(),
+            process_dir: cache_dir.join("processes"),
+            process_environment: BTreeMap::new(),
+            remote_hosts: Vec::new(),
+            answer_max_bytes: ContractSettings::default().answer_max_bytes,
+            cache_dir,
             containers: ContainerSettings::default(),
             seed: 0,
         }

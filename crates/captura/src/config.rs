@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use captura_archive::StoreMapping;
-use captura_backends::ImageRule;
 use captura_backends::container::{Capability, ContainerSettings, Pull};
+use captura_backends::remote::RemoteHost;
 use serde::Deserialize;
 
+use crate::images::ImageLine;
 use crate::units::{Size, Span};
 
 /// `captura.toml`.
@@ -139,6 +140,8 @@ impl Default for Aws {
 pub(crate) struct Limits {
     /// Largest request body; SageMaker's own limit is the default.
     pub(crate) body_max: Size,
+    /// Largest answer of a model outside this process that is read in one piece; SageMaker's own limit is the default.
+    pub(crate) answer_max: Size,
     /// Bytes of all bodies in flight together.
     pub(crate) memory_budget: Size,
     /// Calls at work in one variant; further ones are refused at once.
@@ -153,6 +156,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             body_max: Size(6 * 1024 * 1024),
+            answer_max: Size(6 * 1024 * 1024),
             memory_budget: Size(256 * 1024 * 1024),
             max_concurrent_invocations_per_variant: 1024,
             max_connections: 10_000,
@@ -225,11 +229,17 @@ impl Default for Cloudwatch {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Models {
     /// Image globs to backends, tried before the built-in ones.
-    pub(crate) images: Vec<ImageRule>,
+    pub(crate) images: Vec<ImageLine>,
     /// Path of `libonnxruntime.so`.
     pub(crate) onnx_library: Option<PathBuf>,
     /// Whether models may name files of this machine (`file://…`); on by default for loopback listeners.
     pub(crate) allow_file_urls: Option<bool>,
+    /// Hosts that models may name by URL as their image (`captura deploy NAME https://…`): `name`, `name:port`, or
+    /// `*.domain` for everything below a domain that has a public address.
+    #[serde(deserialize_with = "remote_hosts")]
+    pub(crate) remote_hosts: Vec<RemoteHost>,
+    /// Folders of models that run as processes; every user must be able to pass through to it.
+    pub(crate) process_dir: Option<PathBuf>,
 }
 
 /// `[docker]`: models as containers.
@@ -295,6 +305,24 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Where models that run as processes have their folders: beside the cache, and where users of their own reach it when
+/// this is root.
+pub(crate) fn process_dir() -> PathBuf {
+    if rustix::process::geteuid().is_root() {
+        PathBuf::from("/var/lib/captura/processes")
+    } else {
+        cache_dir().join("processes")
+    }
+}
+
+/// What models' processes get of this environment: how programs are found and what language they speak, nothing else.
+#[expect(clippy::disallowed_methods, reason = "the environment enters here")]
+pub(crate) fn process_environment() -> BTreeMap<String, String> {
+    const PASSED_ON: [&str; 4] = ["PATH", "LANG", "LC_ALL", "TZ"];
+    let value = |name: &str| std::env::var(name).ok().map(|value| (name.to_owned(), value));
+    PASSED_ON.into_iter().filter_map(value).collect()
+}
+
 /// Why a configuration file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReadConfigError {
@@ -347,6 +375,11 @@ fn twelve_digits<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<St
         return Ok(text);
     }
     Err(serde::de::Error::custom(format!("{text:?} is no account; an account has twelve digits")))
+}
+
+fn remote_hosts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<RemoteHost>, D::Error> {
+    let hosts = Vec::<String>::deserialize(deserializer)?;
+    hosts.iter().map(|host| host.parse().map_err(serde::de::Error::custom)).collect()
 }
 
 /// Turns the deserialiser's "unknown field `x`, expected one of `a`, `b`" into the nearest key first.
@@ -456,7 +489,7 @@ mod tests {
         "#;
         let config = Config::parse(text, Path::new("captura.toml")).unwrap();
         assert_eq!(config.capture.seal_bytes.0, 1024 * 1024);
-        assert_eq!(config.models.images[0].backend, captura_backends::BackendKind::Trees);
+        assert_eq!(config.models.images[0].0.backend, captura_backends::BackendKind::Trees);
         let containers = config.docker.settings("/srv/data".into());
         assert_eq!((containers.memory_max_bytes, containers.capabilities.len()), (1 << 30, 2));
         assert_eq!(containers.socket, Path::new("/var/run/docker.sock"));

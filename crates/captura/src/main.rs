@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod credentials;
 mod identity;
+mod images;
 mod machine;
 mod metering;
 mod observe;

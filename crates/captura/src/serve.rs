@@ -28,7 +28,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::backlog;
-use crate::config::{Config, MetricsAccess, cache_dir, onnx_library_of_environment};
+use crate::config::{Config, MetricsAccess, cache_dir, onnx_library_of_environment, process_dir, process_environment};
 use crate::identity;
 use crate::metering::{self, Metering, Sources};
 use crate::observe::Rooms;
@@ -218,7 +218,7 @@ fn tell(report: &RecoveryReport) {
 }
 
 fn backends(config: &Config, stores: &Stores) -> Backends {
-    let mut images = config.models.images.clone();
+    let mut images: Vec<ImageRule> = config.models.images.iter().map(|line| line.0.clone()).collect();
     images.extend(ImageRule::defaults());
     let settings = captura_backends::Settings {
         images,
@@ -227,6 +227,11 @@ fn backends(config: &Config, stores: &Stores) -> Backends {
         // Absolute, so that it names the same server wherever that is started from.
         containers: config.docker.settings(absolute(&config.server.data_dir)),
         onnx_library: config.models.onnx_library.clone().or_else(onnx_library_of_environment),
+        process_dir: config.models.process_dir.clone().unwrap_or_else(process_dir),
+        process_environment: process_environment(),
+        remote_hosts: config.models.remote_hosts.clone(),
+        answer_max_bytes: usize::try_from(config.limits.answer_max.0).unwrap_or(usize::MAX),
+        seed: u64::from(std::process::id()),
         ..captura_backends::Settings::new(cache_dir())
     };
     let stores = stores.clone();

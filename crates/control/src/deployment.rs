@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use captura_backends::{Launch, Routing};
 use captura_names::{EndpointConfigName, EndpointName, ModelName, S3Uri, Timestamp, VariantName};
 use captura_route::{CapturePolicy, CaptureSettings, Durability, WhenUnavailable};
 use captura_wire::hosting::{CaptureMode, DataCaptureConfig, VariantPropertyType};
@@ -140,6 +141,17 @@ impl Deployment {
 }
 
 impl DeployedVariant {
+    /// How its instances are brought up.
+    pub(crate) fn launch(&self) -> Launch {
+        let is_random = self.routing_config.get("RoutingStrategy").and_then(Value::as_str) == Some("RANDOM");
+        Launch {
+            instances: usize::try_from(self.instance_count).unwrap_or(1).max(1),
+            routing: if is_random { Routing::Random } else { Routing::LeastOutstanding },
+            startup_timeout: self.model.startup_timeout_s.map(Duration::from_secs),
+            ..Launch::default()
+        }
+    }
+
     /// Longest time for loading.
     pub(crate) fn load_timeout(&self, default: Duration) -> Duration {
         self.load_timeout_s.map_or(default, |seconds| Duration::from_secs(seconds) + LOADING_GRACE)

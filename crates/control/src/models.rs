@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use captura_backends::{Backends, Launch, ModelSpec};
 use captura_route::Backend;
@@ -13,7 +12,7 @@ use crate::deployment::DeployedModel;
 /// A boxed future of an owned value.
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Loads one model.
+/// Loads one model, as many instances of it as asked for.
 type Load = dyn Fn(ModelSpec, Launch) -> Pending<Result<Arc<dyn Backend>, String>> + Send + Sync;
 /// Looks whether there is anything at an address.
 type Look = dyn Fn(String) -> Pending<Result<bool, String>> + Send + Sync;
@@ -46,15 +45,14 @@ impl Models {
     }
 
     /// Loads a model, ready to answer.
-    pub(crate) async fn load(&self, model: &DeployedModel) -> Result<Arc<dyn Backend>, String> {
+    pub(crate) async fn load(&self, model: &DeployedModel, launch: Launch) -> Result<Arc<dyn Backend>, String> {
         let spec = ModelSpec {
             image: model.image.clone(),
             model_data_url: model.model_data_url.clone(),
             environment: model.environment.clone(),
             is_isolated: model.is_isolated,
         };
-        let startup_timeout = model.startup_timeout_s.map(Duration::from_secs);
-        (self.load)(spec, Launch { startup_timeout, ..Launch::default() }).await
+        (self.load)(spec, launch).await
     }
 
     /// Whether there is anything at the address of a model's data.

@@ -35,6 +35,11 @@ impl Fetcher {
         Self { stores, limits, allow_file_urls, scratch: settings.cache_dir.join("models") }
     }
 
+    /// This fetcher with its copies below another folder.
+    pub(crate) fn below(&self, folder: PathBuf) -> Self {
+        Self { scratch: folder, ..self.clone() }
+    }
+
     /// Whether there is anything at the address.
     ///
     /// # Errors

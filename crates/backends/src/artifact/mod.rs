@@ -20,6 +20,9 @@ mod scratch;
 mod source;
 mod tar_extension;
 
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 pub use self::choose::ModelFileError;
@@ -28,7 +31,7 @@ pub use self::extract::{ExtractError, Extracted, extract};
 pub use self::fetch::Fetcher;
 pub use self::limits::Limits;
 pub use self::meter::Breach;
-use self::scratch::Scratch;
+pub(crate) use self::scratch::Scratch;
 
 /// A model's files, readable until this is dropped.
 #[derive(Debug)]
@@ -56,5 +59,13 @@ impl Artifact {
     #[must_use]
     pub fn name_of(&self, file: &Path) -> String {
         file.strip_prefix(&self.root).unwrap_or(file).display().to_string()
+    }
+
+    /// Lets the members of a group read a copy of ours, and nobody else.
+    pub(crate) fn share_with(&self, gid: u32) -> io::Result<()> {
+        const OWNER_AND_GROUP: u32 = 0o750;
+        let Some(scratch) = &self.scratch else { return Ok(()) };
+        chown(scratch.path(), None, Some(gid))?;
+        fs::set_permissions(scratch.path(), Permissions::from_mode(OWNER_AND_GROUP))
     }
 }

@@ -9,7 +9,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempDir};
 
@@ -18,7 +18,7 @@ const LOCK_SUFFIX: &str = ".lock";
 
 /// A folder of our own.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     /// Declared first, so that it is gone before its lock is.
     folder: TempDir,
     _lock: NamedTempFile,
@@ -26,7 +26,7 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// A new, empty folder below `parent`, which is made; what dead processes left there is removed.
-    pub(super) fn new(parent: &Path) -> io::Result<Self> {
+    pub(crate) fn new(parent: &Path) -> io::Result<Self> {
         fs::create_dir_all(parent)?;
         sweep(parent);
         let lock = tempfile::Builder::new().prefix(PREFIX).suffix(LOCK_SUFFIX).tempfile_in(parent)?;
@@ -37,9 +37,26 @@ impl Scratch {
         Ok(Self { folder, _lock: lock })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
+
+    /// Its name, which no other one has.
+    pub(crate) fn name(&self) -> &str {
+        self.path().file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
+    /// Folders below `parent` whose process is gone.
+    pub(crate) fn abandoned(parent: &Path) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
+        let is_free = |path: &PathBuf| File::open(path).is_ok_and(|lock| lock.try_lock().is_ok());
+        let locks = entries.flatten().filter(|entry| is_lock(&entry.file_name())).map(|entry| entry.path());
+        locks.filter(is_free).map(|path| path.with_extension("")).collect()
+    }
+}
+
+fn is_lock(name: &std::ffi::OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(LOCK_SUFFIX))
 }
 
 /// Removes folders whose process is gone. What cannot be removed now will be tried again by the next one.
@@ -47,9 +64,7 @@ fn sweep(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else { return };
     for entry in entries.flatten() {
         let path = entry.path();
-        let name = entry.file_name();
-        let is_lock = name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(LOCK_SUFFIX));
-        let Some(lock) = is_lock.then(|| File::open(&path).ok()).flatten() else { continue };
+        let Some(lock) = is_lock(&entry.file_name()).then(|| File::open(&path).ok()).flatten() else { continue };
         match lock.try_lock() {
             Ok(()) => {
                 let _ = fs::remove_dir_all(path.with_extension(""));

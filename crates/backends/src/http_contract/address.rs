@@ -11,14 +11,19 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
+
+use super::dial::{RemoteAddress, RemoteStream};
 
 /// Where a server listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Address {
     /// A TCP port.
     Tcp(SocketAddr),
     /// A socket of this machine's file system.
     Unix(PathBuf),
+    /// A server of another machine.
+    Remote(Arc<RemoteAddress>),
 }
 
 impl fmt::Display for Address {
@@ -26,6 +31,7 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => path.display().fmt(f),
+            Self::Remote(address) => address.fmt(f),
         }
     }
 }
@@ -40,6 +46,10 @@ impl Address {
                 Ok(Stream::Tcp(stream))
             }
             Self::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            Self::Remote(address) => match address.connect().await? {
+                RemoteStream::Plain(stream) => Ok(Stream::Tcp(stream)),
+                RemoteStream::Tls(stream) => Ok(Stream::Tls(stream)),
+            },
         }
     }
 }
@@ -49,6 +59,7 @@ impl Address {
 pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// A connection that remembers whether it heard anything.
@@ -64,6 +75,7 @@ impl AsyncRead for Attentive {
         let read = match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(context, into),
             Stream::Unix(stream) => Pin::new(stream).poll_read(context, into),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, into),
         };
         if into.filled().len() > before {
             self.heard.store(true, Ordering::Relaxed);
@@ -77,6 +89,7 @@ impl AsyncWrite for Attentive {
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -88,6 +101,7 @@ impl AsyncWrite for Attentive {
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, parts),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, parts),
         }
     }
 
@@ -99,6 +113,7 @@ impl AsyncWrite for Attentive {
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_flush(context),
             Stream::Unix(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
@@ -106,6 +121,7 @@ impl AsyncWrite for Attentive {
         match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

@@ -11,6 +11,7 @@
 
 mod address;
 mod answer;
+mod dial;
 mod link;
 mod ping;
 mod pool;
@@ -28,6 +29,7 @@ use hyper::body::Incoming;
 
 pub use self::address::Address;
 use self::answer::Pieces;
+pub use self::dial::RemoteAddress;
 use self::link::{Broken, Link};
 pub use self::ping::Unhealthy;
 use self::pool::Pool;

@@ -181,7 +181,7 @@ async fn load(
     let mut variants = Vec::new();
     for variant in &deployment.variants {
         let timeout = variant.load_timeout(default_timeout);
-        let loaded = tokio::time::timeout(timeout, models.load(&variant.model)).await;
+        let loaded = tokio::time::timeout(timeout, models.load(&variant.model, variant.launch())).await;
         let backend = loaded
             .unwrap_or_else(|_| Err(format!("it did not load within {} s", timeout.as_secs())))
             .map_err(|reason| format!("Variant {}, model {}: {reason}", variant.name, variant.model_name))?;
