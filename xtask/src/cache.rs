@@ -6,6 +6,8 @@
 //!   onnxruntime/   libonnxruntime.so.X.Y.Z and a plain libonnxruntime.so that points to it
 //!   venv/          Python with the AWS SDK, for stories told by a real client
 //!   tools/bin/     cargo-deny, cargo-fuzz
+//!   docker/        data, socket and log of a Docker Engine of our own
+//!   images/        models that the stories' images serve; stamps of what those are built from
 //! ```
 //!
 //! Invariant: nothing here is needed to build captura, and all of it can be deleted at any time.
@@ -52,6 +54,14 @@ impl Cache {
 
     pub(crate) fn python(&self) -> PathBuf {
         self.venv().join("bin/python")
+    }
+
+    pub(crate) fn docker(&self) -> PathBuf {
+        self.root.join("docker")
+    }
+
+    pub(crate) fn images(&self) -> PathBuf {
+        self.root.join("images")
     }
 
     pub(crate) fn tools(&self) -> PathBuf {

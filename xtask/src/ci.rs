@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::cache::{self, Cache};
+use crate::docker::{self, Provided};
 use crate::program::Program;
 use crate::{setup, tidy};
 
@@ -59,6 +60,17 @@ pub(crate) fn run() -> Result<()> {
         Program::new(deny).args(checks).run()
     });
     run.step("build", |run| run.cargo(&["build", "--workspace", "--bins"]).run());
+    let mut engine = None;
+    run.step("docker", |run| {
+        match docker::provide(&run.cache) {
+            Ok(Provided::Running(running)) => engine = Some(running),
+            // Where it cannot be had at all nothing is broken; where it should have started and did not, something is.
+            Ok(Provided::NotHere(why)) => run.skipped.push(format!("no Docker: {why}")),
+            Err(error) if is_deciding() => return Err(error),
+            Err(error) => run.skipped.push(format!("no Docker: {error:#}")),
+        }
+        Ok(())
+    });
     run.step("test", |run| {
         let library = run.cache.onnxruntime_library();
         let mut tests = run.cargo(&["test", "--workspace"]).env("CAPTURA_PYTHON", run.cache.python());
@@ -69,8 +81,12 @@ pub(crate) fn run() -> Result<()> {
         if binary.exists() {
             tests = tests.env("CAPTURA_BIN", binary);
         }
+        for (name, value) in engine.iter().flat_map(|engine| engine.environment(&run.cache)) {
+            tests = tests.env(name, value);
+        }
         tests.run()
     });
+    drop(engine);
     run.step("docs", |run| run.cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings").run());
     run.close()
 }

@@ -9,7 +9,9 @@ mod bench;
 mod cache;
 mod ci;
 mod crash;
+mod docker;
 mod fuzz;
+mod images;
 mod program;
 mod recorded;
 mod setup;
@@ -32,6 +34,8 @@ enum Task {
     Ci,
     /// Bring what tests need into a cache folder outside the checkout; quiet when it is all there
     Setup,
+    /// Start Docker for the stories about containers, and stop it again
+    Docker,
     /// Kill the server under load again and again; what came out is noted in docs/faults.md
     Crash(crash::Crash),
     /// Run the fuzz targets; what came out is noted in docs/fuzzing.md
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Ci => ci::run(),
         Task::Setup => setup::run(),
+        Task::Docker => docker::run(),
         Task::Crash(crash) => crash::run(&crash),
         Task::Fuzz(fuzz) => fuzz::run(&fuzz),
         Task::Bench { bench } => bench::run(&bench),

@@ -96,7 +96,7 @@ fn install_debian_venv() -> Result<()> {
     Ok(())
 }
 
-fn pip(cache: &Cache) -> Program {
+pub(crate) fn pip(cache: &Cache) -> Program {
     Program::new(cache.python()).args(["-m", "pip", "--disable-pip-version-check", "--no-input"])
 }
 
@@ -155,11 +155,11 @@ fn cargo_tool(cache: &Cache, name: &str, version: &str) -> Result<()> {
 const STAMP: &str = "captura-setup";
 
 /// A folder is complete only when its stamp, written last, names what was wanted.
-fn is_stamped(folder: &Path, wanted: &str) -> bool {
+pub(crate) fn is_stamped(folder: &Path, wanted: &str) -> bool {
     std::fs::read_to_string(folder.join(STAMP)).is_ok_and(|found| found == wanted)
 }
 
-fn stamp(folder: &Path, wanted: &str) -> Result<()> {
+pub(crate) fn stamp(folder: &Path, wanted: &str) -> Result<()> {
     std::fs::write(folder.join(STAMP), wanted)
         .with_context(|| format!("cannot write the stamp in {}", folder.display()))
 }

@@ -7,6 +7,7 @@
 pub mod captured;
 pub mod connection;
 pub mod deployment;
+pub mod docker;
 pub mod oracle;
 pub mod program;
 pub mod python;

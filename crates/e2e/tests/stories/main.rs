@@ -8,6 +8,7 @@
 mod access;
 mod alarms;
 mod capture;
+mod container;
 mod crash;
 mod demo;
 mod lifecycle;
