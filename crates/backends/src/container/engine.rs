@@ -9,45 +9,27 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
     StopContainerOptionsBuilder,
 };
-use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
+use bollard::{API_DEFAULT_VERSION, Docker};
 
 use super::error::{ContainerError, is_missing, words};
 use super::specification::{OWNER_LABEL, STOP_TIMEOUT_SECONDS};
 
 /// Longest time that Docker may take for one act, seconds; stopping is the slowest.
 const ANSWER_TIMEOUT_SECONDS: u64 = 120;
-/// Versions of the API to speak, newest first. Docker refuses one that is newer than itself, and one that it has
-/// forgotten: 1.41 is that of Debian 12, and 1.44 the oldest that the newest releases still speak.
-const VERSIONS: [ClientVersion; 3] = [
-    ClientVersion {
-        major_version: API_DEFAULT_VERSION.major_version,
-        minor_version: API_DEFAULT_VERSION.minor_version,
-    },
-    ClientVersion { major_version: 1, minor_version: 44 },
-    ClientVersion { major_version: 1, minor_version: 41 },
-];
 
 /// Connects to the Docker that listens on `socket`; otherwise says in words why there is none.
 pub(super) async fn connect(socket: &Path) -> Result<Docker, String> {
     let shown = socket.display();
     let path = socket.to_str().ok_or_else(|| format!("{shown} is no UTF-8"))?;
-    let mut refused = String::new();
-    for version in VERSIONS {
-        let docker =
-            Docker::connect_with_unix(path, ANSWER_TIMEOUT_SECONDS, &version).map_err(|error| match error {
-                bollard::errors::Error::SocketNotFoundError(_) => format!("there is no socket at {shown}"),
-                error => format!("{shown}: {}", words(&error)),
-            })?;
-        match docker.version().await {
-            Ok(_) => return Ok(docker),
-            // It answers, and does not speak this version.
-            Err(error @ bollard::errors::Error::DockerResponseServerError { status_code: 400, .. }) => {
-                refused = words(&error);
-            }
-            Err(error) => return Err(format!("{shown} does not answer: {}", words(&error))),
-        }
-    }
-    Err(format!("{shown}: {refused}"))
+    let docker =
+        Docker::connect_with_unix(path, ANSWER_TIMEOUT_SECONDS, API_DEFAULT_VERSION).map_err(|error| match error {
+            bollard::errors::Error::SocketNotFoundError(_) => format!("there is no socket at {shown}"),
+            error => format!("{shown}: {}", words(&error)),
+        })?;
+    // The client names no version in its requests, so every engine answers in its own.
+    let version = docker.version().await.map_err(|error| format!("{shown} does not answer: {}", words(&error)))?;
+    tracing::debug!(socket = %shown, version = version.version, api = version.api_version, "Docker is there");
+    Ok(docker)
 }
 
 /// A container that was made and started.

@@ -156,3 +156,6 @@ fn port(environment: &BTreeMap<String, String>) -> Result<u16, ContainerError> {
     let port = said.parse().ok().filter(|port| *port > 0);
     port.ok_or_else(|| ContainerError::Port(said.clone()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,9 +47,9 @@ impl Default for ContainerSettings {
             memory_max_bytes: MEMORY_MAX_BYTES,
             cpus: None,
             pids_max: PIDS_MAX,
-            scratch: owned(&["/tmp", "/run", "logs", ".sagemaker"]),
+            scratch: owned(&["/tmp", "/run", "/var/tmp", "logs", ".sagemaker"]),
             scratch_max_bytes: SCRATCH_MAX_BYTES,
-            writable: owned(&["/etc", "/home", "/root", "/var"]),
+            writable: owned(&["/etc", "/home", "/root", "/var/log", "/var/lib/nginx"]),
             capabilities: Vec::new(),
             owner: String::new(),
         }

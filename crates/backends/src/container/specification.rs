@@ -196,7 +196,7 @@ mod tests {
         let tmpfs = made(&[], &[]).host_config.unwrap().tmpfs.unwrap();
         let mut places: Vec<&str> = tmpfs.keys().map(String::as_str).collect();
         places.sort_unstable();
-        assert_eq!(places, ["/opt/program/.sagemaker", "/opt/program/logs", "/run", "/tmp"]);
+        assert_eq!(places, ["/opt/program/.sagemaker", "/opt/program/logs", "/run", "/tmp", "/var/tmp"]);
         assert!(tmpfs.values().all(|options| options.contains("size=1073741824") && options.contains("nosuid")));
     }
 }
