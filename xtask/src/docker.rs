@@ -1,7 +1,7 @@
 //! A Docker Engine of our own for the stories about containers, begun before the tests and ended after them.
 //!
 //! It is Debian's, as root, with its data, socket and log in the cache folder, so that whatever Docker the machine has
-//! otherwise is not touched. Its default bridge is left out: the product makes its own networks.
+//! otherwise is not touched; Debian's packages for it are installed when they are missing. Its default bridge is left out: the product makes its own networks.
 //!
 //! Invariant: the engine that was started here is stopped here, with its containers. One that listens on that socket
 //! already (`cargo xtask docker` in another terminal) is used and left alone.

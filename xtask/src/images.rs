@@ -79,6 +79,8 @@ fn base(cache: &Cache, socket: &Path) -> Result<()> {
         bail!("the images hold Python wheels, and there is no Python environment to fetch them with");
     }
     println!("making the images' file system of Debian's packages and Python's wheels (once, some minutes)");
+    // An earlier run may have been killed in the middle.
+    drop(InMemory(&folder.join("root")));
     if folder.exists() {
         std::fs::remove_dir_all(&folder).with_context(|| format!("cannot clear {}", folder.display()))?;
     }
