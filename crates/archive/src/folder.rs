@@ -26,6 +26,10 @@ use object_store::{
 
 use crate::direct;
 
+mod staged;
+
+pub use staged::Staged;
+
 const STORE: &str = "folder";
 /// Remembered folders whose entries are known to be synced; above it the memory starts anew, which costs only syncs.
 const SYNCED_MAX: usize = 4096;
@@ -72,9 +76,11 @@ fn failed(path: &FilePath, source: io::Error) -> Error {
     match source.kind() {
         ErrorKind::NotFound => Error::NotFound { path: location, source: source.into() },
         ErrorKind::AlreadyExists => Error::AlreadyExists { path: location, source: source.into() },
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotADirectory => {
-            Error::PermissionDenied { path: location, source: source.into() }
-        }
+        ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::NotADirectory
+        | ErrorKind::IsADirectory
+        | ErrorKind::DirectoryNotEmpty => Error::PermissionDenied { path: location, source: source.into() },
         _ => Error::Generic { store: STORE, source: source.into() },
     }
 }
@@ -109,9 +115,7 @@ impl Inner {
     fn stage(&self, path: &FilePath) -> io::Result<(File, PathBuf)> {
         let mut attempt = 1_u64;
         loop {
-            let mut staged = path.as_os_str().to_owned();
-            staged.push(format!("#{attempt}"));
-            let staged = PathBuf::from(staged);
+            let staged = staged::beside(path, attempt);
             match OpenOptions::new().write(true).create_new(true).open(&staged) {
                 Ok(file) => return Ok((file, staged)),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => attempt += 1,

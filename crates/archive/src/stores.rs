@@ -138,12 +138,15 @@ pub struct Place {
 pub struct Stores(Arc<Inner>);
 
 /// Bucket and encryption key.
-type Opened = (String, Option<String>);
+type Known = (String, Option<String>);
+
+/// A store that is open, and the folder that it is, where it is one.
+type Opened = (Arc<dyn ObjectStore>, Option<Folder>);
 
 #[derive(Debug)]
 struct Inner {
     settings: StoreSettings,
-    open: Mutex<HashMap<Opened, Arc<dyn ObjectStore>>>,
+    open: Mutex<HashMap<Known, Opened>>,
 }
 
 impl Stores {
@@ -171,23 +174,33 @@ impl Stores {
         uri: &S3Uri,
         kms_key_id: Option<&str>,
     ) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
-        let bucket = uri.bucket();
+        let (store, _) = self.open(uri.bucket(), kms_key_id)?;
+        Ok((store, key_path(uri)?))
+    }
+
+    /// The folder that a bucket is, for writing: a local bucket comes into being. `None` where the settings map the
+    /// bucket to a service.
+    ///
+    /// # Errors
+    /// As [`Stores::resolve`].
+    pub fn folder(&self, uri: &S3Uri) -> Result<Option<Folder>, StoreError> {
+        self.open(uri.bucket(), None).map(|(_, folder)| folder)
+    }
+
+    fn open(&self, bucket: &str, kms_key_id: Option<&str>) -> Result<Opened, StoreError> {
         let mapping = self.mapping(bucket);
         let kms_key_id = kms_key_id.filter(|_| mapping.is_some());
         let known = (bucket.to_owned(), kms_key_id.map(str::to_owned));
         let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let store = match open.get(&known) {
-            Some(store) => Arc::clone(store),
-            None => {
-                let store = match mapping {
-                    Some(mapping) => mapped(bucket, mapping, kms_key_id)?,
-                    None => folder(bucket, &self.local_bucket(bucket))?,
-                };
-                open.insert(known, Arc::clone(&store));
-                store
-            }
+        if let Some(opened) = open.get(&known) {
+            return Ok(opened.clone());
+        }
+        let opened = match mapping {
+            Some(mapping) => mapped(bucket, mapping, kms_key_id)?,
+            None => folder(bucket, &self.local_bucket(bucket))?,
         };
-        Ok((store, key_path(uri)?))
+        open.insert(known, opened.clone());
+        Ok(opened)
     }
 
     /// As [`Stores::resolve`], for reading: nothing is made.
@@ -216,10 +229,33 @@ impl Stores {
         local_place(FilePath::new(text.strip_prefix("file://").unwrap_or(text)))
     }
 
+    /// Whether the settings place this bucket; all others are local.
+    #[must_use]
+    pub fn is_mapped(&self, bucket: &str) -> bool {
+        self.mapping(bucket).is_some()
+    }
+
+    /// The buckets that the settings name, without the one that stands for all others.
+    pub fn mapped_buckets(&self) -> impl Iterator<Item = &str> {
+        self.0.settings.mappings.keys().map(String::as_str).filter(|bucket| *bucket != EVERY_BUCKET)
+    }
+
+    /// The folder of local buckets; each is a folder in it.
+    #[must_use]
+    pub fn local_buckets(&self) -> PathBuf {
+        self.0.settings.data_dir.join(BUCKETS_FOLDER)
+    }
+
+    /// Forgets an open bucket, whose folder was removed; the next use makes it again.
+    pub fn forget(&self, bucket: &str) {
+        let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|(name, _), _| name != bucket);
+    }
+
     /// Puts a store of the test's own under a bucket.
     #[cfg(test)]
     pub(crate) fn put_in(&self, bucket: &str, store: Arc<dyn ObjectStore>) {
-        self.0.open.lock().unwrap_or_else(PoisonError::into_inner).insert((bucket.to_owned(), None), store);
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner).insert((bucket.to_owned(), None), (store, None));
         let _ = std::fs::create_dir_all(self.local_bucket(bucket));
     }
 
@@ -229,7 +265,7 @@ impl Stores {
     }
 
     fn local_bucket(&self, bucket: &str) -> PathBuf {
-        self.0.settings.data_dir.join(BUCKETS_FOLDER).join(bucket)
+        self.local_buckets().join(bucket)
     }
 }
 
@@ -237,14 +273,14 @@ fn key_path(uri: &S3Uri) -> Result<Path, StoreError> {
     Path::parse(uri.key()).map_err(|_| InvalidS3Uri::Key(uri.key().to_owned()).into())
 }
 
-fn folder(bucket: &str, path: &FilePath) -> Result<Arc<dyn ObjectStore>, StoreError> {
+fn folder(bucket: &str, path: &FilePath) -> Result<Opened, StoreError> {
     match Folder::create(path) {
-        Ok(folder) => Ok(Arc::new(folder)),
+        Ok(folder) => Ok((Arc::new(folder.clone()), Some(folder))),
         Err(source) => Err(StoreError::Folder { bucket: bucket.to_owned(), folder: path.to_owned(), source }),
     }
 }
 
-fn mapped(bucket: &str, mapping: &StoreMapping, kms_key_id: Option<&str>) -> Result<Arc<dyn ObjectStore>, StoreError> {
+fn mapped(bucket: &str, mapping: &StoreMapping, kms_key_id: Option<&str>) -> Result<Opened, StoreError> {
     let url = mapping.url.replace(BUCKET_PLACE, bucket);
     if let Some(path) = url.strip_prefix("file://").or_else(|| url.starts_with('/').then_some(url.as_str())) {
         return match mapping.options.keys().next() {
@@ -259,13 +295,13 @@ fn mapped(bucket: &str, mapping: &StoreMapping, kms_key_id: Option<&str>) -> Res
         .ok_or_else(|| StoreError::Mapping { bucket: bucket.to_owned(), reason: no_such_place(&url) })?;
     let store = cloud(bucket, &url, service, mapping, kms_key_id)?;
     if prefix.is_empty() {
-        return Ok(store);
+        return Ok((store, None));
     }
     let prefix = Path::parse(prefix).map_err(|error| StoreError::Mapping {
         bucket: bucket.to_owned(),
         reason: format!("the path of {url:?} is no key: {error}"),
     })?;
-    Ok(Arc::new(PrefixStore::new(store, prefix)))
+    Ok((Arc::new(PrefixStore::new(store, prefix)), None))
 }
 
 /// A mapping that leads nowhere is refused when the configuration is read, not when the first record is lost.
