@@ -28,6 +28,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::backlog;
+use crate::buckets;
 use crate::config::{Config, MetricsAccess, cache_dir, onnx_library_of_environment, process_dir, process_environment};
 use crate::identity;
 use crate::metering::{self, Metering, Sources};
@@ -116,7 +117,8 @@ impl Running {
             gateway_settings(&config, more_metrics(figures, cloudwatch.clone(), backlog.clone(), clock.clone()));
         (settings.verifier, settings.tls) = (verifier, tls);
         settings.backlog = Some(backlog::door(&backlog));
-        let doors = Doors { other: rooms.door(), buckets: None };
+        let buckets = buckets::door(&config, &stores, &settings.allowed_hosts, &clock);
+        let doors = Doors { other: rooms.door(), buckets: Some(buckets) };
         let gateway = Gateway::new(settings, table.clone(), capture.clone(), clock.clone(), doors);
         backlog.start(backlog::doors(gateway.runner(), stores.clone()));
         cloudwatch.start();

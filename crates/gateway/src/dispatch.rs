@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
+use captura_names::S3Uri;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, BodyStream, Full};
@@ -138,7 +139,7 @@ fn check(line: &Line, head: &Parts) -> Result<(), Refused> {
 
 fn destination<'a>(premises: &Premises, head: &'a Parts, signed_for: SignedFor) -> Destination<'a> {
     match (signed_for, &premises.doors.buckets) {
-        (SignedFor::SageMaker, _) => {}
+        (SignedFor::SageMaker | SignedFor::Nothing, _) => {}
         (SignedFor::S3, Some(door)) => return Destination::Buckets(Arc::clone(door)),
         (SignedFor::S3 | SignedFor::Another, _) => return Destination::Other,
     }
@@ -150,8 +151,33 @@ fn destination<'a>(premises: &Premises, head: &'a Parts, signed_for: SignedFor) 
         path => match path.strip_prefix(RUNTIME_PREFIX).and_then(|rest| rest.rsplit_once('/')) {
             Some((endpoint, operation)) => runtime(&head.method, endpoint, operation),
             None if path.starts_with(RUNTIME_PREFIX) => Destination::Refuse(Refused::UnknownOperation),
-            None => Destination::Other,
+            None => match &premises.doors.buckets {
+                Some(door) if signed_for == SignedFor::Nothing && names_object(head) => {
+                    Destination::Buckets(Arc::clone(door))
+                }
+                _ => Destination::Other,
+            },
         },
+    }
+}
+
+/// First parts of paths that other rooms answer; a bucket of such a name needs a signature.
+const ROOMS: [&str; 5] = ["captura", "console", "endpoints", "metrics", "service"];
+/// What S3's POST requests ask for.
+const OBJECT_POSTS: [&str; 3] = ["delete", "uploads", "uploadId"];
+
+/// Whether a request that nobody signed can only be for a bucket or an object: such as a browser or `curl` sends.
+fn names_object(head: &Parts) -> bool {
+    let bucket = head.uri.path().split('/').nth(1).unwrap_or_default();
+    if S3Uri::new(bucket, "").is_err() || ROOMS.contains(&bucket) || head.headers.contains_key("x-amz-target") {
+        return false;
+    }
+    match head.method {
+        Method::GET | Method::HEAD | Method::PUT | Method::DELETE => true,
+        Method::POST => head.uri.query().is_some_and(|query| {
+            query.split('&').any(|pair| OBJECT_POSTS.contains(&pair.split('=').next().unwrap_or_default()))
+        }),
+        _ => false,
     }
 }
 

@@ -16,7 +16,9 @@ const S3: &str = "s3";
 /// Which service a request is signed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SignedFor {
-    /// SageMaker, or nothing at all.
+    /// Nothing; who sends what is told by its path.
+    Nothing,
+    /// SageMaker.
     SageMaker,
     /// S3, whose bodies are not collected.
     S3,
@@ -43,7 +45,7 @@ impl Caller {
             (None, None) => None,
         };
         scope.map_or_else(
-            || Self { consumer: Consumer::anonymous(), signed_for: SignedFor::SageMaker },
+            || Self { consumer: Consumer::anonymous(), signed_for: SignedFor::Nothing },
             |scope| Self {
                 consumer: Consumer::new(scope.access_key_id()),
                 signed_for: match scope.service() {
@@ -91,7 +93,7 @@ mod tests {
     #[test]
     fn everyone_else_is_anonymous() {
         for authorization in [None, Some("Bearer x"), Some("Basic eDp5"), Some("AWS4-HMAC-SHA256 Credential=broken")] {
-            assert_eq!(caller("/endpoints/e/invocations", authorization), ("anonymous".into(), SignedFor::SageMaker));
+            assert_eq!(caller("/endpoints/e/invocations", authorization), ("anonymous".into(), SignedFor::Nothing));
         }
     }
 }

@@ -4,7 +4,7 @@
 //! empty folders that were made for it.
 //! Refuses to: wait; every call here blocks, and belongs on a thread that may.
 
-use std::fs::{File, FileTimes};
+use std::fs::{File, FileTimes, Metadata};
 use std::io::{self, ErrorKind};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::PoisonError;
@@ -100,13 +100,14 @@ impl Staged {
         self.size_bytes
     }
 
-    /// Says when the object counts as modified, and makes its bytes durable.
+    /// Says when the object counts as modified, and makes its bytes durable. Gives what the file system made of that.
     ///
     /// # Errors
     /// When the disk does not take it.
-    pub fn sync(&self, modified: SystemTime) -> io::Result<()> {
+    pub fn sync(&self, modified: SystemTime) -> io::Result<Metadata> {
         self.file.set_times(FileTimes::new().set_modified(modified))?;
-        self.file.sync_all()
+        self.file.sync_all()?;
+        self.file.metadata()
     }
 
     /// Puts the object in its place; it is there, whole and for good, when this returns.

@@ -1,0 +1,156 @@
+//! The way in and out: a request is made ready for the library, and whatever happens, there is an answer in S3's form.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use captura_archive::Stores;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::host::{S3Host, VirtualHost};
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3Error, S3Result};
+use tokio::task::JoinHandle;
+
+use crate::arrival::{self, PiecewiseBody};
+use crate::bucket::uploads_folder;
+use crate::desk::{Desk, Furniture, Service};
+use crate::disk::blocking;
+use crate::facts::FactStore;
+use crate::key;
+use crate::local::{Now, Shared};
+use crate::refusal::Refusal;
+use crate::remote;
+use crate::uploads::Uploads;
+
+/// Largest document of a request, bytes: a list of 10,000 parts with their checksums.
+const DOCUMENT_MAX_BYTES: usize = 4 << 20;
+/// How often uploads that were given up are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// What the room is told.
+#[derive(Clone)]
+pub struct Settings {
+    /// The server's data directory.
+    pub data_dir: PathBuf,
+    /// The buckets.
+    pub stores: Stores,
+    /// The region that buckets are said to be in.
+    pub region: String,
+    /// The account that owns them.
+    pub account: String,
+    /// Names of this server that stand behind a bucket's own in `bucket.name`, without port.
+    pub domains: Vec<String>,
+    /// The wall time.
+    pub now: Now,
+}
+
+/// The buckets; dropped, they are no longer tended.
+pub struct Buckets {
+    service: S3Service,
+    tending: JoinHandle<()>,
+}
+
+impl Drop for Buckets {
+    fn drop(&mut self) {
+        self.tending.abort();
+    }
+}
+
+impl Buckets {
+    /// Opens the room; must be called within a runtime.
+    #[must_use]
+    pub fn open(settings: Settings) -> Self {
+        let uploads_folder = uploads_folder(&settings.data_dir);
+        let spool = uploads_folder.join("spool");
+        let uploads = Uploads::new(uploads_folder);
+        let now = Arc::clone(&settings.now);
+        let tending = tokio::spawn(tend(uploads.clone(), spool.clone(), Arc::clone(&now)));
+        let desk = Desk::new(Furniture {
+            stores: settings.stores,
+            shared: Shared::new(FactStore::new(&settings.data_dir), Arc::clone(&now)),
+            uploads,
+            spool,
+            region: settings.region,
+            account: settings.account,
+            now,
+        });
+        let mut config = S3Config::default();
+        config.xml_max_body_size = DOCUMENT_MAX_BYTES;
+        let mut builder = S3ServiceBuilder::new(Service(desk));
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
+        builder.set_host(Domains(settings.domains));
+        Self { service: builder.build(), tending }
+    }
+
+    /// Answers a request.
+    pub async fn answer(&self, request: Request<PiecewiseBody>) -> Response<PiecewiseBody> {
+        if is_form(&request) {
+            return refuse(Refusal::NotThere("uploads by an HTML form".into()));
+        }
+        if is_long_document(&request) {
+            return refuse(Refusal::TooLarge);
+        }
+        match self.service.call(arrival::receive(request)).await {
+            Ok(response) => response.map(http_body_util::BodyExt::boxed_unsync),
+            Err(error) => {
+                tracing::error!(?error, "an S3 answer could not be made");
+                refuse(Refusal::Disk(std::io::Error::other("an answer could not be made")))
+            }
+        }
+    }
+}
+
+fn is_form<B>(request: &Request<B>) -> bool {
+    let content_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
+    request.method() == Method::POST && content_type.is_some_and(|value| value.starts_with(b"multipart/form-data"))
+}
+
+/// What is posted is a document, which the library gathers.
+fn is_long_document<B>(request: &Request<B>) -> bool {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    request.method() == Method::POST
+        && length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > DOCUMENT_MAX_BYTES)
+}
+
+fn refuse(refusal: Refusal) -> Response<PiecewiseBody> {
+    match S3Error::from(refusal).to_http_response() {
+        Ok(response) => response.map(http_body_util::BodyExt::boxed_unsync),
+        Err(_) => {
+            let body = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
+            let mut response = Response::new(body);
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    }
+}
+
+/// `bucket.localhost` names a bucket; `localhost`, an address, and anything else name the server.
+struct Domains(Vec<String>);
+
+impl S3Host for Domains {
+    fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let bucket = self.0.iter().find_map(|domain| name.strip_suffix(domain.as_str())?.strip_suffix('.'));
+        Ok(match bucket.filter(|bucket| key::bucket(bucket).is_ok()) {
+            Some(bucket) => VirtualHost::new(&name[bucket.len() + 1..]).with_bucket(bucket),
+            None => VirtualHost::new(name),
+        })
+    }
+}
+
+/// Removes what nobody will complete, at once and then every hour.
+async fn tend(uploads: Uploads, spool: PathBuf, now: Now) {
+    remote::sweep(spool).await;
+    let mut hours = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        hours.tick().await;
+        let (uploads, now) = (uploads.clone(), now());
+        match blocking(move || uploads.sweep(now)).await {
+            Ok(0) => {}
+            Ok(removed) => tracing::info!(removed, "uploads that nobody completed are removed"),
+            Err(error) => tracing::warn!(%error, "uploads that nobody completed cannot be removed"),
+        }
+    }
+}
