@@ -77,21 +77,60 @@ pub static VPC_ID: Pattern =
 /// Media types of the capture lists.
 pub static MEDIA_TYPE: Pattern = Pattern {
     text: "[a-zA-Z0-9](-*[a-zA-Z0-9])*\\/[a-zA-Z0-9](-*[a-zA-Z0-9.])*",
-    matches: |text| {
-        text.split_once('/').is_some_and(|(kind, subtype)| {
-            let inside = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-            is_hyphenated(kind)
-                && subtype.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && subtype.chars().all(inside)
-                && !subtype.ends_with('-')
-        })
-    },
+    matches: |text| is_media_type(text, "-."),
 };
 /// Any SageMaker resource.
 pub static RESOURCE_ARN: Pattern = Pattern {
     text: "arn:aws[a-z-]*:sagemaker:[a-z0-9-]*:[0-9]{12}:.+",
-    matches: |text| sagemaker_resource(text).is_some_and(|resource| !resource.is_empty() && one_line(resource)),
+    matches: |text| resource_of("sagemaker", text).is_some_and(|resource| !resource.is_empty() && one_line(resource)),
 };
+
+/// Topics of SNS.
+pub static TOPIC: Pattern = Pattern {
+    text: "arn:aws[a-z\\-]*:sns:[a-z0-9\\-]*:[0-9]{12}:[a-zA-Z0-9_.-]+",
+    matches: |text| {
+        resource_of("sns", text).is_some_and(|topic| some(topic, |c| c.is_ascii_alphanumeric() || "_.-".contains(c)))
+    },
+};
+/// Reservations of capacity.
+pub static RESERVATION_ARN: Pattern = Pattern {
+    text: "arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:[a-z0-9\\-]{1,14}/.*",
+    matches: |text| {
+        let is_kind = |kind: &str| kind.len() <= 14 && some(kind, is_lower_word);
+        let resource = resource_of("sagemaker", text).and_then(|resource| resource.split_once('/'));
+        resource.is_some_and(|(kind, rest)| is_kind(kind) && one_line(rest))
+    },
+};
+/// Partitions of an accelerator.
+pub static PARTITION: Pattern = Pattern { text: "mig-[0-9]+g\\.[0-9]+gb([+-][a-z0-9.]+)*", matches: is_partition };
+/// Media types of explainers' baselines.
+pub static BASELINE_MEDIA_TYPE: Pattern = Pattern {
+    text: "[a-zA-Z0-9](-*[a-zA-Z0-9])*\\/[a-zA-Z0-9](-*[a-zA-Z0-9+.])*",
+    matches: |text| is_media_type(text, "-.+"),
+};
+/// Anything but nothing, line breaks included.
+pub static SOMETHING: Pattern = Pattern { text: "[\\s\\S]+", matches: |text| !text.is_empty() };
+
+fn is_media_type(text: &str, also_inside: &str) -> bool {
+    text.split_once('/').is_some_and(|(kind, subtype)| {
+        is_hyphenated(kind)
+            && subtype.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && subtype.chars().all(|c| c.is_ascii_alphanumeric() || also_inside.contains(c))
+            && !subtype.ends_with('-')
+    })
+}
+
+fn is_partition(text: &str) -> bool {
+    let digits = |text: &str| some(text, |c| c.is_ascii_digit());
+    let Some((slices, rest)) = text.strip_prefix("mig-").and_then(|rest| rest.split_once("g.")) else { return false };
+    let Some((size, extras)) = rest.split_once("gb") else { return false };
+    let extra = |part: &str| some(part, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.');
+    let extras = match extras.strip_prefix(['+', '-']) {
+        Some(extras) => extras.split(['+', '-']).all(extra),
+        None => extras.is_empty(),
+    };
+    digits(slices) && digits(size) && extras
+}
 
 fn is_hyphenated(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -126,15 +165,16 @@ fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn sagemaker_resource(text: &str) -> Option<&str> {
-    let (partition, rest) = text.strip_prefix("arn:aws")?.split_once(":sagemaker:")?;
-    let (region, rest) = rest.split_once(':')?;
+fn resource_of<'a>(service: &str, arn: &'a str) -> Option<&'a str> {
+    let (partition, rest) = arn.strip_prefix("arn:aws")?.split_once(':')?;
+    let (region, rest) = rest.strip_prefix(service)?.strip_prefix(':')?.split_once(':')?;
     let (account, resource) = rest.split_once(':')?;
-    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (partition.chars().all(|c| c.is_ascii_lowercase() || c == '-')
-        && region.chars().all(is_word)
-        && is_account(account))
-    .then_some(resource)
+    let is_partition = partition.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    (is_partition && region.chars().all(is_lower_word) && is_account(account)).then_some(resource)
+}
+
+fn is_lower_word(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
 }
 
 fn is_tag_character(c: char) -> bool {
@@ -196,7 +236,22 @@ mod tests {
                 ],
             ),
         ];
-        for (pattern, good, bad) in table {
+        let more: &[(&Pattern, &[&str], &[&str])] = &[
+            (
+                &TOPIC,
+                &["arn:aws:sns:us-east-1:123456789012:done", "arn:aws-cn:sns::123456789012:a.b_c-1"],
+                &["", "arn:aws:sns:us-east-1:123456789012:", "arn:aws:sqs:us-east-1:123456789012:done", "a b"],
+            ),
+            (
+                &RESERVATION_ARN,
+                &["arn:aws:sagemaker:us-east-1:123456789012:training-plan/x", "arn:aws:sagemaker::123456789012:r/"],
+                &["", "arn:aws:s3:::b", "arn:aws:sagemaker:us-east-1:123456789012:much-too-long-kind/x"],
+            ),
+            (&PARTITION, &["mig-1g.5gb", "mig-1g.10gb+me.all-x"], &["", "mig-g.5gb", "mig-1g.5gb+", "mig-1g.5gbx"]),
+            (&BASELINE_MEDIA_TYPE, &["text/csv", "application/json+x"], &["", "text", "text/a-"]),
+            (&SOMETHING, &["x", "\n"], &[""]),
+        ];
+        for (pattern, good, bad) in table.iter().chain(more) {
             good.iter().for_each(|text| assert!(pattern.matches(text), "{text:?} must match {}", pattern.text));
             bad.iter().for_each(|text| assert!(!pattern.matches(text), "{text:?} must not match {}", pattern.text));
         }
