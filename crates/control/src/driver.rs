@@ -28,9 +28,11 @@ pub(crate) fn start(
             let wake_at = match reconciler.reconcile().await {
                 Ok(open) => {
                     back_off = BACK_OFF_FIRST;
-                    let idle = Instant::now() + IDLE;
+                    let now = Instant::now();
+                    let looks = [open.retry_at, open.wake_in.map(|wait| now + wait), Some(now + IDLE)];
+                    let soonest = looks.into_iter().flatten().min().unwrap_or(now + IDLE);
                     // Never at once: a pass that leaves something open must not spin.
-                    open.retry_at.map_or(idle, |retry_at| retry_at.max(Instant::now() + BACK_OFF_FIRST).min(idle))
+                    soonest.max(now + BACK_OFF_FIRST)
                 }
                 Err(error) => {
                     tracing::error!(%error, retry_in_ms = back_off.as_millis() as u64, "a pass over the endpoints failed");

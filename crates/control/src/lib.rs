@@ -10,66 +10,47 @@
 //! Invariant: an answered intent is in the catalog; a reconciler takes no arguments and is safe to run twice.
 //! Refuses to: sit in the path of an invocation, import the gateway, keep rules in the HTTP layer.
 
+mod alarms;
 mod catalog;
 mod deployment;
 mod driver;
+mod fleet;
 mod http;
 mod models;
+mod notice;
 mod ops;
 mod publish;
 mod reconcile;
+mod rollout;
+mod scaling;
+mod settings;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub use alarms::{AlarmState, AlarmStates};
 use bytes::Bytes;
 use captura_backends::Backends;
 use captura_route::{Clock, RouteTable};
 pub use captura_wire::aws_json::Reply as Response;
 pub use catalog::{CatalogError, OpenError};
+pub use notice::NoticeSink;
+pub use scaling::{InstanceCounts, ScalingError};
+pub use settings::Settings;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::alarms::Alarms;
 use crate::catalog::Catalog;
+use crate::fleet::StandingView;
 use crate::models::Models;
+use crate::notice::Notices;
 use crate::ops::Desk;
 use crate::publish::Publisher;
 use crate::reconcile::endpoint::{Actual, EndpointReconciler};
 use crate::reconcile::loads::Loads;
-
-/// What the operator decides about the control plane.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The catalog's file; its folder must exist.
-    pub catalog_path: PathBuf,
-    /// Account in ARNs, twelve digits.
-    pub account: String,
-    /// Longest time for loading one model, where the endpoint configuration states none.
-    pub load_timeout: Duration,
-    /// Longest time that a start waits for endpoints to be loaded again.
-    pub recovery_timeout: Duration,
-}
-
-impl Settings {
-    /// Longest time for loading one model, when nobody says otherwise.
-    pub const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_secs(600);
-
-    /// Longest time that a start waits, when nobody says otherwise.
-    pub const DEFAULT_RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
-
-    /// Settings with the default times.
-    pub fn new(catalog_path: impl Into<PathBuf>, account: impl Into<String>) -> Self {
-        Self {
-            catalog_path: catalog_path.into(),
-            account: account.into(),
-            load_timeout: Self::DEFAULT_LOAD_TIMEOUT,
-            recovery_timeout: Self::DEFAULT_RECOVERY_TIMEOUT,
-        }
-    }
-}
 
 /// A request of the control plane.
 #[derive(Debug, Clone)]
@@ -91,6 +72,8 @@ pub struct Control {
 struct Inner {
     catalog: Catalog,
     models: Models,
+    alarms: Alarms,
+    standing: StandingView,
     clock: Clock,
     account: String,
     recovery_timeout: Duration,
@@ -120,20 +103,37 @@ impl Control {
         table: watch::Sender<Arc<RouteTable>>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        let catalog = Catalog::open(&settings.catalog_path)?;
+        let Settings { catalog_path, account, load_timeout, recovery_timeout, alarms, notices } = settings;
+        let catalog = Catalog::open(&catalog_path, Notices { sink: notices, account: account.clone() })?;
+        let alarms = Alarms(alarms);
         let nudge = Arc::new(Notify::new());
-        let loads = Loads::new(models.clone(), settings.load_timeout, Arc::clone(&nudge));
+        let loads = Loads::new(models.clone(), load_timeout, Arc::clone(&nudge));
+        let publisher = Publisher::new(table, account.clone());
+        let standing = publisher.view();
         let reconciler = Arc::new(EndpointReconciler {
             catalog: catalog.clone(),
             clock: clock.clone(),
-            publisher: Publisher { table, account: settings.account.clone() },
+            alarms: alarms.clone(),
+            publisher,
             nudge: Arc::clone(&nudge),
+            load_timeout,
             actual: tokio::sync::Mutex::new(Actual::new(loads)),
         });
         let (stop, _) = watch::channel(false);
-        let Settings { account, recovery_timeout, .. } = settings;
         let driver = Mutex::new(None);
-        let inner = Inner { catalog, models, clock, account, recovery_timeout, nudge, reconciler, stop, driver };
+        let inner = Inner {
+            catalog,
+            models,
+            alarms,
+            standing,
+            clock,
+            account,
+            recovery_timeout,
+            nudge,
+            reconciler,
+            stop,
+            driver,
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -162,6 +162,8 @@ impl Control {
         let desk = Desk {
             catalog: self.inner.catalog.clone(),
             models: self.inner.models.clone(),
+            alarms: self.inner.alarms.clone(),
+            standing: self.inner.standing.clone(),
             clock: self.inner.clock.clone(),
             nudge: Arc::clone(&self.inner.nudge),
             account: self.inner.account.clone(),

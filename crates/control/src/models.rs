@@ -1,10 +1,11 @@
 //! How models are reached: through [`captura_backends::Backends`], or through a stand-in that fails and waits on command.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use captura_backends::{Backends, Launch, ModelSpec};
+use captura_backends::{Backends, Launch, ModelSpec, Replicas};
 use captura_route::Backend;
 
 use crate::deployment::DeployedModel;
@@ -13,9 +14,43 @@ use crate::deployment::DeployedModel;
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Loads one model, as many instances of it as asked for.
-type Load = dyn Fn(ModelSpec, Launch) -> Pending<Result<Arc<dyn Backend>, String>> + Send + Sync;
+type Load = dyn Fn(ModelSpec, Launch) -> Pending<Result<LoadedModel, String>> + Send + Sync;
 /// Looks whether there is anything at an address.
 type Look = dyn Fn(String) -> Pending<Result<bool, String>> + Send + Sync;
+
+/// A model that answers.
+#[derive(Clone)]
+pub(crate) struct LoadedModel {
+    pub(crate) backend: Arc<dyn Backend>,
+    /// Its instances; how many there are, the backend tells.
+    pub(crate) instances: Arc<dyn Instances>,
+}
+
+/// The instances of a model.
+pub(crate) trait Instances: Send + Sync {
+    /// Says how many there shall be. They come and go in their own time; a model inside this process takes what calls
+    /// come, and has any number as soon as it is asked for.
+    fn scale(&self, count: usize);
+
+    /// Why one does not start, in words for a person.
+    fn trouble(&self) -> Option<String>;
+}
+
+impl Instances for Replicas {
+    fn scale(&self, count: usize) {
+        Self::scale(self, count);
+    }
+
+    fn trouble(&self) -> Option<String> {
+        Self::trouble(self)
+    }
+}
+
+impl fmt::Debug for LoadedModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadedModel").field("backend", &self.backend).finish_non_exhaustive()
+    }
+}
 
 /// Loads models and looks for their data. Reasons are in words for a person.
 #[derive(Clone)]
@@ -33,8 +68,8 @@ impl Models {
             load: Arc::new(move |spec, launch| {
                 let backends = Arc::clone(&backends);
                 Box::pin(async move {
-                    let loaded = backends.load(&spec, launch).await;
-                    loaded.map(|replicas| replicas as Arc<dyn Backend>).map_err(|error| error.to_string())
+                    let replicas = backends.load(&spec, launch).await.map_err(|error| error.to_string())?;
+                    Ok(LoadedModel { backend: Arc::clone(&replicas) as Arc<dyn Backend>, instances: replicas })
                 })
             }),
             exists: Arc::new(move |url| {
@@ -45,7 +80,7 @@ impl Models {
     }
 
     /// Loads a model, ready to answer.
-    pub(crate) async fn load(&self, model: &DeployedModel, launch: Launch) -> Result<Arc<dyn Backend>, String> {
+    pub(crate) async fn load(&self, model: &DeployedModel, launch: Launch) -> Result<LoadedModel, String> {
         let spec = ModelSpec {
             image: model.image.clone(),
             model_data_url: model.model_data_url.clone(),

@@ -2,43 +2,42 @@
 //!
 //! Every change is a whole new table, sent at once: a call finds an endpoint as it was before or as it is after.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use captura_names::EndpointName;
-use captura_route::{Endpoint, Fleet, RouteTable, Variant};
+use captura_route::{Endpoint, RouteTable};
 use tokio::sync::watch;
-use uuid::Uuid;
 
-/// An endpoint that takes calls.
-#[derive(Debug, Clone)]
-pub(crate) struct Served {
-    /// The deployment whose models are loaded.
-    pub(crate) deployment: Uuid,
-    pub(crate) name: EndpointName,
-    pub(crate) region: String,
-    /// Kept between tables, so that what hangs on a policy's identity survives changes of other endpoints.
-    pub(crate) variants: Vec<Variant>,
-}
+use crate::fleet::{Standing, StandingView};
 
 /// Sends tables.
 #[derive(Debug)]
 pub(crate) struct Publisher {
-    pub(crate) table: watch::Sender<Arc<RouteTable>>,
-    pub(crate) account: String,
+    table: watch::Sender<Arc<RouteTable>>,
+    standing: watch::Sender<Arc<Standing>>,
+    account: String,
 }
 
 impl Publisher {
-    /// Publishes what is served, by catalog row.
-    pub(crate) fn publish(&self, served: &BTreeMap<i64, Served>) {
-        let endpoints = served.values().map(|served| Endpoint {
+    pub(crate) fn new(table: watch::Sender<Arc<RouteTable>>, account: String) -> Self {
+        Self { table, standing: watch::Sender::new(Arc::default()), account }
+    }
+
+    /// What was last published, for those who only look.
+    pub(crate) fn view(&self) -> StandingView {
+        self.standing.subscribe()
+    }
+
+    /// Publishes what is served.
+    pub(crate) fn publish(&self, standing: &Standing) {
+        let endpoints = standing.values().map(|served| Endpoint {
             name: served.name.clone(),
             region: served.region.clone(),
             account: self.account.clone(),
-            fleets: vec![Fleet { weight: 1.0, variants: served.variants.clone(), shadows: Vec::new() }],
+            fleets: served.published(),
             components: Vec::new(),
-            async_inference: None,
+            async_inference: served.async_inference.clone(),
         });
         self.table.send_replace(Arc::new(RouteTable::new(endpoints)));
+        self.standing.send_replace(Arc::new(standing.clone()));
     }
 }

@@ -82,20 +82,21 @@ impl Drop for Reservation {
 #[derive(Debug)]
 pub(crate) struct Gate {
     in_flight: AtomicU32,
-    limit: u32,
+    /// The server's limit, or a lower one of the variant's own.
+    limit: AtomicU32,
     /// What is counted of the variant's calls.
     pub(crate) meters: VariantMeters,
 }
 
 impl Gate {
     fn new(limit: u32) -> Self {
-        Self { in_flight: AtomicU32::new(0), limit, meters: VariantMeters::default() }
+        Self { in_flight: AtomicU32::new(0), limit: AtomicU32::new(limit), meters: VariantMeters::default() }
     }
 
     /// A permit, or `None` when as many calls are in flight as may be.
     pub(crate) fn admit(self: &Arc<Self>) -> Option<Permit> {
         // One more is counted before it is compared, so that two callers cannot both take the last permit.
-        if self.in_flight.fetch_add(1, Ordering::Relaxed) < self.limit {
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) < self.limit.load(Ordering::Relaxed) {
             Some(Permit { gate: Arc::clone(self), ended: false })
         } else {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -156,15 +157,18 @@ impl Gates {
         Self { limit, by_name: Arc::default() }
     }
 
-    /// The gate of that variant: the one there is, else a new one.
-    pub(crate) fn gate(&self, endpoint: &EndpointName, variant: &VariantName) -> Arc<Gate> {
+    /// The gate of that variant: the one there is, else a new one. From now on it lets no more calls in than the
+    /// variant may take, where its configuration says so.
+    pub(crate) fn gate(&self, endpoint: &EndpointName, variant: &VariantName, most: Option<u32>) -> Arc<Gate> {
         let mut gates = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         if gates.len() >= GATES_MAX {
             // Only this map holds the gate of a variant that is in no table and in no call.
             gates.retain(|_, gate| Arc::strong_count(gate) > 1);
         }
         let new = || Arc::new(Gate::new(self.limit));
-        Arc::clone(gates.entry((endpoint.clone(), variant.clone())).or_insert_with(new))
+        let gate = gates.entry((endpoint.clone(), variant.clone())).or_insert_with(new);
+        gate.limit.store(most.unwrap_or(u32::MAX).min(self.limit), Ordering::Relaxed);
+        Arc::clone(gate)
     }
 
     /// All gates, in the order of their names.
@@ -188,7 +192,7 @@ mod tests {
     fn permits_are_limited_and_come_back() {
         let gates = Gates::new(2);
         let (endpoint, variant) = key("e", "v");
-        let gate = gates.gate(&endpoint, &variant);
+        let gate = gates.gate(&endpoint, &variant, None);
         let first = gate.admit().unwrap();
         let _second = gate.admit().unwrap();
         assert!(gate.admit().is_none());
@@ -198,25 +202,37 @@ mod tests {
     }
 
     #[test]
+    fn a_variant_may_take_fewer_calls_than_the_server_and_never_more() {
+        let gates = Gates::new(2);
+        let (endpoint, variant) = key("e", "v");
+        let held = gates.gate(&endpoint, &variant, Some(1)).admit().unwrap();
+        assert!(gates.gate(&endpoint, &variant, Some(1)).admit().is_none());
+        let gate = gates.gate(&endpoint, &variant, Some(200));
+        let _second = gate.admit().unwrap();
+        assert!(gate.admit().is_none());
+        drop(held);
+    }
+
+    #[test]
     fn permits_do_not_double_when_a_variant_is_published_again() {
         let gates = Gates::new(1);
         let (endpoint, variant) = key("e", "v");
-        let _held = gates.gate(&endpoint, &variant).admit().unwrap();
-        assert!(gates.gate(&endpoint, &variant).admit().is_none());
-        assert!(gates.gate(&endpoint, &key("e", "w").1).admit().is_some());
+        let _held = gates.gate(&endpoint, &variant, None).admit().unwrap();
+        assert!(gates.gate(&endpoint, &variant, None).admit().is_none());
+        assert!(gates.gate(&endpoint, &key("e", "w").1, None).admit().is_some());
     }
 
     #[test]
     fn gates_of_departed_variants_are_given_up_beyond_the_cap_but_never_one_in_use() {
         let gates = Gates::new(1);
         let (endpoint, variant) = key("busy", "v");
-        let permit = gates.gate(&endpoint, &variant).admit().unwrap();
+        let permit = gates.gate(&endpoint, &variant, None).admit().unwrap();
         for number in 0..GATES_MAX * 2 {
             let (endpoint, variant) = key(&format!("e{number}"), "v");
-            gates.gate(&endpoint, &variant);
+            gates.gate(&endpoint, &variant, None);
         }
         assert!(gates.list().len() <= GATES_MAX);
-        assert!(gates.gate(&endpoint, &variant).admit().is_none());
+        assert!(gates.gate(&endpoint, &variant, None).admit().is_none());
         drop(permit);
     }
 

@@ -72,7 +72,7 @@ impl Prepared {
     fn new(table: Arc<RouteTable>, gates: &Gates, capture: &Capture) -> Self {
         let endpoints = table.endpoints().map(|endpoint| {
             let fleets = endpoint.fleets.iter().map(|fleet| PreparedFleet::new(fleet, gates, capture));
-            let component = |one: &Component| PreparedVariant::new(&one.backend, &one.capture, gates, capture);
+            let component = |one: &Component| PreparedVariant::new(&one.backend, &one.capture, None, (gates, capture));
             let components = endpoint.components.iter().map(component);
             let prepared = PreparedEndpoint {
                 fleets: fleets.collect(),
@@ -93,7 +93,8 @@ impl Prepared {
 
 impl PreparedFleet {
     fn new(fleet: &Fleet, gates: &Gates, capture: &Capture) -> Self {
-        let variant = |one: &Variant| PreparedVariant::new(&one.backend, &one.capture, gates, capture);
+        let variant =
+            |one: &Variant| PreparedVariant::new(&one.backend, &one.capture, one.concurrency_max, (gates, capture));
         let production: f32 = fleet.variants.iter().map(|one| one.weight).sum();
         let shadows = fleet.shadows.iter().map(|one| {
             let share = if production > 0.0 { f64::from(one.weight / production).min(1.0) } else { 0.0 };
@@ -104,11 +105,16 @@ impl PreparedFleet {
 }
 
 impl PreparedVariant {
-    fn new(backend: &Arc<dyn Backend>, policy: &Arc<CapturePolicy>, gates: &Gates, capture: &Capture) -> Self {
+    fn new(
+        backend: &Arc<dyn Backend>,
+        policy: &Arc<CapturePolicy>,
+        concurrency_max: Option<u32>,
+        (gates, capture): (&Gates, &Capture),
+    ) -> Self {
         let name = policy.variant.clone();
         Self {
             backend: Arc::clone(backend),
-            gate: gates.gate(&policy.endpoint, &name),
+            gate: gates.gate(&policy.endpoint, &name, concurrency_max),
             stream: capture.stream(policy),
             extras: backend.extras(),
             header: HeaderValue::from_str(name.as_str()).expect("our bug: names are letters and digits"),

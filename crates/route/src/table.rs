@@ -73,6 +73,8 @@ pub struct Variant {
     pub backend: Arc<dyn Backend>,
     /// What is captured of its calls.
     pub capture: Arc<CapturePolicy>,
+    /// Most calls at the same time, where the configuration says so.
+    pub concurrency_max: Option<u32>,
 }
 
 /// One inference component: a model that shares the instances of a variant. The variant stands in the policy.
@@ -212,7 +214,13 @@ mod tests {
                 endpoint_config: EndpointConfigName::parse("c").unwrap(),
                 settings: None,
             };
-            Variant { name: variant, weight: *weight, backend: Arc::new(Silent), capture: Arc::new(capture) }
+            Variant {
+                name: variant,
+                weight: *weight,
+                backend: Arc::new(Silent),
+                capture: Arc::new(capture),
+                concurrency_max: None,
+            }
         });
         let fleet = Fleet { weight: 1.0, variants: variants.collect(), shadows: Vec::new() };
         let (region, account) = ("us-east-1".into(), "000000000000".into());

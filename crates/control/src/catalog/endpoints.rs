@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::{CatalogError, Work};
 use crate::deployment::Deployment;
+use crate::rollout::Rollout;
 
 /// An endpoint with its state.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub(crate) struct EndpointRow {
     pub(crate) current: Option<Deployment>,
     /// What is under way.
     pub(crate) pending: Option<Deployment>,
+    /// How far traffic has moved to it.
+    pub(crate) rollout: Option<Rollout>,
 }
 
 /// A change of an endpoint's state.
@@ -47,12 +50,15 @@ pub(crate) struct StateChange {
     pub(crate) current: Option<Deployment>,
     /// What is under way from now on.
     pub(crate) pending: Option<Deployment>,
+    /// How far traffic has moved to it.
+    pub(crate) rollout: Option<Rollout>,
     /// Now.
     pub(crate) at: Timestamp,
 }
 
 const COLUMNS: &str =
-    "r.id, r.name, r.region, r.created_us, s.status, s.failure_reason, s.modified_us, s.current, s.pending
+    "r.id, r.name, r.region, r.created_us, s.status, s.failure_reason, s.modified_us, s.current, s.pending,
+    s.rollout
     FROM resource r JOIN endpoint_state s ON s.resource_id = r.id";
 
 impl Work<'_> {
@@ -62,7 +68,7 @@ impl Work<'_> {
             "INSERT INTO endpoint_state (resource_id, status, modified_us, pending) VALUES (?1, ?2, ?3, ?4)",
             params![id, EndpointStatus::Creating.as_str(), at.unix_us(), to_text(pending)],
         )?;
-        Ok(())
+        self.tell(id)
     }
 
     /// The endpoint of that name, case ignored.
@@ -71,6 +77,21 @@ impl Work<'_> {
         let mut statement = self.transaction.prepare_cached(&sql)?;
         let row = statement.query_row(params![ResourceKind::Endpoint.as_str(), name], |row| Ok(read_row(row)));
         row.optional()?.transpose()
+    }
+
+    /// The endpoint of that row.
+    fn endpoint_of_row(&self, id: i64) -> Result<Option<EndpointRow>, CatalogError> {
+        let mut statement = self.transaction.prepare_cached(&format!("SELECT {COLUMNS} WHERE r.id = ?1"))?;
+        statement.query_row([id], |row| Ok(read_row(row))).optional()?.transpose()
+    }
+
+    /// Tells of an endpoint's state, once it is durable.
+    fn tell(&self, id: i64) -> Result<(), CatalogError> {
+        if let Some(endpoint) = self.endpoint_of_row(id)? {
+            let notice = self.notices.state_change(&endpoint, &self.tags(id)?);
+            self.told.borrow_mut().push(notice);
+        }
+        Ok(())
     }
 
     /// Every endpoint, oldest first. One that cannot be read is left out and logged: it must not keep the others from
@@ -91,7 +112,8 @@ impl Work<'_> {
     /// Changes an endpoint's state; `false` when it no longer is in the state that the change starts from.
     pub(crate) fn change_endpoint(&self, change: &StateChange) -> Result<bool, CatalogError> {
         let changed = self.transaction.execute(
-            "UPDATE endpoint_state SET status = ?3, failure_reason = ?4, current = ?5, pending = ?6, modified_us = ?7
+            "UPDATE endpoint_state SET status = ?3, failure_reason = ?4, current = ?5, pending = ?6, modified_us = ?7,
+             rollout = ?8
              WHERE resource_id = ?1 AND status = ?2",
             params![
                 change.id,
@@ -101,8 +123,12 @@ impl Work<'_> {
                 change.current.as_ref().map(to_text),
                 change.pending.as_ref().map(to_text),
                 change.at.unix_us(),
+                change.rollout.as_ref().map(to_text),
             ],
         )?;
+        if changed > 0 && change.from != change.to {
+            self.tell(change.id)?;
+        }
         Ok(changed > 0)
     }
 }
@@ -126,6 +152,7 @@ fn read_row(row: &Row<'_>) -> Result<EndpointRow, CatalogError> {
         modified_at: Timestamp::from_unix_us(row.get(6)?),
         current: from_text(row.get(7)?).map_err(|reason| unreadable("current deployment", reason))?,
         pending: from_text(row.get(8)?).map_err(|reason| unreadable("pending deployment", reason))?,
+        rollout: from_text(row.get(9)?).map_err(|reason| unreadable("place in a deployment", reason))?,
     })
 }
 

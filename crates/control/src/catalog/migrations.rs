@@ -7,7 +7,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::OpenError;
 
 /// Step n leads from version n to n + 1. Steps that have been released are never edited.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE resource (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         kind TEXT NOT NULL,
@@ -31,7 +32,10 @@ const STEPS: &[&str] = &["
         value TEXT NOT NULL,
         PRIMARY KEY (resource_id, key)
     ) STRICT;
-"];
+",
+    // How far traffic has moved to what is pending; before, there were no steps.
+    "ALTER TABLE endpoint_state ADD COLUMN rollout TEXT;",
+];
 
 pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
     let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };

@@ -9,7 +9,8 @@
 //!
 //! ```text
 //! resource        id, kind, name (unique per kind without regard to case), region, created_us, definition (JSON)
-//! endpoint_state  resource_id, status, failure_reason, modified_us, current (JSON), pending (JSON)
+//! endpoint_state  resource_id, status, failure_reason, modified_us, current (JSON), pending (JSON),
+//!                 rollout (JSON)
 //! tag             resource_id, key, value
 //! ```
 
@@ -19,15 +20,19 @@ mod pages;
 mod resources;
 mod tags;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use serde_json::Value;
 
 pub(crate) use endpoints::{EndpointRow, StateChange};
 pub(crate) use pages::{Cursor, Listed, PageQuery};
 pub(crate) use resources::{NewResource, Resource};
+
+use crate::notice::Notices;
 
 /// Oldest SQLite whose write-ahead log is sound: before it, two checkpoints at once could corrupt the file.
 const OLDEST_SQLITE: i32 = 3_051_003;
@@ -88,16 +93,20 @@ pub enum CatalogError {
 #[derive(Clone, Debug)]
 pub(crate) struct Catalog {
     connection: Arc<Mutex<Option<Connection>>>,
+    notices: Notices,
 }
 
 /// One transaction.
 pub(crate) struct Work<'a> {
     transaction: Transaction<'a>,
+    notices: &'a Notices,
+    /// What is to be told once all this is durable.
+    told: RefCell<Vec<Value>>,
 }
 
 impl Catalog {
     /// Opens the file, creating or migrating it.
-    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+    pub(crate) fn open(path: &Path, notices: Notices) -> Result<Self, OpenError> {
         if rusqlite::version_number() < OLDEST_SQLITE {
             return Err(OpenError::OldSqlite { found: rusqlite::version() });
         }
@@ -111,7 +120,7 @@ impl Catalog {
         };
         configure().map_err(sqlite)?;
         migrations::run(&mut connection, path)?;
-        Ok(Self { connection: Arc::new(Mutex::new(Some(connection))) })
+        Ok(Self { connection: Arc::new(Mutex::new(Some(connection))), notices })
     }
 
     /// Runs one act as a transaction on a blocking thread: committed when it returns `Ok`, else undone.
@@ -135,9 +144,12 @@ impl Catalog {
         let connection = guard.as_mut().ok_or(CatalogError::Closed)?;
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(CatalogError::from)?;
-        let work = Work { transaction };
+        let work = Work { transaction, notices: &self.notices, told: RefCell::default() };
         let result = act(&work)?;
-        work.transaction.commit().map_err(CatalogError::from)?;
+        let Work { transaction, told, .. } = work;
+        transaction.commit().map_err(CatalogError::from)?;
+        // Still under the lock, so notices leave in the order of the changes.
+        told.into_inner().into_iter().for_each(|notice| (self.notices.sink)(notice));
         Ok(result)
     }
 

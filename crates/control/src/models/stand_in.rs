@@ -1,6 +1,7 @@
 //! Models on command, for tests: an image says what happens to its model.
 //!
-//! `echo` loads, `broken` does not, `gated` loads when the test opens the gate, `flaky` loads while the test says so.
+//! `echo` loads, `broken` does not, `gated` loads when the test opens the gate, `flaky` loads while the test says so,
+//! `many` loads and has instances, of which as many are up as are asked for while the test lets them start.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,7 +10,7 @@ use captura_backends::{Launch, ModelSpec};
 use captura_route::{Answer, Backend, Invoking, ModelRequest};
 use tokio::sync::Semaphore;
 
-use super::{Models, Pending};
+use super::{Instances, LoadedModel, Models, Pending};
 
 /// What a test can do to the models.
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub(crate) struct Strings {
     pub(crate) flaky_loads: Arc<AtomicBool>,
     /// How many loads were begun.
     pub(crate) loads: Arc<AtomicUsize>,
+    /// Most instances of a `many` model that start.
+    pub(crate) instances_max: Arc<AtomicUsize>,
 }
 
 /// Answers with the name of its image.
@@ -33,15 +36,52 @@ impl Backend for NamedModel {
     }
 }
 
+/// The same, with instances.
+#[derive(Debug)]
+struct ManyModel {
+    named: NamedModel,
+    asked_for: AtomicUsize,
+    max: Arc<AtomicUsize>,
+}
+
+impl Backend for ManyModel {
+    fn invoke<'a>(&'a self, request: &'a ModelRequest) -> Invoking<'a> {
+        self.named.invoke(request)
+    }
+
+    fn instances(&self) -> usize {
+        self.asked_for.load(Ordering::SeqCst).min(self.max.load(Ordering::SeqCst))
+    }
+}
+
+impl Instances for ManyModel {
+    fn scale(&self, count: usize) {
+        self.asked_for.store(count, Ordering::SeqCst);
+    }
+
+    fn trouble(&self) -> Option<String> {
+        (self.asked_for.load(Ordering::SeqCst) > self.instances()).then(|| "the machine is full".to_owned())
+    }
+}
+
+fn loaded(image: String, instances: usize, strings: &Strings) -> LoadedModel {
+    let limit =
+        if image.starts_with("many") { Arc::clone(&strings.instances_max) } else { Arc::new(usize::MAX.into()) };
+    let named = NamedModel(image);
+    let model = Arc::new(ManyModel { named, asked_for: AtomicUsize::new(instances), max: limit });
+    LoadedModel { backend: Arc::clone(&model) as Arc<dyn Backend>, instances: model }
+}
+
 /// The models, and the strings to pull.
 pub(crate) fn models() -> (Models, Strings) {
     let strings = Strings {
         gate: Arc::new(Semaphore::new(0)),
         flaky_loads: Arc::new(AtomicBool::new(true)),
         loads: Arc::new(AtomicUsize::new(0)),
+        instances_max: Arc::new(AtomicUsize::new(usize::MAX)),
     };
     let pulled = strings.clone();
-    let load = move |spec: ModelSpec, _: Launch| -> Pending<Result<Arc<dyn Backend>, String>> {
+    let load = move |spec: ModelSpec, launch: Launch| -> Pending<Result<LoadedModel, String>> {
         let strings = pulled.clone();
         Box::pin(async move {
             strings.loads.fetch_add(1, Ordering::SeqCst);
@@ -52,7 +92,7 @@ pub(crate) fn models() -> (Models, Strings) {
                 "panics" => panic!("the loader panics"),
                 _ => {}
             }
-            Ok(Arc::new(NamedModel(spec.image)) as Arc<dyn Backend>)
+            Ok(loaded(spec.image, launch.instances, &strings))
         })
     };
     let exists = |url: String| -> Pending<Result<bool, String>> {

@@ -3,25 +3,24 @@
 use captura_names::{EndpointName, ResourceKind};
 use captura_wire::aws_json::Fault;
 use captura_wire::hosting::{
-    CreateEndpoint, DeploymentConfig, DesiredWeightAndCapacity, EndpointStatus, UpdateEndpoint,
+    CreateEndpoint, DesiredWeightAndCapacity, EndpointStatus, ServerlessUpdateConfig, UpdateEndpoint,
     UpdateEndpointWeightsAndCapacities, read,
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Desk, Failure, definition_of, endpoint_config, endpoint_view, is_given, refuse_unsupported, tags};
+use super::{Desk, Failure, definition_of, deployment_config, endpoint_config, endpoint_view, tags};
 use crate::catalog::{EndpointRow, NewResource, StateChange, Work};
-use crate::deployment::Deployment;
+use crate::deployment::{DeployedVariant, Deployment};
 
 const KIND: ResourceKind = ResourceKind::Endpoint;
 
 pub(crate) async fn create(desk: &Desk, input: &Map<String, Value>) -> Result<Value, Failure> {
     let request: CreateEndpoint = read(input)?;
     tags::refuse_unusable(&request.tags)?;
-    refuse_unsupported_deployment(request.deployment_config.as_ref())?;
     let name = request.endpoint_name.to_string();
     let arn = desk.arn(KIND, &name);
-    let deployment_config = input.get("DeploymentConfig").cloned();
+    let stated = input.get("DeploymentConfig").cloned();
     let new = NewResource {
         kind: KIND,
         name,
@@ -32,7 +31,10 @@ pub(crate) async fn create(desk: &Desk, input: &Map<String, Value>) -> Result<Va
     desk.act(move |desk, work| {
         let id = desk.insert(work, &new, &request.tags)?;
         let mut pending = endpoint_config::deployment(desk, work, &request.endpoint_config_name, new.created_at)?;
-        pending.deployment_config = deployment_config;
+        if let Some(config) = &request.deployment_config {
+            deployment_config::refuse_unusable(config, &pending, &desk.alarms)?;
+        }
+        pending.deployment_config = stated;
         Ok(work.begin_endpoint(id, &pending, new.created_at)?)
     })
     .await?;
@@ -44,15 +46,14 @@ pub(crate) async fn describe(desk: &Desk, input: &Map<String, Value>) -> Result<
     let name = name_of(input)?;
     desk.act(move |desk, work| {
         let endpoint = find(desk, work, &name)?;
-        endpoint_view::describe(desk, endpoint).map(super::output).map_err(Failure::from)
+        endpoint_view::describe(desk, &endpoint).map(super::output).map_err(Failure::from)
     })
     .await
 }
 
 pub(crate) async fn update(desk: &Desk, input: &Map<String, Value>) -> Result<Value, Failure> {
     let request: UpdateEndpoint = read(input)?;
-    refuse_unsupported_deployment(request.deployment_config.as_ref())?;
-    let deployment_config = input.get("DeploymentConfig").cloned();
+    let stated = input.get("DeploymentConfig").cloned();
     let at = desk.now();
     let updating = desk.act(move |desk, work| {
         let (endpoint, current) = find_in_service(desk, work, &request.endpoint_name)?;
@@ -66,7 +67,12 @@ pub(crate) async fn update(desk: &Desk, input: &Map<String, Value>) -> Result<Va
             pending.retain(&current, &excluded);
         }
         let retained = request.retain_deployment_config.then(|| current.deployment_config.clone()).flatten();
-        pending.deployment_config = deployment_config.or(retained);
+        pending.deployment_config = stated.or(retained);
+        if let Some(config) = &pending.deployment_config {
+            let config = serde_json::from_value(config.clone())
+                .map_err(|error| Fault::validation(format!("The deployment configuration cannot be read: {error}.")))?;
+            deployment_config::refuse_unusable(&config, &pending, &desk.alarms)?;
+        }
         begin_update(desk, work, &endpoint, (current, pending))
     });
     let output = updating.await?;
@@ -103,8 +109,6 @@ fn set_desired(
     endpoint: &EndpointName,
 ) -> Result<(), Fault> {
     let path = format!("desiredWeightsAndCapacities.{}.member", index + 1);
-    let is_serverless = is_given(&desired.serverless_update_config);
-    refuse_unsupported(&format!("{path}.serverlessUpdateConfig"), "a serverless variant", is_serverless)?;
     let variant = pending.variants.iter_mut().find(|variant| variant.name == desired.variant_name);
     let variant = variant.ok_or_else(|| {
         Fault::validation(format!("Could not find variant \"{}\" on endpoint \"{endpoint}\".", desired.variant_name))
@@ -112,11 +116,43 @@ fn set_desired(
     if let Some(weight) = desired.desired_weight {
         variant.weight = weight;
     }
+    if let Some(update) = desired.serverless_update_config {
+        set_serverless(variant, &format!("{path}.serverlessUpdateConfig"), update)?;
+    }
     if let Some(count) = desired.desired_instance_count {
-        refuse_unsupported(&format!("{path}.desiredInstanceCount"), "scaling to zero instances", count == 0)?;
+        refuse_unusable_count(variant, &format!("{path}.desiredInstanceCount"), count)?;
         variant.instance_count = count;
     }
     Ok(())
+}
+
+fn refuse_unusable_count(variant: &DeployedVariant, path: &str, count: i64) -> Result<(), Fault> {
+    let name = &variant.name;
+    if variant.serverless.is_some() {
+        let text = format!("'{path}' does not suit variant {name}: it is serverless. Use ServerlessUpdateConfig.");
+        return Err(Fault::validation(text));
+    }
+    if count == 0 && variant.model().is_some() {
+        let text = format!("'{path}' is 0, but variant {name} has a model, and a model needs at least one instance.");
+        return Err(Fault::validation(text));
+    }
+    Ok(())
+}
+
+fn set_serverless(variant: &mut DeployedVariant, path: &str, update: ServerlessUpdateConfig) -> Result<(), Fault> {
+    let Some(serverless) = &mut variant.serverless else {
+        let text = format!("'{path}' does not suit variant {}: it is not serverless.", variant.name);
+        return Err(Fault::validation(text));
+    };
+    serverless.max_concurrency = update.max_concurrency.unwrap_or(serverless.max_concurrency);
+    serverless.provisioned_concurrency = update.provisioned_concurrency.or(serverless.provisioned_concurrency);
+    match serverless.provisioned_concurrency {
+        Some(provisioned) if provisioned > serverless.max_concurrency => Err(Fault::validation(format!(
+            "'{path}' would leave ProvisionedConcurrency at {provisioned}, more than MaxConcurrency, which is {}.",
+            serverless.max_concurrency
+        ))),
+        _ => Ok(()),
+    }
 }
 
 pub(crate) async fn delete(desk: &Desk, input: &Map<String, Value>) -> Result<Value, Failure> {
@@ -132,6 +168,7 @@ pub(crate) async fn delete(desk: &Desk, input: &Map<String, Value>) -> Result<Va
             failure_reason: endpoint.failure_reason,
             current: endpoint.current,
             pending: None,
+            rollout: None,
             at,
         })?;
         Ok(())
@@ -147,7 +184,10 @@ fn find(desk: &Desk, work: &Work<'_>, name: &EndpointName) -> Result<EndpointRow
 
 fn refuse_in_progress(desk: &Desk, endpoint: &EndpointRow) -> Result<(), Fault> {
     match endpoint.status {
-        EndpointStatus::InService | EndpointStatus::Failed | EndpointStatus::OutOfService => Ok(()),
+        EndpointStatus::InService
+        | EndpointStatus::Failed
+        | EndpointStatus::OutOfService
+        | EndpointStatus::UpdateRollbackFailed => Ok(()),
         _ => {
             let arn = desk.arn_in(&endpoint.region, KIND, endpoint.name.as_str());
             Err(Fault::validation(format!("Cannot update in-progress endpoint \"{arn}\".")))
@@ -160,7 +200,8 @@ fn find_in_service(desk: &Desk, work: &Work<'_>, name: &EndpointName) -> Result<
     let mut endpoint = find(desk, work, name)?;
     refuse_in_progress(desk, &endpoint)?;
     match (endpoint.status, endpoint.current.take()) {
-        (EndpointStatus::InService, Some(current)) => Ok((endpoint, current)),
+        // After a rollback that failed, an update to a sound configuration is the way out.
+        (EndpointStatus::InService | EndpointStatus::UpdateRollbackFailed, Some(current)) => Ok((endpoint, current)),
         (status, _) => {
             let arn = desk.arn_in(&endpoint.region, KIND, endpoint.name.as_str());
             let advice = match status {
@@ -182,27 +223,15 @@ fn begin_update(
     let arn = desk.arn_in(&endpoint.region, KIND, endpoint.name.as_str());
     work.change_endpoint(&StateChange {
         id: endpoint.id,
-        from: EndpointStatus::InService,
+        from: endpoint.status,
         to: EndpointStatus::Updating,
         failure_reason: None,
+        rollout: None,
         at: pending.started_at,
         current: Some(current),
         pending: Some(pending),
     })?;
     Ok(json!({ "EndpointArn": arn }))
-}
-
-/// Only all at once is done so far; it needs no configuration, and one that says so is accepted.
-fn refuse_unsupported_deployment(config: Option<&DeploymentConfig>) -> Result<(), Fault> {
-    let Some(config) = config else { return Ok(()) };
-    let kind =
-        config.blue_green_update_policy.as_ref().map(|policy| policy.traffic_routing_configuration.kind.as_str());
-    let moves_in_steps = kind.is_some_and(|kind| kind != "ALL_AT_ONCE");
-    refuse_unsupported("deploymentConfig.blueGreenUpdatePolicy", "moving traffic in steps", moves_in_steps)?;
-    let is_rolling = is_given(&config.rolling_update_policy);
-    refuse_unsupported("deploymentConfig.rollingUpdatePolicy", "a rolling update", is_rolling)?;
-    let alarms = config.auto_rollback_configuration.get("Alarms");
-    refuse_unsupported("deploymentConfig.autoRollbackConfiguration", "rolling back on alarms", alarms.is_some())
 }
 
 fn name_of(input: &Map<String, Value>) -> Result<EndpointName, Fault> {

@@ -1,24 +1,24 @@
 //! Endpoint configurations: variants and data capture. Never edited, and free to be deleted while in use.
 
-use captura_names::{EndpointConfigName, ModelName, ResourceKind, S3Uri, Timestamp};
+use captura_names::{EndpointConfigName, ResourceKind, S3Uri, Timestamp};
 use captura_wire::aws_json::Fault;
-use captura_wire::hosting::{CreateEndpointConfig, ProductionVariant, Tag, read};
+use captura_wire::hosting::{AsyncInferenceConfig, CreateEndpointConfig, ProductionVariant, Tag, read};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Desk, Failure, definition_of, is_given, model, refuse_unsupported, tags};
+use super::{Desk, Failure, definition_of, is_given, refuse_unsupported, tags, variant};
 use crate::catalog::{NewResource, Work};
-use crate::deployment::{DeployedCapture, DeployedModel, DeployedVariant, Deployment};
+use crate::deployment::{DeployedCapture, Deployment};
 
 const KIND: ResourceKind = ResourceKind::EndpointConfig;
-/// Weight of a variant that states none.
-const DEFAULT_WEIGHT: f32 = 1.0;
-/// Instances of a variant that states none: here one instance is one loaded model, and there always is one.
-const DEFAULT_INSTANCE_COUNT: i64 = 1;
+/// The lists of variants, as requests name them.
+const VARIANT_LISTS: [&str; 2] = ["ProductionVariants", "ShadowProductionVariants"];
+/// Seconds between two publications of a metric.
+const METRIC_FREQUENCIES: [i64; 7] = [10, 30, 60, 120, 180, 240, 300];
 
 pub(crate) async fn create(desk: &Desk, input: &Map<String, Value>) -> Result<Value, Failure> {
     let request: CreateEndpointConfig = read(input)?;
-    refuse_unusable(&request)?;
+    refuse_unusable(&request, input)?;
     let name = request.endpoint_config_name.to_string();
     let arn = desk.arn(KIND, &name);
     let new = NewResource {
@@ -30,7 +30,7 @@ pub(crate) async fn create(desk: &Desk, input: &Map<String, Value>) -> Result<Va
     };
     desk.act(move |desk, work| {
         let id = desk.insert(work, &new, &request.tags)?;
-        for model in request.production_variants.iter().filter_map(|variant| variant.model_name.as_ref()) {
+        for model in all_variants(&request).filter_map(|variant| variant.model_name.as_ref()) {
             if work.find(ResourceKind::Model, model.as_str())?.is_none() {
                 return Err(Failure::Fault(desk.not_found(ResourceKind::Model, model.as_str())));
             }
@@ -41,57 +41,92 @@ pub(crate) async fn create(desk: &Desk, input: &Map<String, Value>) -> Result<Va
     Ok(json!({ "EndpointConfigArn": arn }))
 }
 
-fn refuse_unusable(request: &CreateEndpointConfig) -> Result<(), Fault> {
+fn all_variants(request: &CreateEndpointConfig) -> impl Iterator<Item = &ProductionVariant> {
+    request.production_variants.iter().chain(&request.shadow_production_variants)
+}
+
+fn refuse_unusable(request: &CreateEndpointConfig, input: &Map<String, Value>) -> Result<(), Fault> {
     tags::refuse_unusable(&request.tags)?;
     tags::capture_guarantee(&request.tags)?;
-    refuse_unsupported("asyncInferenceConfig", "asynchronous inference", is_given(&request.async_inference_config))?;
-    refuse_unsupported("explainerConfig", "an explainer", is_given(&request.explainer_config))?;
-    let has_shadows = is_given(&request.shadow_production_variants);
-    refuse_unsupported("shadowProductionVariants", "shadow variants", has_shadows)?;
+    let explainer = input.get("ExplainerConfig").is_some_and(is_given);
+    refuse_unsupported("explainerConfig", "an explainer", explainer)?;
     let mut names = Vec::new();
-    for (index, variant) in request.production_variants.iter().enumerate() {
-        refuse_unsupported_variant(&format!("productionVariants.{}.member", index + 1), variant)?;
-        let name = variant.variant_name.as_str().to_ascii_lowercase();
-        if names.contains(&name) {
-            return Err(Fault::validation(format!(
-                "The variant name '{}' is used twice; variant names are unique in an endpoint configuration.",
-                variant.variant_name
-            )));
+    for (list, variants) in [
+        ("productionVariants", &request.production_variants),
+        ("shadowProductionVariants", &request.shadow_production_variants),
+    ] {
+        for (index, one) in variants.iter().enumerate() {
+            variant::refuse_unusable(&format!("{list}.{}.member", index + 1), one, request)?;
+            let name = one.variant_name.as_str().to_ascii_lowercase();
+            if names.contains(&name) {
+                return Err(Fault::validation(format!(
+                    "The variant name '{}' is used twice; variant names are unique in an endpoint configuration.",
+                    one.variant_name
+                )));
+            }
+            names.push(name);
         }
-        names.push(name);
     }
     if let Some(capture) = &request.data_capture_config {
-        let destination = &capture.destination_s3_uri;
-        S3Uri::parse(destination).map_err(|error| {
-            Fault::validation(format!(
-                "Captures cannot go to 'dataCaptureConfig.destinationS3Uri' {destination:?}: {error}."
-            ))
-        })?;
+        let path = "dataCaptureConfig.destinationS3Uri";
+        refuse_no_place("Captures", path, &capture.destination_s3_uri)?;
+    }
+    if let Some(config) = &request.async_inference_config {
+        refuse_unusable_async(config, request)?;
+    }
+    refuse_unusable_metrics(&request.metrics_config)
+}
+
+fn refuse_no_place(what: &str, path: &str, uri: &str) -> Result<(), Fault> {
+    S3Uri::parse(uri)
+        .map(drop)
+        .map_err(|error| Fault::validation(format!("{what} cannot go to '{path}' {uri:?}: {error}.")))
+}
+
+fn refuse_unusable_async(config: &AsyncInferenceConfig, request: &CreateEndpointConfig) -> Result<(), Fault> {
+    let output = &config.output_config;
+    for (what, member, uri) in
+        [("Answers", "s3OutputPath", &output.s3_output_path), ("Failures", "s3FailurePath", &output.s3_failure_path)]
+    {
+        if let Some(uri) = uri {
+            refuse_no_place(what, &format!("asyncInferenceConfig.outputConfig.{member}"), uri)?;
+        }
+    }
+    let contradicts = |what: &str| {
+        Err(Fault::validation(format!(
+            "'asyncInferenceConfig' and {what} exclude each other in one endpoint configuration. Leave one of them out."
+        )))
+    };
+    if !request.shadow_production_variants.is_empty() {
+        return contradicts("'shadowProductionVariants'");
+    }
+    if all_variants(request).any(|variant| variant.serverless_config.is_some()) {
+        return contradicts("'serverlessConfig'");
+    }
+    if all_variants(request).any(|variant| variant.model_name.is_none()) {
+        return contradicts("variants without a model");
     }
     Ok(())
 }
 
-fn refuse_unsupported_variant(path: &str, variant: &ProductionVariant) -> Result<(), Fault> {
-    let at = |member: &str| format!("{path}.{member}");
-    refuse_unsupported(&at("serverlessConfig"), "a serverless variant", is_given(&variant.serverless_config))?;
-    refuse_unsupported(&at("instancePools"), "instance pools", is_given(&variant.instance_pools))?;
-    refuse_unsupported(&at("coreDumpConfig"), "core dumps", is_given(&variant.core_dump_config))?;
-    let scales = variant.managed_instance_scaling.get("Status").and_then(Value::as_str) == Some("ENABLED");
-    refuse_unsupported(&at("managedInstanceScaling"), "managed instance scaling", scales)?;
-    if variant.model_name.is_none() {
-        return Err(Fault::validation(format!(
-            "'{}' is missing. Variants without a model are for inference components, which captura does not support yet.",
-            at("modelName")
-        )));
+fn refuse_unusable_metrics(config: &Value) -> Result<(), Fault> {
+    let Some(seconds) = config.get("MetricPublishFrequencyInSeconds").and_then(Value::as_i64) else { return Ok(()) };
+    if METRIC_FREQUENCIES.contains(&seconds) {
+        return Ok(());
     }
-    Ok(())
+    let path = "metricsConfig.metricPublishFrequencyInSeconds";
+    Err(Fault::validation(format!(
+        "1 validation error detected: Value '{seconds}' at '{path}' failed to satisfy constraint: Member must satisfy enum value set: {METRIC_FREQUENCIES:?}"
+    )))
 }
 
 /// SageMaker states the weight of every variant in its answers, and clients compute with it.
 fn with_weights(mut definition: Map<String, Value>) -> Map<String, Value> {
-    let variants = definition.get_mut("ProductionVariants").and_then(Value::as_array_mut);
-    for variant in variants.into_iter().flatten().filter_map(Value::as_object_mut) {
-        variant.entry("InitialVariantWeight").or_insert_with(|| json!(DEFAULT_WEIGHT));
+    for list in VARIANT_LISTS {
+        let variants = definition.get_mut(list).and_then(Value::as_array_mut);
+        for variant in variants.into_iter().flatten().filter_map(Value::as_object_mut) {
+            variant.entry("InitialVariantWeight").or_insert_with(|| json!(variant::DEFAULT_WEIGHT));
+        }
     }
     definition
 }
@@ -125,47 +160,21 @@ pub(crate) fn deployment(
     let resource = found.ok_or_else(|| Failure::Fault(desk.not_found(KIND, name.as_str())))?;
     let config: CreateEndpointConfig = read(&resource.definition)?;
     let config_tags: Vec<Tag> = work.tags(resource.id)?;
-    let mut variants = Vec::new();
-    for (index, variant) in config.production_variants.iter().enumerate() {
-        let stated = resource.definition.get("ProductionVariants").and_then(|variants| variants.get(index));
-        variants.push(deployed_variant(desk, work, variant, stated)?);
-    }
+    let deployed = |list: &[ProductionVariant]| -> Result<Vec<_>, Failure> {
+        list.iter().map(|one| variant::deployed(desk, work, one)).collect()
+    };
     let mode = tags::capture_guarantee(&config_tags)?;
     Ok(Deployment {
         id: Uuid::new_v4(),
-        config_name: config.endpoint_config_name,
         started_at,
-        variants,
+        variants: deployed(&config.production_variants)?,
+        shadows: deployed(&config.shadow_production_variants)?,
+        config_name: config.endpoint_config_name,
         capture: config.data_capture_config.map(|config| DeployedCapture { config, mode }),
         deployment_config: None,
         models_of: None,
-    })
-}
-
-fn deployed_variant(
-    desk: &Desk,
-    work: &Work<'_>,
-    variant: &ProductionVariant,
-    stated: Option<&Value>,
-) -> Result<DeployedVariant, Failure> {
-    let model_name = variant.model_name.clone().ok_or_else(|| Fault::validation("The variant names no model."))?;
-    let found = work.find(ResourceKind::Model, model_name.as_str())?;
-    let resource = found.ok_or_else(|| Failure::Fault(desk.not_found(ResourceKind::Model, model_name.as_str())))?;
-    // The model's own spelling, because records are filed under it.
-    let model_name = ModelName::parse(&resource.name).unwrap_or(model_name);
-    let timeouts =
-        [variant.model_data_download_timeout_in_seconds, variant.container_startup_health_check_timeout_in_seconds];
-    let load_timeout_s = timeouts.iter().flatten().map(|seconds| u64::from(*seconds)).reduce(|a, b| a + b);
-    let startup_timeout_s = variant.container_startup_health_check_timeout_in_seconds.map(u64::from);
-    Ok(DeployedVariant {
-        name: variant.variant_name.clone(),
-        model_name,
-        model: DeployedModel { startup_timeout_s, ..model::stored_model(&resource)? },
-        weight: variant.initial_variant_weight.unwrap_or(DEFAULT_WEIGHT),
-        instance_count: variant.initial_instance_count.unwrap_or(DEFAULT_INSTANCE_COUNT),
-        instance_type: stated.and_then(|stated| stated.get("InstanceType")).and_then(Value::as_str).map(str::to_owned),
-        routing_config: variant.routing_config.clone(),
-        load_timeout_s,
+        async_inference: config.async_inference_config,
+        metrics_config: config.metrics_config,
     })
 }
 

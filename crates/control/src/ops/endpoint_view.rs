@@ -2,61 +2,60 @@
 
 use captura_names::ResourceKind;
 use captura_wire::aws_json::{Fault, FaultCode};
-use captura_wire::hosting::{
-    DataCaptureConfigSummary, DeployedImage, EndpointDescription, EndpointStatus, PendingDeploymentSummary,
-    PendingProductionVariantSummary, ProductionVariantSummary, VariantStatus,
-};
+use captura_wire::hosting::{DataCaptureConfigSummary, EndpointDescription, EndpointStatus, PendingDeploymentSummary};
 
 use super::Desk;
+use super::variant_view::{pending_variant, variant};
 use crate::catalog::EndpointRow;
 use crate::deployment::{DeployedCapture, DeployedVariant, Deployment};
+use crate::fleet::Served;
+use crate::rollout::{Plan, Rollout};
 
-pub(super) fn describe(desk: &Desk, endpoint: EndpointRow) -> Result<EndpointDescription, Fault> {
+/// An endpoint as it is told: what is intended, and what is up.
+pub(super) struct View<'a> {
+    pub(super) served: Option<&'a Served>,
+    /// What is in service.
+    pub(super) current: Option<&'a Deployment>,
+    /// What is under way, if anything is.
+    pub(super) pending: Option<&'a Deployment>,
+    /// How far traffic has moved to it.
+    pub(super) rollout: Option<&'a Rollout>,
+    pub(super) plan: Plan,
+}
+
+pub(super) fn describe(desk: &Desk, endpoint: &EndpointRow) -> Result<EndpointDescription, Fault> {
     let arn = desk.arn_in(&endpoint.region, ResourceKind::Endpoint, endpoint.name.as_str());
     let shown = endpoint.current.as_ref().or(endpoint.pending.as_ref());
     let shown = shown.ok_or_else(|| Fault::new(FaultCode::InternalFailure, "The endpoint has no deployment."))?;
-    let current = endpoint.current.as_ref();
-    let variants = current.map(|current| variants(current, endpoint.pending.as_ref())).unwrap_or_default();
     let is_pending = matches!(endpoint.status, EndpointStatus::Creating | EndpointStatus::Updating);
-    let pending = endpoint.pending.as_ref().filter(|_| is_pending);
+    let standing = desk.standing.borrow().clone();
+    let view = View {
+        served: standing.get(&endpoint.id),
+        current: endpoint.current.as_ref(),
+        pending: endpoint.pending.as_ref().filter(|_| is_pending),
+        rollout: endpoint.rollout.as_ref(),
+        plan: Plan::of(endpoint.pending.as_ref().unwrap_or(shown)),
+    };
+    let variants = |of: fn(&Deployment) -> &[DeployedVariant]| {
+        let current = view.current.into_iter();
+        current.flat_map(|current| of(current).iter().map(|one| variant(&view, current, one))).collect()
+    };
     Ok(EndpointDescription {
         endpoint_arn: arn,
         endpoint_config_name: shown.config_name.clone(),
-        production_variants: variants,
-        data_capture_config: current.and_then(|current| current.capture.as_ref()).map(capture),
+        production_variants: variants(|deployment| &deployment.variants),
+        shadow_production_variants: variants(|deployment| &deployment.shadows),
+        data_capture_config: view.current.and_then(|current| current.capture.as_ref()).map(capture),
         endpoint_status: endpoint.status,
-        failure_reason: endpoint.failure_reason,
+        failure_reason: endpoint.failure_reason.clone(),
         creation_time: endpoint.created_at,
         last_modified_time: endpoint.modified_at,
-        last_deployment_config: current.and_then(|current| current.deployment_config.clone()),
-        pending_deployment_summary: pending.map(|pending| summary(pending, current.is_some())),
-        endpoint_name: endpoint.name,
+        last_deployment_config: view.current.and_then(|current| current.deployment_config.clone()),
+        async_inference_config: shown.async_inference.clone(),
+        metrics_config: shown.metrics_config.clone(),
+        pending_deployment_summary: view.pending.map(|pending| summary(&view, pending)),
+        endpoint_name: endpoint.name.clone(),
     })
-}
-
-/// Variants in service. While only weights change, what is desired already differs from what is.
-fn variants(current: &Deployment, pending: Option<&Deployment>) -> Vec<ProductionVariantSummary> {
-    let desired = pending.filter(|pending| pending.models_of == Some(current.id)).unwrap_or(current);
-    current
-        .variants
-        .iter()
-        .map(|variant| {
-            let wanted = desired.variants.iter().find(|wanted| wanted.name == variant.name).unwrap_or(variant);
-            ProductionVariantSummary {
-                variant_name: variant.name.clone(),
-                deployed_images: vec![DeployedImage {
-                    specified_image: variant.model.image.clone(),
-                    resolved_image: variant.model.image.clone(),
-                    resolution_time: current.started_at,
-                }],
-                current_weight: variant.weight,
-                desired_weight: wanted.weight,
-                current_instance_count: variant.instance_count,
-                desired_instance_count: wanted.instance_count,
-                routing_config: variant.routing_config.clone(),
-            }
-        })
-        .collect()
 }
 
 fn capture(capture: &DeployedCapture) -> DataCaptureConfigSummary {
@@ -70,22 +69,11 @@ fn capture(capture: &DeployedCapture) -> DataCaptureConfigSummary {
     }
 }
 
-fn summary(pending: &Deployment, is_update: bool) -> PendingDeploymentSummary {
-    let status = if is_update { "Updating" } else { "Creating" };
-    let variant = |variant: &DeployedVariant| PendingProductionVariantSummary {
-        variant_name: variant.name.clone(),
-        desired_weight: variant.weight,
-        desired_instance_count: variant.instance_count,
-        instance_type: variant.instance_type.clone(),
-        variant_status: vec![VariantStatus {
-            status,
-            status_message: format!("Loading model {}.", variant.model_name),
-            start_time: pending.started_at,
-        }],
-    };
+fn summary(view: &View<'_>, pending: &Deployment) -> PendingDeploymentSummary {
     PendingDeploymentSummary {
         endpoint_config_name: pending.config_name.clone(),
-        production_variants: pending.variants.iter().map(variant).collect(),
+        production_variants: pending.variants.iter().map(|one| pending_variant(view, pending, one)).collect(),
         start_time: pending.started_at,
+        shadow_production_variants: pending.shadows.iter().map(|one| pending_variant(view, pending, one)).collect(),
     }
 }

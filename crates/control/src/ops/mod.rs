@@ -1,11 +1,14 @@
 //! What each operation does: validate, write the row, answer. Reality follows later, through the reconcilers.
 
+mod deployment_config;
 pub(crate) mod endpoint;
 pub(crate) mod endpoint_config;
 pub(crate) mod endpoint_view;
 pub(crate) mod listing;
 pub(crate) mod model;
 pub(crate) mod tags;
+mod variant;
+mod variant_view;
 
 use std::sync::Arc;
 
@@ -16,7 +19,9 @@ use captura_wire::hosting::Tag;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
+use crate::alarms::Alarms;
 use crate::catalog::{Catalog, CatalogError, NewResource, Work};
+use crate::fleet::StandingView;
 use crate::models::Models;
 
 /// What every operation works with.
@@ -24,6 +29,9 @@ use crate::models::Models;
 pub(crate) struct Desk {
     pub(crate) catalog: Catalog,
     pub(crate) models: Models,
+    pub(crate) alarms: Alarms,
+    /// What takes calls.
+    pub(crate) standing: StandingView,
     pub(crate) clock: Clock,
     /// Wakes the driver.
     pub(crate) nudge: Arc<Notify>,

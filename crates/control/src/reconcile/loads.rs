@@ -12,8 +12,10 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::deployment::Deployment;
+use crate::deployment::{DeployedVariant, Deployment};
+use crate::fleet::{LoadedFleet, LoadedVariant};
 use crate::models::Models;
+use crate::rollout::Capacity;
 
 /// Deployments that load at the same time; the rest wait their turn.
 const LOADS_AT_ONCE: usize = 4;
@@ -25,12 +27,21 @@ const RETRY_MAX: Duration = Duration::from_secs(300);
 /// A deployment of one endpoint: the catalog row and the deployment's identity.
 pub(crate) type LoadKey = (i64, Uuid);
 
+/// What to load.
+#[derive(Clone)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) endpoint: &'a EndpointName,
+    pub(crate) deployment: &'a Deployment,
+    /// Instances to begin with, where they differ from what the deployment asks for.
+    pub(crate) capacity: Capacity,
+}
+
 /// How far the load of a deployment is.
 pub(crate) enum Progress {
     /// Not done yet.
     Loading,
     /// Every model answers. Told once.
-    Loaded(Vec<Variant>),
+    Loaded(LoadedFleet),
     /// A model cannot be loaded; in words for a person.
     Failed(String),
 }
@@ -40,7 +51,7 @@ enum Load {
     Failed { reason: String, retry_at: Instant },
 }
 
-type Outcome = Result<Vec<Variant>, String>;
+type Outcome = Result<LoadedFleet, String>;
 
 /// The loads.
 pub(crate) struct Loads {
@@ -59,11 +70,11 @@ impl Loads {
         Self { models, timeout, nudge, slots, loads: BTreeMap::new(), failures: BTreeMap::new() }
     }
 
-    /// How far this deployment is; begins to load it when nothing is known of it.
-    pub(crate) fn progress(&mut self, key: LoadKey, endpoint: &EndpointName, deployment: &Deployment) -> Progress {
+    /// How far this deployment is; begins to load it, with so many instances, when nothing is known of it.
+    pub(crate) fn progress(&mut self, key: LoadKey, wanted: Wanted<'_>) -> Progress {
         let outcome = match self.loads.get_mut(&key) {
             None => {
-                self.begin(key, endpoint, deployment);
+                self.begin(key, wanted);
                 return Progress::Loading;
             }
             Some(Load::Failed { reason, .. }) => return Progress::Failed(reason.clone()),
@@ -77,22 +88,22 @@ impl Loads {
         };
         self.loads.remove(&key);
         match outcome {
-            Ok(variants) => {
+            Ok(fleet) => {
                 self.failures.remove(&key);
-                Progress::Loaded(variants)
+                Progress::Loaded(fleet)
             }
             Err(reason) => self.note_failure(key, reason),
         }
     }
 
     /// As [`Loads::progress`], but a failed load begins again when its wait is over.
-    pub(crate) fn retry(&mut self, key: LoadKey, endpoint: &EndpointName, deployment: &Deployment) -> Progress {
+    pub(crate) fn retry(&mut self, key: LoadKey, wanted: Wanted<'_>) -> Progress {
         if let Some(Load::Failed { retry_at, .. }) = self.loads.get(&key)
             && *retry_at <= Instant::now()
         {
             self.loads.remove(&key);
         }
-        self.progress(key, endpoint, deployment)
+        self.progress(key, wanted)
     }
 
     /// Whether anything of that endpoint is being loaded.
@@ -128,14 +139,15 @@ impl Loads {
         Progress::Failed(reason)
     }
 
-    fn begin(&mut self, key: LoadKey, endpoint: &EndpointName, deployment: &Deployment) {
+    fn begin(&mut self, key: LoadKey, wanted: Wanted<'_>) {
         let (models, slots, nudge) = (self.models.clone(), Arc::clone(&self.slots), Arc::clone(&self.nudge));
-        let (endpoint, deployment, timeout) = (endpoint.clone(), deployment.clone(), self.timeout);
+        let (endpoint, deployment, timeout) = (wanted.endpoint.clone(), wanted.deployment.clone(), self.timeout);
+        let capacity = wanted.capacity;
         let (sender, outcome) = oneshot::channel();
         let report = Report { sender: Some(sender), nudge };
         let task = tokio::spawn(async move {
             let loaded = match slots.acquire().await {
-                Ok(_slot) => load(&models, &endpoint, &deployment, timeout).await,
+                Ok(_slot) => Loading { models, endpoint, deployment, capacity, timeout }.run().await,
                 Err(_) => Err("the server is shutting down".to_owned()),
             };
             report.send(loaded);
@@ -172,21 +184,46 @@ impl Drop for Report {
     }
 }
 
-async fn load(
-    models: &Models,
-    endpoint: &EndpointName,
-    deployment: &Deployment,
-    default_timeout: Duration,
-) -> Result<Vec<Variant>, String> {
-    let mut variants = Vec::new();
-    for variant in &deployment.variants {
-        let timeout = variant.load_timeout(default_timeout);
-        let loaded = tokio::time::timeout(timeout, models.load(&variant.model, variant.launch())).await;
-        let backend = loaded
-            .unwrap_or_else(|_| Err(format!("it did not load within {} s", timeout.as_secs())))
-            .map_err(|reason| format!("Variant {}, model {}: {reason}", variant.name, variant.model_name))?;
-        let capture = Arc::new(deployment.capture_policy(endpoint, variant));
-        variants.push(Variant { name: variant.name.clone(), weight: variant.weight, backend, capture });
+/// The load of one deployment.
+struct Loading {
+    models: Models,
+    endpoint: EndpointName,
+    deployment: Deployment,
+    capacity: Capacity,
+    timeout: Duration,
+}
+
+impl Loading {
+    async fn run(self) -> Outcome {
+        let variants = self.all(&self.deployment.variants).await?;
+        Ok(LoadedFleet { variants, shadows: self.all(&self.deployment.shadows).await? })
     }
-    Ok(variants)
+
+    async fn all(&self, wanted: &[DeployedVariant]) -> Result<Vec<LoadedVariant>, String> {
+        let mut loaded = Vec::new();
+        for variant in wanted {
+            loaded.extend(self.one(variant).await?);
+        }
+        Ok(loaded)
+    }
+
+    /// Nothing where inference components bring the models.
+    async fn one(&self, variant: &DeployedVariant) -> Result<Option<LoadedVariant>, String> {
+        let Some((name, model)) = variant.model() else { return Ok(None) };
+        let timeout = variant.load_timeout(self.timeout);
+        let instances = self.capacity.get(&variant.name).copied().unwrap_or(variant.instance_count);
+        let loading = self.models.load(model, variant.launch(instances));
+        let model = tokio::time::timeout(timeout, loading)
+            .await
+            .unwrap_or_else(|_| Err(format!("it did not load within {} s", timeout.as_secs())))
+            .map_err(|reason| format!("Variant {}, model {name}: {reason}", variant.name))?;
+        let variant = Variant {
+            name: variant.name.clone(),
+            weight: variant.weight,
+            backend: Arc::clone(&model.backend),
+            capture: Arc::new(self.deployment.capture_policy(&self.endpoint, variant, name)),
+            concurrency_max: variant.concurrency_max(),
+        };
+        Ok(Some(LoadedVariant { model, variant }))
+    }
 }

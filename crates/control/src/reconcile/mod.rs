@@ -2,3 +2,6 @@
 
 pub(crate) mod endpoint;
 pub(crate) mod loads;
+mod rollback;
+mod scaling;
+mod traffic;

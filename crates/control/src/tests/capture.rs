@@ -125,7 +125,7 @@ async fn a_described_configuration_is_the_input_of_the_next_one() {
         "DataCaptureConfig": capture(&json!({"EnableCapture": true, "Unknown": 1})),
         "KmsKeyId": "alias/k", "VpcConfig": {"SecurityGroupIds": ["sg"], "Subnets": ["s"]}, "EnableNetworkIsolation": false,
         "ExecutionRoleArn": "arn:aws:iam::000000000000:role/x", "MetricsConfig": {"EnableEnhancedMetrics": true},
-        "CrossRegionTrafficConfig": {"x": "y"}, "AsyncInferenceConfig": null, "ExplainerConfig": null, "ShadowProductionVariants": null,
+        "CrossRegionTrafficConfig": {"MaxInvocationsPerSecondPerInstance": 5, "MaxCrossRegionPercentPerEndpoint": 6, "x": "y"}, "AsyncInferenceConfig": null, "ExplainerConfig": null, "ShadowProductionVariants": null,
         "Tags": [{"Key": "k", "Value": "v"}],
     });
     house.ok("CreateEndpointConfig", input.clone()).await;

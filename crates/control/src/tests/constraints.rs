@@ -31,12 +31,24 @@ const TEXTS: &[(&str, &str, &str)] = &[
         "arn:aws:s3:::b",
     ),
     (".*", "line", "a\nb"),
+    (
+        "arn:aws[a-z\\-]*:sns:[a-z0-9\\-]*:[0-9]{12}:[a-zA-Z0-9_.-]+",
+        "arn:aws:sns:eu-west-1:000000000000:topic",
+        "arn:aws:sqs:eu-west-1:000000000000:q",
+    ),
+    (
+        "arn:aws[a-z\\-]*:sagemaker:[a-z0-9\\-]*:[0-9]{12}:[a-z0-9\\-]{1,14}/.*",
+        "arn:aws:sagemaker:eu-west-1:000000000000:training-plan/x",
+        "arn:aws:s3:::training-plan/x",
+    ),
+    ("mig-[0-9]+g\\.[0-9]+gb([+-][a-z0-9.]+)*", "mig-1g.5gb+me", "1g.5gb"),
+    ("[a-zA-Z0-9](-*[a-zA-Z0-9])*\\/[a-zA-Z0-9](-*[a-zA-Z0-9+.])*", "application/json+x", "csv"),
 ];
 
 fn texts(pattern: &str) -> (&'static str, Option<&'static str>) {
     match TEXTS.iter().find(|(text, ..)| *text == pattern) {
         Some((_, good, bad)) => (good, Some(bad)),
-        None if pattern == "[\\S\\s]*" => ("anything", None),
+        None if pattern == "[\\S\\s]*" || pattern == "[\\s\\S]+" => ("anything", None),
         None => panic!("our bug: no sample for {pattern}"),
     }
 }
@@ -133,7 +145,8 @@ fn phrases(shape: &Shape) -> String {
             );
             format!("{sizes}{}", pattern.unwrap_or_default())
         }
-        _ => panic!("our bug: only texts stand in lists and maps"),
+        Shape::OneOf(words) => format!("Member must satisfy enum value set: [{}]", words.join(", ")),
+        _ => panic!("our bug: only texts and words stand in lists and maps"),
     }
 }
 

@@ -29,12 +29,14 @@ async fn an_endpoint_is_in_service_only_when_its_model_answers() {
     assert_eq!(house.answer_of("E").await, "gated");
     let described = house.describe("E").await;
     let variant = &described["ProductionVariants"][0];
-    let started = variant["DeployedImages"][0]["ResolutionTime"].clone();
+    let image = &variant["DeployedImages"][0];
+    let (started, resolved) = (image["ResolutionTime"].clone(), image["ResolvedImage"].clone());
+    assert!(resolved.as_str().unwrap().starts_with("gated@sha256:"), "{resolved}");
     assert_eq!(
         *variant,
         json!({
             "VariantName": "AllTraffic",
-            "DeployedImages": [{"SpecifiedImage": "gated", "ResolvedImage": "gated", "ResolutionTime": started}],
+            "DeployedImages": [{"SpecifiedImage": "gated", "ResolvedImage": resolved, "ResolutionTime": started}],
             "CurrentWeight": 1.0, "DesiredWeight": 1.0, "CurrentInstanceCount": 1, "DesiredInstanceCount": 1,
         })
     );
@@ -146,7 +148,7 @@ async fn a_model_that_takes_too_long_fails_after_the_time_that_the_configuration
     house.ok("CreateEndpointConfig", json!({"EndpointConfigName": "c", "ProductionVariants": [variant]})).await;
     house.ok("CreateEndpoint", json!({"EndpointName": "e", "EndpointConfigName": "c"})).await;
     house.settle().await;
-    assert_eq!(house.describe("e").await["FailureReason"], "Variant v, model m: it did not load within 121 s");
+    assert_eq!(house.describe("e").await["FailureReason"], "Variant v, model m: it did not load within 151 s");
 }
 
 #[tokio::test]

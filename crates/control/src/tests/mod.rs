@@ -2,17 +2,22 @@
 //! every state between two passes can be looked at; one story runs with the driver.
 
 mod capture;
+mod configurations;
 mod constraints;
+mod deployments;
 mod lifecycle;
 mod lists;
+mod notices;
 mod recovery;
+mod scaling;
 mod tags;
 mod texts;
 mod updates;
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use captura_names::{EndpointName, Timestamp};
 use captura_route::{Clock, Endpoint, ModelRequest, RouteTable};
@@ -21,7 +26,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::models::stand_in::{self, Strings};
-use crate::{Control, Request, Settings};
+use crate::{AlarmState, Control, Request, Settings};
 
 const ACCOUNT: &str = "000000000000";
 const REGION: &str = "eu-west-1";
@@ -32,6 +37,44 @@ pub(crate) struct House {
     strings: Strings,
     table: watch::Receiver<Arc<RouteTable>>,
     folder: Arc<TempDir>,
+    hands: Hands,
+}
+
+/// What a test can do to the world around.
+#[derive(Clone, Default)]
+pub(crate) struct Hands {
+    /// What the clock says, seconds.
+    seconds: Arc<AtomicI64>,
+    /// How far it goes on at every look, seconds.
+    tick: Arc<AtomicI64>,
+    /// Alarms that there are.
+    alarms: Arc<Mutex<BTreeMap<String, AlarmState>>>,
+    /// Notices that were sent.
+    notices: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Hands {
+    /// A clock that goes on by a second at every look.
+    fn new(seconds: i64) -> Self {
+        Self { seconds: Arc::new(seconds.into()), tick: Arc::new(1.into()), ..Self::default() }
+    }
+
+    fn clock(&self) -> Clock {
+        let (seconds, tick) = (Arc::clone(&self.seconds), Arc::clone(&self.tick));
+        Clock::new(move || {
+            let now = seconds.fetch_add(tick.load(Ordering::SeqCst), Ordering::SeqCst);
+            Timestamp::from_unix_us(now * 1_000_000 + 123_456)
+        })
+    }
+
+    fn settings(&self, catalog: std::path::PathBuf) -> Settings {
+        let (alarms, notices) = (Arc::clone(&self.alarms), Arc::clone(&self.notices));
+        Settings {
+            alarms: Arc::new(move |name| alarms.lock().expect("our bug: a test panicked").get(name).copied()),
+            notices: Arc::new(move |notice| notices.lock().expect("our bug: a test panicked").push(notice)),
+            ..Settings::new(catalog, ACCOUNT)
+        }
+    }
 }
 
 impl House {
@@ -39,16 +82,33 @@ impl House {
         Self::at(Arc::new(TempDir::new().expect("our bug: no folder for a test")), "catalog.sqlite3")
     }
 
+    /// The same, with a clock that only the test moves.
+    pub(crate) fn still() -> Self {
+        let house = Self::new();
+        house.hands.tick.store(0, Ordering::SeqCst);
+        house
+    }
+
     /// Opens a catalog of that folder. The clock goes on by a second at every look.
     fn at(folder: Arc<TempDir>, file: &str) -> Self {
+        Self::with(folder, file, Hands::new(1_700_000_000))
+    }
+
+    fn with(folder: Arc<TempDir>, file: &str, hands: Hands) -> Self {
         let (models, strings) = stand_in::models();
         let (sender, table) = watch::channel(Arc::new(RouteTable::default()));
-        let seconds = AtomicI64::new(1_700_000_000);
-        let clock =
-            Clock::new(move || Timestamp::from_unix_us(seconds.fetch_add(1, Ordering::SeqCst) * 1_000_000 + 123_456));
-        let settings = Settings::new(folder.path().join(file), ACCOUNT);
-        let control = Control::open_with(settings, models, sender, clock).expect("our bug: the catalog opens");
-        Self { control, strings, table, folder }
+        let settings = hands.settings(folder.path().join(file));
+        let control = Control::open_with(settings, models, sender, hands.clock()).expect("our bug: the catalog opens");
+        Self { control, strings, table, folder, hands }
+    }
+
+    /// Time goes by.
+    fn wait(&self, seconds: i64) {
+        self.hands.seconds.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    fn set_alarm(&self, name: &str, state: AlarmState) {
+        self.hands.alarms.lock().expect("our bug: a test panicked").insert(name.to_owned(), state);
     }
 
     /// What would be there after kill -9: a copy of the files as they are now, opened without a close.
@@ -57,7 +117,7 @@ impl House {
         for entry in std::fs::read_dir(self.folder.path()).expect("our bug: the folder is there").flatten() {
             std::fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("our bug: the file is there");
         }
-        Self::at(Arc::new(copy), "catalog.sqlite3")
+        Self::with(Arc::new(copy), "catalog.sqlite3", self.hands.clone())
     }
 
     async fn call(&self, operation: &str, input: Value) -> (u16, Value) {
@@ -120,7 +180,10 @@ impl House {
             self.pass().await;
             let listed = self.ok("ListEndpoints", json!({"MaxResults": 100})).await;
             let under_way = |endpoint: &Value| {
-                matches!(endpoint["EndpointStatus"].as_str(), Some("Creating" | "Updating" | "Deleting"))
+                matches!(
+                    endpoint["EndpointStatus"].as_str(),
+                    Some("Creating" | "Updating" | "RollingBack" | "Deleting")
+                )
             };
             if !listed["Endpoints"].as_array().expect("our bug: a list").iter().any(under_way) {
                 return;

@@ -180,18 +180,36 @@ async fn an_orderly_restart_finds_everything_in_one_file() {
     assert_eq!(again.answer_of("E").await, "echo");
 }
 
+#[tokio::test]
+async fn a_catalog_of_the_first_version_is_read_and_served() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let connection = rusqlite::Connection::open(catalog_file(folder.path())).unwrap();
+    connection.execute_batch(include_str!("catalog_1.sql")).unwrap();
+    drop(connection);
+    let house = House::at(Arc::new(folder), "catalog.sqlite3");
+    house.control.recover().await.unwrap();
+    house.settle().await;
+    assert_eq!(house.answer_of("settled").await, "echo:1");
+    assert_eq!(house.answer_of("updated").await, "echo:2");
+    assert_eq!(house.describe("settled").await["ProductionVariants"][0]["DesiredInstanceCount"], 2);
+}
+
+fn nobody() -> crate::notice::Notices {
+    crate::notice::Notices { sink: Arc::new(drop), account: super::ACCOUNT.to_owned() }
+}
+
 #[test]
 fn a_catalog_of_a_newer_version_or_of_noise_is_refused_untouched() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = catalog_file(folder.path());
-    drop(Catalog::open(&path).unwrap());
+    drop(Catalog::open(&path, nobody()).unwrap());
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let before = std::fs::read(&path).unwrap();
-    let error = Catalog::open(&path).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 99, known: 1, .. }), "{error}");
+    let error = Catalog::open(&path, nobody()).unwrap_err();
+    assert!(matches!(error, OpenError::Newer { found: 99, known: 2, .. }), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
     std::fs::write(&path, vec![7; 8_192]).unwrap();
-    let error = Catalog::open(&path).unwrap_err();
+    let error = Catalog::open(&path, nobody()).unwrap_err();
     assert!(error.to_string().contains("catalog.sqlite3"), "{error}");
 }
 
@@ -204,7 +222,13 @@ async fn the_real_backends_stand_behind_the_public_door() {
     let (sender, table) = tokio::sync::watch::channel(Arc::default());
     let settings = crate::Settings::new(catalog_file(folder.path()), "000000000000");
     let control = Control::open(settings, backends, sender, captura_route::Clock::system()).unwrap();
-    let house = House { control, strings: crate::models::stand_in::models().1, table, folder: Arc::new(folder) };
+    let house = House {
+        control,
+        strings: crate::models::stand_in::models().1,
+        table,
+        folder: Arc::new(folder),
+        hands: super::Hands::default(),
+    };
     for (name, image) in [("good", "captura/echo:1"), ("bad", "nobody/knows:1")] {
         house.config(name, image).await;
         house.ok("CreateEndpoint", json!({"EndpointName": name, "EndpointConfigName": name})).await;

@@ -136,94 +136,15 @@ async fn what_is_not_supported_yet_is_refused_by_name() {
         ),
         (
             "CreateEndpointConfig",
-            variant("ServerlessConfig", json!({"MemorySizeInMB": 1024, "MaxConcurrency": 1})),
-            format!("{at}.serverlessConfig"),
-            "a serverless variant",
-        ),
-        (
-            "CreateEndpointConfig",
-            variant("InstancePools", json!([{}])),
+            variant("InstancePools", json!([{"InstanceType": "ml.m5.large", "ModelNameOverride": "e", "Priority": 1}])),
             format!("{at}.instancePools"),
-            "instance pools",
-        ),
-        ("CreateEndpointConfig", variant("CoreDumpConfig", json!({})), format!("{at}.coreDumpConfig"), "core dumps"),
-        (
-            "CreateEndpointConfig",
-            variant("ManagedInstanceScaling", json!({"Status": "ENABLED"})),
-            format!("{at}.managedInstanceScaling"),
-            "managed instance scaling",
-        ),
-        (
-            "CreateEndpointConfig",
-            config("AsyncInferenceConfig", json!({})),
-            "asyncInferenceConfig".to_owned(),
-            "asynchronous inference",
+            "another model on some instances",
         ),
         ("CreateEndpointConfig", config("ExplainerConfig", json!({})), "explainerConfig".to_owned(), "an explainer"),
-        (
-            "CreateEndpointConfig",
-            config("ShadowProductionVariants", json!([{}])),
-            "shadowProductionVariants".to_owned(),
-            "shadow variants",
-        ),
     ] {
         let text = format!("'{path}' asks for {what}, which captura does not support yet. Leave it out.");
         assert_eq!(house.refused(operation, input).await, text);
     }
-}
-
-#[tokio::test]
-async fn deployments_that_are_not_supported_yet_are_refused_by_name() {
-    let house = House::new();
-    house.endpoint("e").await;
-    let steps = |kind: &str| {
-        let routing = json!({"TrafficRoutingConfiguration": {"Type": kind, "WaitIntervalInSeconds": 0}});
-        json!({"EndpointName": "x", "EndpointConfigName": "e", "DeploymentConfig": {"BlueGreenUpdatePolicy": routing}})
-    };
-    let rolling = json!({"MaximumBatchSize": {"Type": "INSTANCE_COUNT", "Value": 1}, "WaitIntervalInSeconds": 0});
-    let desired = |member: &str, value: Value| json!({"EndpointName": "e", "DesiredWeightsAndCapacities": [{"VariantName": "AllTraffic", member: value}]});
-    for (operation, input, path, what) in [
-        (
-            "CreateEndpoint",
-            steps("CANARY"),
-            "deploymentConfig.blueGreenUpdatePolicy".to_owned(),
-            "moving traffic in steps",
-        ),
-        (
-            "CreateEndpoint",
-            steps("LINEAR"),
-            "deploymentConfig.blueGreenUpdatePolicy".to_owned(),
-            "moving traffic in steps",
-        ),
-        (
-            "UpdateEndpoint",
-            json!({"EndpointName": "e", "EndpointConfigName": "e", "DeploymentConfig": {"RollingUpdatePolicy": rolling}}),
-            "deploymentConfig.rollingUpdatePolicy".to_owned(),
-            "a rolling update",
-        ),
-        (
-            "UpdateEndpoint",
-            json!({"EndpointName": "e", "EndpointConfigName": "e", "DeploymentConfig": {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "a"}]}}}),
-            "deploymentConfig.autoRollbackConfiguration".to_owned(),
-            "rolling back on alarms",
-        ),
-        (
-            "UpdateEndpointWeightsAndCapacities",
-            desired("ServerlessUpdateConfig", json!({})),
-            "desiredWeightsAndCapacities.1.member.serverlessUpdateConfig".to_owned(),
-            "a serverless variant",
-        ),
-        (
-            "UpdateEndpointWeightsAndCapacities",
-            desired("DesiredInstanceCount", json!(0)),
-            "desiredWeightsAndCapacities.1.member.desiredInstanceCount".to_owned(),
-            "scaling to zero instances",
-        ),
-    ] {
-        let text = format!("'{path}' asks for {what}, which captura does not support yet. Leave it out.");
-        assert_eq!(house.refused(operation, input).await, text);
-    }
-    house.ok("CreateEndpoint", steps("ALL_AT_ONCE")).await;
 }
 
 #[tokio::test]

@@ -23,7 +23,9 @@ async fn the_old_model_serves_until_the_new_one_answers() {
     assert_eq!(updating["EndpointConfigName"], "E");
     assert_eq!(updating["ProductionVariants"][0]["DeployedImages"][0]["SpecifiedImage"], "echo");
     assert_eq!(updating["PendingDeploymentSummary"]["EndpointConfigName"], "next");
-    assert_eq!(updating["PendingDeploymentSummary"]["ProductionVariants"][0]["VariantStatus"][0]["Status"], "Updating");
+    let arriving = &updating["PendingDeploymentSummary"]["ProductionVariants"][0];
+    assert_eq!(arriving["VariantStatus"][0]["Status"], "Creating");
+    assert_eq!(arriving["VariantStatus"][0]["StatusMessage"], "Launching 1 instance(s).");
 
     house.strings.gate.add_permits(1);
     house.settle().await;
@@ -160,7 +162,7 @@ async fn an_update_retains_what_it_is_asked_to_and_no_more() {
 async fn the_last_deployment_configuration_is_told_and_kept_on_request() {
     let house = House::new();
     house.endpoint("E").await;
-    let config = json!({"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}, "TerminationWaitInSeconds": 9}});
+    let config = json!({"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}, "TerminationWaitInSeconds": 0}});
     for (extra, expected) in [
         (json!({"DeploymentConfig": config}), Some(&config)),
         (json!({"RetainDeploymentConfig": true}), Some(&config)),

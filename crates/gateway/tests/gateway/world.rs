@@ -165,7 +165,7 @@ pub(crate) fn variant((name, weight, model): (&str, f32, &Arc<Model>), settings:
         settings: settings.cloned(),
     };
     let backend: Arc<dyn Backend> = Arc::clone(model) as _;
-    Variant { name, weight, backend, capture: Arc::new(capture) }
+    Variant { name, weight, backend, capture: Arc::new(capture), concurrency_max: None }
 }
 
 /// An endpoint `churn` of these variants.

@@ -20,14 +20,18 @@ pub struct CreateEndpointConfig {
     #[serde(default)]
     pub tags: Vec<Tag>,
     /// Asynchronous inference.
-    #[serde(default)]
-    pub async_inference_config: Value,
+    pub async_inference_config: Option<AsyncInferenceConfig>,
     /// Explanations.
     #[serde(default)]
     pub explainer_config: Value,
-    /// Shadow variants.
+    /// Variants that get copies of the calls.
     #[serde(default)]
-    pub shadow_production_variants: Value,
+    pub shadow_production_variants: Vec<ProductionVariant>,
+    /// Role of the instances; without models in the variants, inference components bring them.
+    pub execution_role_arn: Option<String>,
+    /// Which metrics are published how often, verbatim.
+    #[serde(default)]
+    pub metrics_config: Value,
 }
 
 /// One variant of a configuration.
@@ -49,18 +53,108 @@ pub struct ProductionVariant {
     /// How calls are spread over instances.
     #[serde(default)]
     pub routing_config: Value,
+    /// Type of instance, verbatim.
+    pub instance_type: Option<String>,
     /// Scaling by the service.
-    #[serde(default)]
-    pub managed_instance_scaling: Value,
-    /// Serverless.
-    #[serde(default)]
-    pub serverless_config: Value,
-    /// Several instance types.
+    pub managed_instance_scaling: Option<ManagedInstanceScaling>,
+    /// Instances that come with the calls.
+    pub serverless_config: Option<ServerlessConfig>,
+    /// Several instance types, verbatim.
     #[serde(default)]
     pub instance_pools: Value,
-    /// Core dumps.
-    #[serde(default)]
-    pub core_dump_config: Value,
+}
+
+/// A variant whose instances come with the calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ServerlessConfig {
+    /// Memory of an instance, megabytes.
+    #[serde(rename = "MemorySizeInMB")]
+    pub memory_size_in_mb: u32,
+    /// Most calls at the same time.
+    pub max_concurrency: u32,
+    /// How many of them are always ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provisioned_concurrency: Option<u32>,
+}
+
+/// Bounds within which the service scales a variant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ManagedInstanceScaling {
+    /// `ENABLED` or `DISABLED`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// Fewest instances.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_instance_count: Option<i64>,
+    /// Most instances.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_instance_count: Option<i64>,
+    /// When instances go, verbatim.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub scale_in_policy: Value,
+}
+
+impl ManagedInstanceScaling {
+    /// Whether the service scales.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.status.as_deref() == Some("ENABLED")
+    }
+}
+
+/// How asynchronous invocations are worked off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AsyncInferenceConfig {
+    /// Limits of the calls to the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_config: Option<AsyncInferenceClientConfig>,
+    /// Where answers go.
+    pub output_config: AsyncInferenceOutputConfig,
+}
+
+/// Limits of the calls to the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AsyncInferenceClientConfig {
+    /// Most calls in flight per instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_concurrent_invocations_per_instance: Option<u32>,
+}
+
+/// Where answers go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AsyncInferenceOutputConfig {
+    /// Key for the encryption of answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kms_key_id: Option<String>,
+    /// Below it answers are put.
+    #[serde(rename = "S3OutputPath", skip_serializing_if = "Option::is_none")]
+    pub s3_output_path: Option<String>,
+    /// Below it the words of failures are put.
+    #[serde(rename = "S3FailurePath", skip_serializing_if = "Option::is_none")]
+    pub s3_failure_path: Option<String>,
+    /// Whom to tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notification_config: Option<AsyncInferenceNotificationConfig>,
+}
+
+/// Whom to tell of answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct AsyncInferenceNotificationConfig {
+    /// Told of answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub success_topic: Option<String>,
+    /// Told of failures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_topic: Option<String>,
+    /// Which of them get the answer itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include_inference_response_in: Vec<String>,
 }
 
 /// What is captured of an endpoint's calls.

@@ -3,22 +3,32 @@
 //! Invariant: every operation listed here has a schema, and a request that passed [`Operation::check`] can be read into
 //! its shape. Shapes hold what the server acts upon; whatever else a request says is kept as JSON by who stores it.
 
+mod deployment_config;
 mod endpoint;
 mod endpoint_config;
+mod endpoint_description;
 mod listing;
 mod model;
 mod operation;
 mod schema;
 mod tags;
 
+pub use deployment_config::{
+    Alarm, AutoRollbackConfig, BlueGreenUpdatePolicy, CapacitySize, CapacitySizeType, DeploymentConfig,
+    RollingUpdatePolicy, TrafficRoutingConfig, TrafficRoutingConfigType,
+};
 pub use endpoint::{
-    BlueGreenUpdatePolicy, CreateEndpoint, DataCaptureConfigSummary, DeployedImage, DeploymentConfig,
-    DesiredWeightAndCapacity, EndpointDescription, EndpointStatus, EndpointSummary, PendingDeploymentSummary,
-    PendingProductionVariantSummary, ProductionVariantSummary, TrafficRoutingConfiguration, UpdateEndpoint,
-    UpdateEndpointWeightsAndCapacities, VariantProperty, VariantPropertyType, VariantStatus,
+    CreateEndpoint, DesiredWeightAndCapacity, EndpointStatus, EndpointSummary, ServerlessUpdateConfig, UpdateEndpoint,
+    UpdateEndpointWeightsAndCapacities, VariantProperty, VariantPropertyType,
 };
 pub use endpoint_config::{
-    CaptureContentTypeHeader, CaptureMode, CaptureOption, CreateEndpointConfig, DataCaptureConfig, ProductionVariant,
+    AsyncInferenceClientConfig, AsyncInferenceConfig, AsyncInferenceNotificationConfig, AsyncInferenceOutputConfig,
+    CaptureContentTypeHeader, CaptureMode, CaptureOption, CreateEndpointConfig, DataCaptureConfig,
+    ManagedInstanceScaling, ProductionVariant, ServerlessConfig,
+};
+pub use endpoint_description::{
+    DataCaptureConfigSummary, DeployedImage, EndpointDescription, PendingDeploymentSummary,
+    PendingProductionVariantSummary, ProductionVariantSummary, VariantStatus,
 };
 pub use listing::{ListRequest, SortBy, SortOrder};
 pub use model::{ContainerDefinition, CreateModel, ModelDataSource, S3DataSource};

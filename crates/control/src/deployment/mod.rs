@@ -3,13 +3,17 @@
 //! SDKs delete an endpoint's configuration before the endpoint, and models may be deleted at any time; the endpoint
 //! serves on, and after a restart it must be able to load again. So it keeps everything that loading needs.
 
+mod asynchronous;
+mod capture;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use captura_backends::{Launch, Routing};
-use captura_names::{EndpointConfigName, EndpointName, ModelName, S3Uri, Timestamp, VariantName};
-use captura_route::{CapturePolicy, CaptureSettings, Durability, WhenUnavailable};
-use captura_wire::hosting::{CaptureMode, DataCaptureConfig, VariantPropertyType};
+use captura_names::{EndpointConfigName, EndpointName, ModelName, Timestamp, VariantName};
+use captura_route::CapturePolicy;
+use captura_wire::hosting::{AsyncInferenceConfig, ManagedInstanceScaling, ServerlessConfig, VariantPropertyType};
+pub(crate) use capture::{CaptureGuarantee, DeployedCapture};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -25,27 +29,43 @@ pub(crate) struct Deployment {
     pub(crate) started_at: Timestamp,
     /// The variants, in the order of the configuration.
     pub(crate) variants: Vec<DeployedVariant>,
+    /// Variants that get copies of the calls.
+    #[serde(default)]
+    pub(crate) shadows: Vec<DeployedVariant>,
     /// What is captured.
     pub(crate) capture: Option<DeployedCapture>,
     /// How traffic was asked to move, verbatim.
     pub(crate) deployment_config: Option<Value>,
     /// The deployment whose loaded models serve on in this one: set when only weights or counts change.
     pub(crate) models_of: Option<Uuid>,
+    /// Set when calls are taken asynchronously.
+    #[serde(default)]
+    pub(crate) async_inference: Option<AsyncInferenceConfig>,
+    /// Which metrics are published how often, verbatim; null for nothing said.
+    #[serde(default)]
+    pub(crate) metrics_config: Value,
 }
 
-/// A variant with its model.
+/// A variant with its model, or, where inference components bring the models, without one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DeployedVariant {
     pub(crate) name: VariantName,
-    pub(crate) model_name: ModelName,
-    pub(crate) model: DeployedModel,
+    pub(crate) model_name: Option<ModelName>,
+    pub(crate) model: Option<DeployedModel>,
     pub(crate) weight: f32,
+    /// Instances asked for; one where the variant is serverless.
     pub(crate) instance_count: i64,
     pub(crate) instance_type: Option<String>,
     /// How calls are spread over instances, verbatim; null for nothing said.
     pub(crate) routing_config: Value,
     /// Longest time for loading, seconds, where the configuration says so.
     pub(crate) load_timeout_s: Option<u64>,
+    /// Set when instances come with the calls.
+    #[serde(default)]
+    pub(crate) serverless: Option<ServerlessConfig>,
+    /// Bounds within which the service scales.
+    #[serde(default)]
+    pub(crate) managed_instance_scaling: Option<ManagedInstanceScaling>,
 }
 
 /// How much longer a load may take than its parts together: whoever runs a part ends it in time, in better words.
@@ -65,59 +85,28 @@ pub(crate) struct DeployedModel {
     pub(crate) startup_timeout_s: Option<u64>,
 }
 
-/// What is captured, and how surely.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DeployedCapture {
-    pub(crate) config: DataCaptureConfig,
-    pub(crate) mode: CaptureGuarantee,
-}
-
-/// How surely records are kept; chosen by tags of the endpoint configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct CaptureGuarantee {
-    pub(crate) durability: Durability,
-    pub(crate) when_unavailable: WhenUnavailable,
-}
-
-impl Default for CaptureGuarantee {
-    fn default() -> Self {
-        Self { durability: Durability::AckAfterWrite, when_unavailable: WhenUnavailable::Serve }
-    }
-}
-
-impl DeployedCapture {
-    /// Whether it is switched on; a block that says nothing is.
-    pub(crate) fn is_enabled(&self) -> bool {
-        self.config.enable_capture.unwrap_or(true)
-    }
-
-    fn settings(&self) -> Option<CaptureSettings> {
-        let modes: Vec<CaptureMode> = self.config.capture_options.iter().map(|option| option.capture_mode).collect();
-        let keeps = |side| modes.contains(&side) || modes.contains(&CaptureMode::InputAndOutput);
-        let content_types = self.config.capture_content_type_header.clone().unwrap_or_default();
-        Some(CaptureSettings {
-            enabled: self.is_enabled(),
-            sampling: self.config.initial_sampling_percentage,
-            input: keeps(CaptureMode::Input),
-            output: keeps(CaptureMode::Output),
-            // Checked when the configuration was created.
-            destination: S3Uri::parse(&self.config.destination_s3_uri).ok()?,
-            csv_content_types: content_types.csv_content_types,
-            json_content_types: content_types.json_content_types,
-            kms_key_id: self.config.kms_key_id.clone(),
-            durability: self.mode.durability,
-            when_unavailable: self.mode.when_unavailable,
-        })
-    }
-}
-
 impl Deployment {
-    /// What is captured of one variant's calls.
-    pub(crate) fn capture_policy(&self, endpoint: &EndpointName, variant: &DeployedVariant) -> CapturePolicy {
+    /// Production variants, then shadows.
+    pub(crate) fn all_variants(&self) -> impl Iterator<Item = &DeployedVariant> {
+        self.variants.iter().chain(&self.shadows)
+    }
+
+    /// The production variant of that name.
+    pub(crate) fn variant(&self, name: &VariantName) -> Option<&DeployedVariant> {
+        self.variants.iter().find(|variant| variant.name == *name)
+    }
+
+    /// What is captured of the calls of one variant's model.
+    pub(crate) fn capture_policy(
+        &self,
+        endpoint: &EndpointName,
+        variant: &DeployedVariant,
+        model: &ModelName,
+    ) -> CapturePolicy {
         CapturePolicy {
             endpoint: endpoint.clone(),
             variant: variant.name.clone(),
-            model: variant.model_name.clone(),
+            model: model.clone(),
             endpoint_config: self.config_name.clone(),
             settings: self.capture.as_ref().and_then(DeployedCapture::settings),
         }
@@ -126,7 +115,7 @@ impl Deployment {
     /// Takes over from the deployment in service what an update retains, variants matched by name.
     pub(crate) fn retain(&mut self, current: &Self, excluded: &[VariantPropertyType]) {
         for variant in &mut self.variants {
-            let Some(before) = current.variants.iter().find(|before| before.name == variant.name) else { continue };
+            let Some(before) = current.variant(&variant.name) else { continue };
             if !excluded.contains(&VariantPropertyType::DesiredWeight) {
                 variant.weight = before.weight;
             }
@@ -141,15 +130,30 @@ impl Deployment {
 }
 
 impl DeployedVariant {
-    /// How its instances are brought up.
-    pub(crate) fn launch(&self) -> Launch {
-        let is_random = self.routing_config.get("RoutingStrategy").and_then(Value::as_str) == Some("RANDOM");
+    /// The model with its name, unless inference components bring the models.
+    pub(crate) fn model(&self) -> Option<(&ModelName, &DeployedModel)> {
+        self.model_name.as_ref().zip(self.model.as_ref())
+    }
+
+    /// How so many instances are brought up.
+    pub(crate) fn launch(&self, instances: i64) -> Launch {
+        let routing = match self.routing_config.get("RoutingStrategy").and_then(Value::as_str) {
+            Some("RANDOM") => Routing::Random,
+            // What looks into prompts to choose an instance falls back to this one on AWS too, when it cannot.
+            _ => Routing::LeastOutstanding,
+        };
+        let model = self.model.as_ref();
         Launch {
-            instances: usize::try_from(self.instance_count).unwrap_or(1).max(1),
-            routing: if is_random { Routing::Random } else { Routing::LeastOutstanding },
-            startup_timeout: self.model.startup_timeout_s.map(Duration::from_secs),
+            instances: usize::try_from(instances).unwrap_or(1).max(1),
+            routing,
+            startup_timeout: model.and_then(|model| model.startup_timeout_s).map(Duration::from_secs),
             ..Launch::default()
         }
+    }
+
+    /// Most calls at the same time, where the configuration says so.
+    pub(crate) fn concurrency_max(&self) -> Option<u32> {
+        self.serverless.map(|serverless| serverless.max_concurrency)
     }
 
     /// Longest time for loading.

@@ -1,0 +1,86 @@
+//! Changes of endpoints, told as EventBridge tells them: `SageMaker Endpoint State Change`.
+//!
+//! Notices leave in the order in which the catalog changed, after the change is durable. One may be lost when the
+//! process dies in between; whoever needs certainty asks for the endpoint. Who delivers them is another room.
+
+use std::fmt;
+use std::sync::Arc;
+
+use captura_names::{Arn, ResourceKind, Timestamp};
+use captura_wire::hosting::Tag;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::catalog::EndpointRow;
+use crate::deployment::Deployment;
+
+/// Takes notices. It is called while the catalog is held, so it must return at once and must not call control.
+pub type NoticeSink = Arc<dyn Fn(Value) + Send + Sync>;
+
+/// Where notices go, and in whose name.
+#[derive(Clone)]
+pub(crate) struct Notices {
+    pub(crate) sink: NoticeSink,
+    pub(crate) account: String,
+}
+
+impl fmt::Debug for Notices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notices").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+impl Notices {
+    /// The event of an endpoint's state.
+    pub(crate) fn state_change(&self, endpoint: &EndpointRow, tags: &[Tag]) -> Value {
+        let arn = Arn {
+            region: endpoint.region.clone(),
+            account: self.account.clone(),
+            kind: ResourceKind::Endpoint,
+            name: endpoint.name.to_string(),
+        };
+        let shown = endpoint.current.as_ref().or(endpoint.pending.as_ref());
+        let mut detail = Map::from_iter([
+            ("EndpointName".to_owned(), json!(endpoint.name)),
+            ("EndpointArn".to_owned(), json!(arn.to_string())),
+            ("EndpointConfigName".to_owned(), json!(shown.map(|shown| &shown.config_name))),
+            ("ProductionVariants".to_owned(), variants(shown)),
+            ("EndpointStatus".to_owned(), json!(endpoint.status.as_event_str())),
+            ("CreationTime".to_owned(), milliseconds(endpoint.created_at)),
+            ("LastModifiedTime".to_owned(), milliseconds(endpoint.modified_at)),
+            ("Tags".to_owned(), tags.iter().map(|tag| (tag.key.clone(), json!(tag.value))).collect()),
+        ]);
+        if let Some(reason) = &endpoint.failure_reason {
+            detail.insert("FailureReason".to_owned(), json!(reason));
+        }
+        json!({
+            "version": "0",
+            "id": Uuid::new_v4(),
+            "detail-type": "SageMaker Endpoint State Change",
+            "source": "aws.sagemaker",
+            "account": self.account,
+            "time": endpoint.modified_at.to_string(),
+            "region": endpoint.region,
+            "resources": [arn.to_string()],
+            "detail": detail,
+        })
+    }
+}
+
+fn variants(shown: Option<&Deployment>) -> Value {
+    let variants = shown.map(|shown| shown.variants.as_slice()).unwrap_or_default();
+    let variant = |variant: &crate::deployment::DeployedVariant| {
+        json!({
+            "VariantName": variant.name,
+            "CurrentWeight": variant.weight,
+            "DesiredWeight": variant.weight,
+            "CurrentInstanceCount": variant.instance_count,
+            "DesiredInstanceCount": variant.instance_count,
+        })
+    };
+    variants.iter().map(variant).collect()
+}
+
+fn milliseconds(at: Timestamp) -> Value {
+    json!(at.unix_us() / 1_000)
+}

@@ -1,0 +1,57 @@
+//! What the operator decides about the control plane, and the doors to rooms that it must not know.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::alarms::AlarmStates;
+use crate::notice::NoticeSink;
+
+/// What the operator decides about the control plane.
+#[derive(Clone)]
+pub struct Settings {
+    /// The catalog's file; its folder must exist.
+    pub catalog_path: PathBuf,
+    /// Account in ARNs, twelve digits.
+    pub account: String,
+    /// Longest time for loading one model, where the endpoint configuration states none.
+    pub load_timeout: Duration,
+    /// Longest time that a start waits for endpoints to be loaded again.
+    pub recovery_timeout: Duration,
+    /// States of the alarms that deployments name; without it there are no alarms.
+    pub alarms: AlarmStates,
+    /// Takes notices of endpoints that change, in EventBridge's shape; without it they are dropped.
+    pub notices: NoticeSink,
+}
+
+impl Settings {
+    /// Longest time for loading one model, when nobody says otherwise.
+    pub const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_secs(600);
+
+    /// Longest time that a start waits, when nobody says otherwise.
+    pub const DEFAULT_RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// Settings with the default times, without alarms, and with nobody who takes notices.
+    pub fn new(catalog_path: impl Into<PathBuf>, account: impl Into<String>) -> Self {
+        Self {
+            catalog_path: catalog_path.into(),
+            account: account.into(),
+            load_timeout: Self::DEFAULT_LOAD_TIMEOUT,
+            recovery_timeout: Self::DEFAULT_RECOVERY_TIMEOUT,
+            alarms: Arc::new(|_| None),
+            notices: Arc::new(drop),
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("catalog_path", &self.catalog_path)
+            .field("account", &self.account)
+            .field("load_timeout", &self.load_timeout)
+            .field("recovery_timeout", &self.recovery_timeout)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,54 @@
+//! Changes of endpoints, told in EventBridge's shape.
+
+use serde_json::{Value, json};
+
+use super::{ACCOUNT, House, REGION, arn};
+
+fn statuses(house: &House) -> Vec<String> {
+    let notices = house.hands.notices.lock().unwrap();
+    notices.iter().map(|notice| notice["detail"]["EndpointStatus"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn every_change_of_status_is_told_once_and_in_order() {
+    let house = House::new();
+    house.endpoint("E").await;
+    house.config("bad", "broken").await;
+    house.ok("UpdateEndpoint", json!({"EndpointName": "E", "EndpointConfigName": "bad"})).await;
+    house.settle().await;
+    house.ok("DeleteEndpoint", json!({"EndpointName": "E"})).await;
+    house.settle().await;
+    house.ok("CreateEndpoint", json!({"EndpointName": "F", "EndpointConfigName": "bad"})).await;
+    house.settle().await;
+    let expected = ["CREATING", "IN_SERVICE", "UPDATING", "IN_SERVICE", "DELETING", "CREATING", "FAILED"];
+    assert_eq!(statuses(&house), expected);
+    // What is refused is not told.
+    house.refused("CreateEndpoint", json!({"EndpointName": "F", "EndpointConfigName": "bad"})).await;
+    assert_eq!(statuses(&house).len(), expected.len());
+}
+
+#[tokio::test]
+async fn a_notice_has_eventbridges_shape() {
+    let house = House::new();
+    house.config("E", "echo").await;
+    let tags = json!([{"Key": "team", "Value": "risk"}]);
+    house.ok("CreateEndpoint", json!({"EndpointName": "E", "EndpointConfigName": "E", "Tags": tags})).await;
+    house.settle().await;
+    let notice = house.hands.notices.lock().unwrap().last().cloned().unwrap();
+    let described = house.describe("E").await;
+    let ms = |member: &str| json!((described[member].as_f64().unwrap() * 1_000.0).round() as i64);
+    let variant = json!({"VariantName": "AllTraffic", "CurrentWeight": 1.0, "DesiredWeight": 1.0,
+        "CurrentInstanceCount": 1, "DesiredInstanceCount": 1});
+    let expected: Value = json!({
+        "version": "0", "id": notice["id"], "detail-type": "SageMaker Endpoint State Change",
+        "source": "aws.sagemaker", "account": ACCOUNT, "time": notice["time"], "region": REGION,
+        "resources": [arn("endpoint/E")],
+        "detail": {
+            "EndpointName": "E", "EndpointArn": arn("endpoint/E"), "EndpointConfigName": "E",
+            "ProductionVariants": [variant], "EndpointStatus": "IN_SERVICE",
+            "CreationTime": ms("CreationTime"), "LastModifiedTime": ms("LastModifiedTime"), "Tags": {"team": "risk"},
+        },
+    });
+    assert_eq!(notice, expected);
+    assert!(notice["time"].as_str().unwrap().ends_with('Z'));
+}
