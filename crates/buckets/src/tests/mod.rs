@@ -3,6 +3,7 @@
 mod behaviour;
 mod hostile;
 mod model;
+mod operations;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -7,6 +7,7 @@
 
 mod access;
 mod alarms;
+mod buckets;
 mod capture;
 mod container;
 mod crash;
