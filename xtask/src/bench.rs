@@ -6,6 +6,7 @@
 //!
 //! Refuses to: assert figures. A machine that is busy gives bad ones; the table says what it saw.
 
+mod backends;
 mod floor;
 mod load;
 mod process;
@@ -31,6 +32,8 @@ pub(crate) use floor::serve as serve_floor;
 pub(crate) enum Bench {
     /// Calls of an endpoint: echo and a small tree model; capture off, sampled and full; 1, 8 and 64 connections
     Invoke(Invoke),
+    /// Calls of a model behind a socket: directly, and through captura as a remote server and as a process
+    Backends(backends::Backends),
 }
 
 #[derive(Args)]
@@ -66,11 +69,15 @@ struct Workload {
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
-    let Bench::Invoke(invoke) = bench;
     if cfg!(debug_assertions) {
         return again_in_release();
     }
-    measure(invoke)
+    match bench {
+        Bench::Invoke(invoke) => {
+            in_folder(invoke.dir.as_deref(), |captura, folder| measure_in(invoke, captura, folder))
+        }
+        Bench::Backends(backends) => in_folder(None, |captura, folder| backends::measure(backends, captura, folder)),
+    }
 }
 
 /// Figures of a debug build are worth nothing: build both programs for release and run there.
@@ -86,13 +93,12 @@ fn release_folder() -> Result<PathBuf> {
     Ok(Cache::locate()?.target())
 }
 
-fn measure(invoke: &Invoke) -> Result<()> {
-    let captura =
-        std::env::var_os("CAPTURA_BIN").map(PathBuf::from).context("run this as `cargo xtask bench invoke`")?;
-    let base = invoke.dir.clone().unwrap_or_else(std::env::temp_dir);
+fn in_folder(dir: Option<&Path>, measure: impl FnOnce(&Path, &Path) -> Result<()>) -> Result<()> {
+    let captura = std::env::var_os("CAPTURA_BIN").map(PathBuf::from).context("run this as `cargo xtask bench`")?;
+    let base = dir.map_or_else(std::env::temp_dir, Path::to_owned);
     let folder = base.join(format!("captura-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let done = measure_in(invoke, &captura, &folder);
+    let done = measure(&captura, &folder);
     std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     done
 }

@@ -22,13 +22,22 @@ pub struct Deployment<'a> {
     pub capture_percent: Option<u8>,
     /// `DestinationS3Uri`.
     pub destination: &'a str,
+    /// `InitialInstanceCount`.
+    pub instances: u32,
 }
 
 impl<'a> Deployment<'a> {
     /// An echo under full capture.
     pub fn echo(name: &'a str) -> Self {
         let destination = "s3://captures/stories";
-        Self { name, image: "captura/echo", model_data_url: None, capture_percent: Some(100), destination }
+        Self {
+            name,
+            image: "captura/echo",
+            model_data_url: None,
+            capture_percent: Some(100),
+            destination,
+            instances: 1,
+        }
     }
 
     /// The demo's model under full capture.
@@ -49,7 +58,7 @@ impl<'a> Deployment<'a> {
         }
         let name = self.name;
         let model = json!({"ModelName": name, "PrimaryContainer": container, "ExecutionRoleArn": ROLE});
-        let variant = json!({"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1,
+        let variant = json!({"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": self.instances,
             "InstanceType": "ml.m5.large", "InitialVariantWeight": 1.0});
         let mut configuration = json!({"EndpointConfigName": name, "ProductionVariants": [variant]});
         if let Some(percent) = self.capture_percent {

@@ -1,4 +1,5 @@
-//! The least a server can do on this machine: hyper reads a request and sends its body back.
+//! The least a server can do on this machine: hyper reads a request and sends its body back. That makes it a container too:
+//! it answers `/ping` and `/invocations` as anything else.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -12,14 +13,15 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-/// Serves on a free port of loopback until it is killed; says where, in one line.
+/// Serves on the port that a container is told, else on a free one, of loopback until it is killed; says where, in one line.
 pub(crate) fn serve() -> Result<()> {
     serve_and_say(|address| println!("floor listening on http://{address}"))
 }
 
 pub(super) fn serve_and_say(say: impl FnOnce(SocketAddr)) -> Result<()> {
+    let port = std::env::var("SAGEMAKER_BIND_TO_PORT").ok().and_then(|port| port.parse().ok()).unwrap_or(0_u16);
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         say(listener.local_addr()?);
         loop {
             let (stream, _) = listener.accept().await?;

@@ -1,5 +1,6 @@
 //! A server in a process of its own: started, deployed to, its CPU time read, ended with us.
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,6 +24,16 @@ pub(super) struct Process {
     address: SocketAddr,
 }
 
+/// What a server serves.
+pub(super) struct Served<'a> {
+    pub(super) name: &'a str,
+    pub(super) configuration: &'a str,
+    /// Endpoints with their models.
+    pub(super) endpoints: &'a [(&'a str, OsString)],
+    /// Share of the calls that is captured; nothing = no capture.
+    pub(super) percent: Option<u8>,
+}
+
 impl Process {
     pub(super) fn floor() -> Result<Process> {
         let mut command = Command::new(std::env::current_exe().context("who am I")?);
@@ -32,18 +43,26 @@ impl Process {
 
     /// A server with an echo and the demo's tree model; no percentage is no capture.
     pub(super) fn captura(program: &Path, folder: &Path, name: &str, percent: Option<u8>) -> Result<Process> {
+        let model = cache::checkout().join("demo/model.json").into_os_string();
+        let endpoints = [("echo", "captura/echo".into()), ("tree", model)];
+        Process::serving(program, folder, &Served { name, configuration: "", endpoints: &endpoints, percent })
+    }
+
+    /// A server with a configuration and endpoints.
+    pub(super) fn serving(program: &Path, folder: &Path, served: &Served<'_>) -> Result<Process> {
+        let &Served { name, configuration: more, endpoints, percent } = served;
         let home = folder.join(name);
         std::fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
         // Sealed after two seconds instead of sixty, so that archiving falls into the time that is measured.
         let configuration = home.join("captura.toml");
-        std::fs::write(&configuration, "[capture]\nseal_after = \"2s\"\n").context("cannot write the configuration")?;
+        let text = format!("[capture]\nseal_after = \"2s\"\n{more}");
+        std::fs::write(&configuration, text).context("cannot write the configuration")?;
         let mut command = Command::new(program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(configuration);
         command.arg("--data-dir").arg(home.join("data"));
         command.stderr(std::fs::File::create(home.join("log")).context("cannot make the log")?);
         let process = Process::start(command, "captura listening on http://")?;
-        let model = cache::checkout().join("demo/model.json");
-        for (endpoint, model) in [("echo", "captura/echo".as_ref()), ("tree", model.as_os_str())] {
+        for (endpoint, model) in endpoints {
             let mut deploy = Program::new(program).args(["deploy", endpoint]).arg(model).arg("--wait");
             if let Some(percent) = percent {
                 deploy = deploy.arg("--capture").arg(percent.to_string());

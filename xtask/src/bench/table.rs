@@ -26,13 +26,7 @@ impl Case {
     }
 
     fn median(&self, of: impl Fn(&Round) -> f64) -> f64 {
-        let mut values: Vec<f64> = self.rounds.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        match values.len() {
-            0 => f64::NAN,
-            count if count % 2 == 1 => values[count / 2],
-            count => f64::midpoint(values[count / 2 - 1], values[count / 2]),
-        }
+        median(&self.rounds.iter().map(of).collect::<Vec<_>>())
     }
 
     fn requests_per_second(&self) -> f64 {
@@ -41,6 +35,17 @@ impl Case {
 
     fn is_beside(&self, other: &Case) -> bool {
         self.workload == other.workload && self.connections == other.connections
+    }
+}
+
+/// The middle of these, or between the two in the middle.
+pub(super) fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        count if count % 2 == 1 => values[count / 2],
+        count => f64::midpoint(values[count / 2 - 1], values[count / 2]),
     }
 }
 

@@ -84,6 +84,8 @@ pub(crate) fn prepare_folder(folder: &Path) -> Result<PathBuf, LoadError> {
         return Err(LoadError::Start { reason: format!("{} is not a folder of this server's user", folder.display()) });
     }
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(PASS_THROUGH)).map_err(failed)?;
+    // What this server makes there sweeps away the folders of dead ones, and with them what tells their processes.
+    kill_orphans(folder);
     folder.canonicalize().map_err(failed)
 }
 

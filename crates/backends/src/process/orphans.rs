@@ -16,7 +16,9 @@ pub(super) const TOKEN: &str = "CAPTURA_INSTANCE";
 
 /// Kills what earlier servers left running below `folder`.
 pub(crate) fn kill_orphans(folder: &Path) {
-    for abandoned in Scratch::abandoned(folder) {
+    // Tokens name the folder as it is, whatever links lead to it.
+    let Ok(folder) = folder.canonicalize() else { return };
+    for abandoned in Scratch::abandoned(&folder) {
         let killed = kill_bearers(&token(&abandoned));
         if killed > 0 {
             tracing::warn!(killed, folder = ?abandoned, "processes of an earlier server were still running");

@@ -15,4 +15,5 @@ mod demo;
 mod lifecycle;
 mod model;
 mod operator;
+mod replicas;
 mod trouble;
