@@ -99,7 +99,7 @@ impl Backends {
     pub fn new(settings: Settings, stores: StoreResolver) -> Self {
         let fetcher = Fetcher::new(&settings, stores);
         process::kill_orphans(&settings.process_dir);
-        let containers = Containers::new(settings.containers.clone());
+        let containers = Containers::new(settings.containers.clone(), settings.answer_max_bytes);
         Self { settings: Arc::new(settings), fetcher, containers, closing: Arc::new(watch::Sender::new(false)) }
     }
 
@@ -201,11 +201,11 @@ impl Backends {
     }
 
     async fn load_container(&self, spec: &ModelSpec, launch: &Launch) -> Result<Arc<Replicas>, LoadError> {
-        let artifact = match &spec.model_data_url {
-            Some(url) => Some(self.fetcher.fetch_copy(url).await?),
-            None => None,
-        };
-        let mould = self.containers.mould(spec, artifact, launch).await?;
+        // The image first: where there is no Docker, nothing need be fetched.
+        let mut mould = self.containers.mould(spec, launch).await?;
+        if let Some(url) = &spec.model_data_url {
+            mould = mould.with(self.fetcher.fetch_copy(url).await?);
+        }
         Ok(Arc::new(Replicas::start(Arc::new(mould), self.keeping(launch)).await?))
     }
 

@@ -4,7 +4,7 @@
 //! or given up while it starts. Where the whole server dies, the next one of the same data directory removes it.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -28,6 +28,19 @@ const PING_PERIOD: Duration = Duration::from_secs(5);
 /// It is replaced when it fails so often in a row.
 const PING_FAILURES_MAX: u32 = 3;
 
+/// Held as long as a container exists or may come to: whoever closes Docker's door waits for all of them.
+pub(super) type Token = watch::Receiver<()>;
+
+/// How a container is started.
+#[derive(Debug)]
+pub(super) struct Start {
+    /// Longest time until it is healthy.
+    pub(super) timeout: Duration,
+    pub(super) contract: ContractSettings,
+    pub(super) log: LogSink,
+    pub(super) token: Token,
+}
+
 /// A container whose server answers.
 #[derive(Debug)]
 pub(super) struct Container {
@@ -43,7 +56,8 @@ struct Life {
     tail: Tail,
     /// Says how it ended, once it has.
     ended: watch::Receiver<Option<String>>,
-    is_stopped: AtomicBool,
+    /// Absent when it is gone.
+    token: Mutex<Option<Token>>,
 }
 
 impl Container {
@@ -52,15 +66,15 @@ impl Container {
         docker: &Docker,
         wanted: Wanted<'_>,
         settings: &ContainerSettings,
-        (timeout, log): (Duration, LogSink),
+        Start { timeout, contract, log, token }: Start,
     ) -> Result<Self, ContainerError> {
         let began = Instant::now();
-        let (life, address) = Life::start(docker.clone(), wanted, settings, log).await?;
+        let (life, address) = Life::start(docker.clone(), wanted, settings, (log, token)).await?;
         let Some(address) = address else {
             return Err(life.ended_early().await);
         };
         tracing::info!(container = life.id, image = wanted.image.name, %address, "a container starts");
-        let client = ContractClient::new(Address::Tcp(address), ContractSettings::default())
+        let client = ContractClient::new(Address::Tcp(address), contract)
             .expect("our bug: the contract's own paths can stand in a request");
         let mut why = "it was not asked".to_owned();
         let healthy = async {
@@ -104,7 +118,7 @@ impl Instance for Container {
     fn stop(&self) -> Pending<'_, ()> {
         Box::pin(async {
             engine::stop(&self.life.docker, &self.life.id).await;
-            self.life.is_stopped.store(true, Ordering::Relaxed);
+            drop(self.life.take_token());
         })
     }
 }
@@ -115,19 +129,19 @@ impl Life {
         docker: Docker,
         wanted: Wanted<'_>,
         settings: &ContainerSettings,
-        log: LogSink,
+        (log, token): (LogSink, Token),
     ) -> Result<(Self, Option<SocketAddr>), ContainerError> {
         let (body, port) = (specification(wanted, settings), wanted.port);
         let (tell, told) = oneshot::channel();
         tokio::spawn(async move {
             let started = engine::start(&docker, body, port).await;
-            drop(tell.send(started.map(|started| (Self::begin(docker, started.id, log), started.address))));
+            drop(tell.send(started.map(|started| (Self::begin(docker, started.id, log, token), started.address))));
         });
         let shutting_down = |_| ContainerError::Engine { act: "start the container", reason: "the server ends".into() };
         told.await.map_err(shutting_down)?
     }
 
-    fn begin(docker: Docker, id: String, log: LogSink) -> Self {
+    fn begin(docker: Docker, id: String, log: LogSink, token: Token) -> Self {
         let (tell, ended) = watch::channel(None);
         let tail = Tail::default();
         let (watched, name, kept) = (docker.clone(), id.clone(), tail.clone());
@@ -137,7 +151,11 @@ impl Life {
             // Nobody may be waiting any more.
             drop(tell.send(Some(how_it_ended(&watched, &name).await)));
         });
-        Self { docker, id, tail, ended, is_stopped: AtomicBool::new(false) }
+        Self { docker, id, tail, ended, token: Mutex::new(Some(token)) }
+    }
+
+    fn take_token(&self) -> Option<Token> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Waits for the end, and says in words that follow "the container" how it came.
@@ -171,13 +189,14 @@ async fn how_it_ended(docker: &Docker, id: &str) -> String {
 
 impl Drop for Life {
     fn drop(&mut self) {
-        if self.is_stopped.load(Ordering::Relaxed) {
-            return;
-        }
+        let Some(token) = self.take_token() else { return };
         // Without a runtime the whole server is going down, and the next one removes what is left.
         if let Ok(runtime) = Handle::try_current() {
             let (docker, id) = (self.docker.clone(), std::mem::take(&mut self.id));
-            runtime.spawn(async move { engine::remove(&docker, &id).await });
+            runtime.spawn(async move {
+                engine::remove(&docker, &id).await;
+                drop(token);
+            });
         }
     }
 }

@@ -22,22 +22,25 @@ use std::time::Duration;
 
 use bollard::Docker;
 use futures_util::future::join_all;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 pub use self::error::ContainerError;
 use self::image::Image;
-use self::instance::Container;
+use self::instance::{Container, Start};
 use self::network::Reach;
 pub use self::settings::{Capability, ContainerSettings, Pull};
 use self::specification::{PORT_VARIABLE, Wanted};
 use crate::artifact::Artifact;
-use crate::http_contract::CONTAINER_PORT;
+use crate::http_contract::{CONTAINER_PORT, ContractSettings};
 use crate::logs::LogSink;
 use crate::replicas::{Instance, InstanceFactory, Pending};
 use crate::{Launch, LoadError, ModelSpec};
 
 /// How long a container may take to be healthy, when nobody says otherwise.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(240);
+
+/// How long the server's end waits for Docker: a container's own time to stop, and some for its removal.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Docker, and the containers of this server in it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -48,13 +51,17 @@ pub struct Containers {
 #[derive(Debug)]
 struct Inner {
     settings: ContainerSettings,
+    answer_max_bytes: usize,
     /// Set once Docker was reached and what an earlier run left there is gone.
     docker: OnceCell<Docker>,
+    /// Has receivers as long as a container exists or is being made.
+    alive: watch::Sender<()>,
 }
 
 /// Everything that it takes to start one more container of a model.
 #[derive(Debug)]
 pub(crate) struct Mould {
+    containers: Arc<Inner>,
     docker: Docker,
     settings: ContainerSettings,
     image: Image,
@@ -62,16 +69,24 @@ pub(crate) struct Mould {
     network: String,
     port: u16,
     startup_timeout: Duration,
+    answer_max_bytes: usize,
     log: LogSink,
     /// Mounted into every container, so it lives as long as they.
     artifact: Option<Artifact>,
 }
 
 impl Containers {
-    /// Nothing is connected yet.
+    /// Answers of containers may have so many bytes. Nothing is connected yet.
     #[must_use]
-    pub fn new(settings: ContainerSettings) -> Self {
-        Self { inner: Arc::new(Inner { settings, docker: OnceCell::new() }) }
+    pub fn new(settings: ContainerSettings, answer_max_bytes: usize) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                settings,
+                answer_max_bytes,
+                docker: OnceCell::new(),
+                alive: watch::Sender::new(()),
+            }),
+        }
     }
 
     /// Removes the containers that an earlier run of this server left behind, when Docker is there.
@@ -82,12 +97,7 @@ impl Containers {
     }
 
     /// Looks the image up, or fetches it, and prepares all that the model's containers have in common.
-    pub(crate) async fn mould(
-        &self,
-        spec: &ModelSpec,
-        artifact: Option<Artifact>,
-        launch: &Launch,
-    ) -> Result<Mould, ContainerError> {
+    pub(crate) async fn mould(&self, spec: &ModelSpec, launch: &Launch) -> Result<Mould, ContainerError> {
         let port = port(&spec.environment)?;
         let no_engine = |reason| ContainerError::NoEngine { image: spec.image.clone(), reason };
         let docker = self.docker().await.map_err(no_engine)?.clone();
@@ -96,6 +106,7 @@ impl Containers {
         tracing::info!(image = image.name, resolved = image.digest.as_ref().unwrap_or(&image.id), "the image is here");
         let reach = if spec.is_isolated { Reach::Isolated } else { Reach::Outside };
         Ok(Mould {
+            containers: Arc::clone(&self.inner),
             network: network::network(&docker, reach).await?,
             docker,
             settings,
@@ -103,22 +114,30 @@ impl Containers {
             environment: spec.environment.clone(),
             port,
             startup_timeout: launch.startup_timeout.unwrap_or(STARTUP_TIMEOUT),
+            answer_max_bytes: self.inner.answer_max_bytes,
             log: launch.log.clone(),
-            artifact,
+            artifact: None,
         })
     }
 
-    /// Stops and removes all containers of this server.
+    /// Stops and removes all containers of this server that are still there.
     pub async fn close(&self) {
         let Some(docker) = self.inner.docker.get() else { return };
-        match engine::owned(docker, &self.inner.settings.owner).await {
-            Ok(containers) => drop(join_all(containers.iter().map(|id| engine::stop(docker, id))).await),
-            Err(error) => tracing::warn!("containers may be left: {error}"),
+        let closed = tokio::time::timeout(CLOSE_TIMEOUT, async {
+            match engine::owned(docker, &self.inner.settings.owner).await {
+                Ok(containers) => drop(join_all(containers.iter().map(|id| engine::stop(docker, id))).await),
+                Err(error) => tracing::warn!("containers may be left: {error}"),
+            }
+            // And those whose start was given up while Docker was at it.
+            self.inner.alive.closed().await;
+        });
+        if closed.await.is_err() {
+            tracing::warn!("Docker is busy and containers may be left; the next start removes them");
         }
     }
 
     async fn docker(&self) -> Result<&Docker, String> {
-        let Inner { settings, docker } = &*self.inner;
+        let Inner { settings, docker, .. } = &*self.inner;
         docker
             .get_or_try_init(|| async {
                 let docker = engine::connect(&settings.socket).await?;
@@ -133,6 +152,13 @@ impl Containers {
     }
 }
 
+impl Mould {
+    /// With these files below `/opt/ml/model`.
+    pub(crate) fn with(self, artifact: Artifact) -> Self {
+        Self { artifact: Some(artifact), ..self }
+    }
+}
+
 impl InstanceFactory for Mould {
     fn start(&self) -> Pending<'_, Result<Arc<dyn Instance>, LoadError>> {
         Box::pin(async {
@@ -143,8 +169,15 @@ impl InstanceFactory for Mould {
                 network: &self.network,
                 port: self.port,
             };
-            let how = (self.startup_timeout, self.log.clone());
-            let container = Container::launch(&self.docker, wanted, &self.settings, how).await?;
+            let answer_max_bytes = self.answer_max_bytes;
+            let contract = ContractSettings { answer_max_bytes, ..ContractSettings::default() };
+            let start = Start {
+                timeout: self.startup_timeout,
+                contract,
+                log: self.log.clone(),
+                token: self.containers.alive.subscribe(),
+            };
+            let container = Container::launch(&self.docker, wanted, &self.settings, start).await?;
             Ok(Arc::new(container) as Arc<dyn Instance>)
         })
     }

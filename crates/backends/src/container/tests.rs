@@ -36,7 +36,7 @@ impl Engine {
 
     fn containers(&self, pull: Pull) -> Containers {
         let socket = self.folder.path().join("docker.sock");
-        Containers::new(ContainerSettings { socket, pull, owner: OWNER.into(), ..ContainerSettings::default() })
+        Containers::new(ContainerSettings { socket, pull, owner: OWNER.into(), ..ContainerSettings::default() }, 1024)
     }
 
     fn asked(&self) -> Vec<String> {
@@ -84,13 +84,13 @@ fn spec(image: &str) -> ModelSpec {
 }
 
 async fn mould(containers: &Containers, image: &str) -> Result<Mould, ContainerError> {
-    containers.mould(&spec(image), None, &Launch::default()).await
+    containers.mould(&spec(image), &Launch::default()).await
 }
 
 #[tokio::test]
 async fn without_docker_the_reason_names_the_image_and_the_socket_and_what_to_do() {
     let settings = ContainerSettings { socket: "/nowhere/docker.sock".into(), ..ContainerSettings::default() };
-    let said = mould(&Containers::new(settings), "team/model:3").await.unwrap_err().to_string();
+    let said = mould(&Containers::new(settings, 1024), "team/model:3").await.unwrap_err().to_string();
     assert!(said.contains("\"team/model:3\"") && said.contains("no socket at /nowhere/docker.sock"), "{said}");
     assert!(said.contains("[docker] socket"), "{said}");
 }
@@ -155,15 +155,34 @@ async fn a_container_that_cannot_be_started_is_removed_and_the_engines_words_are
 }
 
 #[tokio::test]
+async fn the_servers_end_waits_for_a_container_whose_start_was_given_up() {
+    let engine = Engine::start(|act, query| match act {
+        "POST /containers/c1/start" => (204, ""),
+        "GET /containers/c1/json" => {
+            (200, r#"{"Id":"c1","NetworkSettings":{"Networks":{"n":{"IPAddress":"127.0.0.1"}}}}"#)
+        }
+        other => plain(other, query),
+    });
+    let containers = engine.containers(Pull::Never);
+    let mould = mould(&containers, "team/model:3").await.unwrap();
+    // Given up as soon as it has begun.
+    let mut start = Box::pin(mould.start());
+    assert!(futures_util::poll!(&mut start).is_pending());
+    drop(start);
+    containers.close().await;
+    assert!(engine.asked().iter().any(|act| act == "DELETE /containers/c1"), "{:?}", engine.asked());
+}
+
+#[tokio::test]
 async fn a_port_that_is_none_is_refused_before_anything_is_asked() {
     let engine = Engine::start(plain);
     let mut spec = spec("team/model:3");
     for port in ["", "0", "65536", "http"] {
         spec.environment.insert(PORT_VARIABLE.into(), port.into());
-        let refused = engine.containers(Pull::Never).mould(&spec, None, &Launch::default()).await;
+        let refused = engine.containers(Pull::Never).mould(&spec, &Launch::default()).await;
         assert!(matches!(refused, Err(ContainerError::Port(said)) if said == port));
     }
     assert_eq!(engine.asked(), Vec::<String>::new());
     spec.environment.insert(PORT_VARIABLE.into(), "9000".into());
-    assert_eq!(engine.containers(Pull::Never).mould(&spec, None, &Launch::default()).await.unwrap().port, 9000);
+    assert_eq!(engine.containers(Pull::Never).mould(&spec, &Launch::default()).await.unwrap().port, 9000);
 }

@@ -1,13 +1,17 @@
 //! Models as containers, in a real Docker and with real servers in them.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use captura_e2e::captured;
 use captura_e2e::connection::{Connection, Reply};
 use captura_e2e::deployment::accept;
 use captura_e2e::docker::{Contained, Docker};
+use captura_e2e::oracle::Oracle;
 use captura_e2e::server::{Home, Server, wait_for};
+use captura_e2e::traffic::{Callers, Seen, Traffic};
 use serde_json::{Value, json};
 
 fn call(server: &Server, endpoint: &str, content_type: &str, body: &str) -> Reply {
@@ -194,6 +198,39 @@ fn an_isolated_container_reaches_nothing_outside_and_is_reached_itself() {
     });
     let refused = call(&server, "isolated", "text/plain", &reach).text();
     assert!(refused.contains("timed out") || refused.contains("unreachable"), "{refused}");
+}
+
+#[test]
+fn a_container_killed_under_load_costs_no_call_when_another_lives_and_is_replaced() {
+    let Some(docker) = Docker::here("a container killed under load") else { return };
+    let home = docker.home();
+    let server = home.serve();
+    Contained { instances: 2, ..Contained::new("pair", "plain") }.serve(&server);
+    let pair = docker.containers(&home);
+    assert_eq!(pair.len(), 2);
+
+    let (oracle, seen) = (Arc::new(Oracle::create(&home.path().join("oracle.jsonl"))), Arc::new(Seen::default()));
+    let callers = Callers { address: server.address(), endpoint: "pair".to_owned(), clients: 4, seed: 1 };
+    let traffic = Traffic::start(&callers, &oracle, &seen);
+    let calls_go_on = |what: &str| {
+        let before = seen.acknowledged.load(Ordering::Relaxed);
+        wait_for(what, Duration::from_secs(30), || {
+            (seen.acknowledged.load(Ordering::Relaxed) > before + 200).then_some(())
+        });
+    };
+    calls_go_on("calls to both");
+    docker.kill(&pair[0]);
+    calls_go_on("calls to the one that lives");
+    wait_for("another container in the place of the dead one", Duration::from_secs(60), || {
+        let now = docker.containers(&home);
+        (now.len() == 2 && !now.contains(&pair[0]) && now.contains(&pair[1])).then_some(())
+    });
+    calls_go_on("calls to the new pair");
+    traffic.finish();
+    assert_eq!(seen.refused.load(Ordering::Relaxed), 0, "{}", home.log());
+    assert_eq!(seen.unacknowledged.load(Ordering::Relaxed), 0);
+    assert!(server.stop().success(), "{}", home.log());
+    assert_eq!(docker.containers(&home), Vec::<String>::new());
 }
 
 #[test]
