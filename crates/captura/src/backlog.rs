@@ -10,6 +10,8 @@ use captura_backlog::{Backlog, Doors, OpenError, RealDisk, Settings, Use};
 use captura_gateway::{BacklogDoor, Runner};
 use captura_route::Clock;
 
+use crate::telling::Teller;
+
 /// Below the data directory.
 const FOLDER: &str = "backlog";
 
@@ -28,7 +30,7 @@ pub(crate) fn door(backlog: &Backlog) -> BacklogDoor {
 }
 
 /// The ways out of the queue.
-pub(crate) fn doors(runner: Runner, stores: Stores) -> Doors {
+pub(crate) fn doors(runner: Runner, stores: Stores, teller: Teller) -> Doors {
     let lanes = runner.clone();
     Doors {
         lanes: Arc::new(move |endpoint| lanes.lanes(endpoint)),
@@ -43,11 +45,7 @@ pub(crate) fn doors(runner: Runner, stores: Stores) -> Doors {
             };
             resolved.map_err(|error| error.to_string())
         }),
-        // Nobody delivers them yet. The log names what happened, and not the answer, which is nobody else's business.
-        notify: Arc::new(|topic, notice| {
-            let (status, id) = (&notice["invocationStatus"], &notice["inferenceId"]);
-            tracing::info!(topic, %status, %id, "an asynchronous invocation ended");
-        }),
+        notify: Arc::new(move |topic, notice| teller.message(topic, notice)),
     }
 }
 

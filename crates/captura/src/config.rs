@@ -30,6 +30,10 @@ pub(crate) struct Config {
     pub(crate) capture: Capture,
     pub(crate) models: Models,
     pub(crate) cloudwatch: Cloudwatch,
+    pub(crate) logs: Logs,
+    pub(crate) scaling: Scaling,
+    /// `[[notices]]`: webhooks that are told of events and alarms.
+    pub(crate) notices: Vec<Notice>,
     pub(crate) docker: Docker,
     /// Buckets that live elsewhere than in the server's own folder, by bucket name.
     pub(crate) stores: BTreeMap<String, StoreMapping>,
@@ -224,6 +228,49 @@ impl Default for Cloudwatch {
     }
 }
 
+/// `[logs]`: what models say.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Logs {
+    /// A log stream keeps its latest words: at least this much of them, and at most twice as much.
+    pub(crate) stream_max: Size,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self { stream_max: Size(captura_logs::Settings::DEFAULT_GENERATION_MAX_BYTES) }
+    }
+}
+
+/// `[scaling]`: how the number of instances follows the load.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Scaling {
+    /// The period in which load is measured: three busy ones scale out, fifteen quiet ones scale in. AWS's is a minute; a
+    /// shorter one needs `[cloudwatch] publish_every` to be at most as long.
+    #[serde(deserialize_with = "metric_period")]
+    pub(crate) period: Span,
+}
+
+impl Default for Scaling {
+    fn default() -> Self {
+        Self { period: Span(captura_scaling::Settings::DEFAULT_PERIOD) }
+    }
+}
+
+/// A webhook.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Notice {
+    /// Where notices are posted, `http://…` or `https://…`.
+    pub(crate) url: String,
+    /// Patterns of topic ARNs and event sources that go there, e.g. `arn:aws:sns:*:alerts`, `aws.sagemaker`; all when absent.
+    #[serde(default)]
+    pub(crate) topics: Vec<String>,
+    /// File of a secret; each notice then carries `x-captura-signature: sha256=<HMAC of the body>`.
+    pub(crate) secret_file: Option<PathBuf>,
+}
+
 /// `[models]`: what runs a model.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -369,6 +416,16 @@ fn at_least_a_second<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Resul
     Err(serde::de::Error::custom("it must be a second at least"))
 }
 
+/// A period in which CloudWatch puts points together.
+fn metric_period<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    let span = Span::deserialize(deserializer)?;
+    let seconds = span.0.as_secs();
+    if span.0.subsec_nanos() == 0 && (matches!(seconds, 1 | 5 | 10 | 20 | 30) || (seconds > 0 && seconds % 60 == 0)) {
+        return Ok(span);
+    }
+    Err(serde::de::Error::custom("it must be 1s, 5s, 10s, 20s, 30s or whole minutes"))
+}
+
 fn twelve_digits<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -448,6 +505,11 @@ mod tests {
         assert!(listen.starts_with("captura.toml:2: listen: "), "{listen}");
         let often = error("[cloudwatch]\npublish_every = \"10ms\"\n");
         assert_eq!(often, "captura.toml:2: publish_every: it must be a second at least");
+        let notice = error("[[notices]]\nurl = \"http://h/\"\ntopic = \"x\"\n");
+        assert!(
+            notice.starts_with("captura.toml:3: unknown key `topic`; the nearest known key is `topics`"),
+            "{notice}"
+        );
         let store = error("[stores.captures]\nurl = \"ftp://host/x\"\n");
         assert!(store.starts_with("captura.toml:2: url: \"ftp://host/x\" is no folder"), "{store}");
         let relative = error("[stores.captures]\nurl = \"srv/x\"\n");

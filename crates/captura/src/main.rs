@@ -11,8 +11,10 @@ mod images;
 mod machine;
 mod metering;
 mod observe;
+mod scaling;
 mod serve;
 mod sts;
+mod telling;
 mod trust;
 mod units;
 

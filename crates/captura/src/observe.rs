@@ -14,8 +14,10 @@ use captura_capture::record::Lsn;
 use captura_cloudwatch::Cloudwatch;
 use captura_control::Control;
 use captura_gateway::Door;
+use captura_logs::Logs;
 use captura_names::EndpointName;
 use captura_route::RouteTable;
+use captura_scaling::Scaling;
 use captura_wire::scope::Scope;
 use http::{Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -34,6 +36,8 @@ pub(crate) struct Rooms {
     pub(crate) control: Control,
     pub(crate) capture: Capture,
     pub(crate) cloudwatch: Cloudwatch,
+    pub(crate) logs: Logs,
+    pub(crate) scaling: Scaling,
     pub(crate) table: watch::Receiver<Arc<RouteTable>>,
     pub(crate) region: String,
     pub(crate) account: String,
@@ -56,7 +60,13 @@ impl Rooms {
         }
         if let Some(target) = request.headers().get("x-amz-target") {
             let target = target.to_str().unwrap_or_default().to_owned();
-            return self.control(&target, request).await;
+            return if target.starts_with(captura_wire::logs::TARGET_PREFIX) {
+                self.logs(target, request).await
+            } else if target.starts_with(captura_wire::autoscaling::TARGET_PREFIX) {
+                self.scaling(target, request).await
+            } else {
+                self.control(&target, request).await
+            };
         }
         if sts::is_for_sts(&request) {
             return sts::answer(&request, &self.account);
@@ -82,6 +92,22 @@ impl Rooms {
         };
         let reply = self.cloudwatch.answer(&asked, region).await;
         response(reply.status, reply.headers, reply.body)
+    }
+
+    async fn logs(&self, target: String, request: Request<Bytes>) -> Response<Bytes> {
+        let (logs, region) = (self.logs.clone(), self.region_of(&request));
+        let body = request.into_body();
+        blocking(move || logs.answer(&captura_logs::Request { target: &target, region: &region, body })).await
+    }
+
+    async fn scaling(&self, target: String, request: Request<Bytes>) -> Response<Bytes> {
+        let (scaling, region) = (self.scaling.clone(), self.region_of(&request));
+        let body = request.into_body();
+        blocking(move || scaling.answer(&captura_scaling::Request { target: &target, region: &region, body })).await
+    }
+
+    fn region_of(&self, request: &Request<Bytes>) -> String {
+        scope(request).map_or_else(|| self.region.clone(), |scope| scope.region().to_owned())
     }
 
     async fn control(&self, target: &str, request: Request<Bytes>) -> Response<Bytes> {
@@ -170,6 +196,15 @@ fn is_for_cloudwatch(request: &Request<Bytes>) -> bool {
     let scope = scope(request);
     let service = scope.as_ref().map(|scope| scope.service());
     captura_wire::cloudwatch::is_ours(service, text_of(request, "x-amz-target"), request.uri().path())
+}
+
+/// Answers where it may block.
+async fn blocking(answer: impl FnOnce() -> captura_wire::aws_json::Reply + Send + 'static) -> Response<Bytes> {
+    match tokio::task::spawn_blocking(answer).await {
+        Ok(answer) => response(answer.status, answer.headers, answer.body),
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => response(503, Vec::new(), Bytes::new()),
+    }
 }
 
 fn response(status: u16, headers: Vec<(&'static str, String)>, body: Bytes) -> Response<Bytes> {

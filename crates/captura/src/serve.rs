@@ -14,14 +14,16 @@ use captura_archive::batch::Plan;
 use captura_archive::destinations::Patience;
 use captura_archive::uploader::ANSWER_WITHIN;
 use captura_archive::{Archiving, Figures, Stopped, StoreError, StoreSettings, Stores, Uploader, UploaderSettings};
-use captura_backends::{Backends, ImageRule};
+use captura_backends::{Backends, ImageRule, LogSink};
 use captura_backlog::Backlog;
 use captura_capture::journal::disk::RealDisk;
 use captura_capture::{Capture, OpenError, RecoveryReport};
-use captura_cloudwatch::Cloudwatch;
-use captura_control::Control;
+use captura_cloudwatch::{AlarmState as State, Cloudwatch};
+use captura_control::{AlarmState, Control};
 use captura_gateway::{Doors, Gateway, MoreMetrics};
+use captura_logs::Logs;
 use captura_names::S3Uri;
+use captura_notices::{Notices, Sending, Webhook};
 use captura_route::{Clock, RouteTable};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
@@ -29,15 +31,20 @@ use tokio::task::JoinHandle;
 
 use crate::backlog;
 use crate::buckets;
-use crate::config::{Config, MetricsAccess, cache_dir, onnx_library_of_environment, process_dir, process_environment};
+use crate::config::{
+    Config, MetricsAccess, Notice, cache_dir, onnx_library_of_environment, process_dir, process_environment,
+};
 use crate::identity;
 use crate::metering::{self, Metering, Sources};
 use crate::observe::Rooms;
+use crate::{scaling, telling};
 
 /// Below the data directory.
 const JOURNAL_FOLDER: &str = "journal";
 const CATALOG_FILE: &str = "catalog.sqlite";
 const CLOUDWATCH_FOLDER: &str = "cloudwatch";
+const LOGS_FOLDER: &str = "logs";
+const NOTICES_FOLDER: &str = "notices";
 
 /// The data directory belongs to another running server.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +61,10 @@ pub(crate) struct Running {
     control: Control,
     cloudwatch: Cloudwatch,
     metering: Metering,
+    logs: captura_logs::Writing,
+    scaling: JoinHandle<()>,
+    telling: JoinHandle<()>,
+    sending: captura_notices::Sending,
     backends: Backends,
     stop_gateway: oneshot::Sender<()>,
     gateway: JoinHandle<std::io::Result<()>>,
@@ -77,15 +88,27 @@ impl Running {
         let stores = Stores::new(StoreSettings { data_dir: data_dir.clone(), mappings: config.stores.clone() });
 
         let cloudwatch = cloudwatch(&config, &clock)?;
+        let logs = logs(&config, &clock)?;
+        let (notices, sending) = notices(&config, &clock)?;
+        let writing = logs.start().context("the logs cannot be written")?;
+        let (teller, untold) = telling::channel();
         let (table_sender, table) = watch::channel(Arc::new(RouteTable::default()));
         let backends = backends(&config, &stores);
         // Beside the boot: what does not run as a container need not wait for Docker.
         let recovering = backends.clone();
         tokio::spawn(async move { recovering.recover().await });
-        let settings = captura_control::Settings::new(data_dir.join(CATALOG_FILE), config.aws.account.clone());
+        let settings = captura_control::Settings {
+            alarms: alarm_states(&cloudwatch),
+            notices: teller.events(),
+            logs: log_sinks(&writing),
+            ..captura_control::Settings::new(data_dir.join(CATALOG_FILE), config.aws.account.clone())
+        };
         let control = Control::open(settings, backends.clone(), table_sender, clock.clone())?;
         control.recover().await?;
         control.start();
+        let (place, doors) = ((&*data_dir, &*config.aws.account), scaling::doors(&cloudwatch, &control));
+        let scaling = scaling::open(place, config.scaling.period.0, doors, &clock)?;
+        let telling = telling::start(untold, &cloudwatch, (notices, scaling.clone()));
 
         let listen = config.server.listen;
         let listener = match TcpListener::bind(listen).await {
@@ -107,6 +130,8 @@ impl Running {
             control: control.clone(),
             capture: capture.clone(),
             cloudwatch: cloudwatch.clone(),
+            logs: logs.clone(),
+            scaling: scaling.clone(),
             table: table.clone(),
             region: config.aws.region.clone(),
             account: config.aws.account.clone(),
@@ -120,7 +145,7 @@ impl Running {
         let buckets = buckets::door(&config, &stores, &settings.allowed_hosts, &clock);
         let doors = Doors { other: rooms.door(), buckets: Some(buckets) };
         let gateway = Gateway::new(settings, table.clone(), capture.clone(), clock.clone(), doors);
-        backlog.start(backlog::doors(gateway.runner(), stores.clone()));
+        backlog.start(backlog::doors(gateway.runner(), stores.clone(), teller));
         cloudwatch.start();
         let sources = Sources { meters: gateway.meters(), table, cloudwatch: cloudwatch.clone(), clock };
         let metering = Metering::start(sources, config.cloudwatch.publish_every.0);
@@ -137,6 +162,10 @@ impl Running {
             control,
             cloudwatch,
             metering,
+            logs: writing,
+            scaling: tokio::spawn(scaling.run()),
+            telling,
+            sending,
             backends,
             stop_gateway,
             gateway,
@@ -166,8 +195,13 @@ impl Running {
             }
             Stopped::Panicked => bail!("our bug: the uploader panicked"),
         }
+        self.scaling.abort();
         self.control.close().await;
         self.backends.close().await;
+        self.telling.abort();
+        self.sending.stop().await;
+        let logs = self.logs;
+        tokio::task::spawn_blocking(move || logs.close()).await.context("our bug: the logs could not be closed")?;
         Ok(())
     }
 }
@@ -252,6 +286,50 @@ fn cloudwatch(config: &Config, clock: &Clock) -> anyhow::Result<Cloudwatch> {
     settings.limits.series_max = config.cloudwatch.metrics_max;
     settings.flush_every = config.cloudwatch.flush_every.0;
     Ok(Cloudwatch::open(settings, clock.clone())?)
+}
+
+/// The group of an endpoint, with a stream for each instance of a variant, as on AWS.
+fn log_sinks(writing: &captura_logs::Writing) -> captura_control::LogSinks {
+    let speaker = writing.speaker("captura");
+    Arc::new(move |endpoint, variant| {
+        let speaker = speaker.in_group(&format!("/aws/sagemaker/Endpoints/{endpoint}"));
+        let variant = variant.clone();
+        LogSink::new(move |instance, line| speaker.say(&format!("{variant}/{instance}"), line.text))
+    })
+}
+
+/// What control asks of alarms.
+fn alarm_states(cloudwatch: &Cloudwatch) -> captura_control::AlarmStates {
+    let cloudwatch = cloudwatch.clone();
+    Arc::new(move |name| {
+        Some(match cloudwatch.alarm_state(name)? {
+            State::Ok => AlarmState::Ok,
+            State::Alarm => AlarmState::Alarm,
+            State::InsufficientData => AlarmState::InsufficientData,
+        })
+    })
+}
+
+fn logs(config: &Config, clock: &Clock) -> anyhow::Result<Logs> {
+    let settings = captura_logs::Settings {
+        folder: config.server.data_dir.join(LOGS_FOLDER),
+        account: config.aws.account.clone(),
+        generation_max_bytes: config.logs.stream_max.0,
+    };
+    Ok(Logs::open(settings, clock.clone())?)
+}
+
+fn notices(config: &Config, clock: &Clock) -> anyhow::Result<(Notices, Sending)> {
+    let webhook = |notice: &Notice| Webhook::new(&notice.url, notice.topics.clone(), notice.secret_file.as_deref());
+    let settings = captura_notices::Settings {
+        folder: config.server.data_dir.join(NOTICES_FOLDER),
+        webhooks: config.notices.iter().map(webhook).collect::<Result<_, _>>()?,
+        keep: captura_notices::Settings::DEFAULT_KEEP,
+        answer_within: captura_notices::Settings::DEFAULT_ANSWER_WITHIN,
+    };
+    let notices = Notices::open(&settings, clock.clone())?;
+    let sending = notices.start(&settings)?;
+    Ok((notices, sending))
 }
 
 /// A folder by the name that it has from everywhere.

@@ -38,7 +38,7 @@ pub use captura_wire::aws_json::Reply as Response;
 pub use catalog::{CatalogError, OpenError};
 pub use notice::NoticeSink;
 pub use scaling::{InstanceCounts, ScalingError};
-pub use settings::Settings;
+pub use settings::{LogSinks, Settings};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -103,11 +103,11 @@ impl Control {
         table: watch::Sender<Arc<RouteTable>>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        let Settings { catalog_path, account, load_timeout, recovery_timeout, alarms, notices } = settings;
+        let Settings { catalog_path, account, load_timeout, recovery_timeout, alarms, notices, logs } = settings;
         let catalog = Catalog::open(&catalog_path, Notices { sink: notices, account: account.clone() })?;
         let alarms = Alarms(alarms);
         let nudge = Arc::new(Notify::new());
-        let loads = Loads::new(models.clone(), load_timeout, Arc::clone(&nudge));
+        let loads = Loads::new(models.clone(), (load_timeout, logs), Arc::clone(&nudge));
         let publisher = Publisher::new(table, account.clone());
         let standing = publisher.view();
         let reconciler = Arc::new(EndpointReconciler {

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use captura_backends::LogSink;
+use captura_names::{EndpointName, VariantName};
+
 use crate::alarms::AlarmStates;
 use crate::notice::NoticeSink;
 
@@ -23,7 +26,12 @@ pub struct Settings {
     pub alarms: AlarmStates,
     /// Takes notices of endpoints that change, in EventBridge's shape; without it they are dropped.
     pub notices: NoticeSink,
+    /// Takes what the instances of a variant say; without it their words go to the server's own log.
+    pub logs: LogSinks,
 }
+
+/// Where the instances of a variant say things.
+pub type LogSinks = Arc<dyn Fn(&EndpointName, &VariantName) -> LogSink + Send + Sync>;
 
 impl Settings {
     /// Longest time for loading one model, when nobody says otherwise.
@@ -41,6 +49,7 @@ impl Settings {
             recovery_timeout: Self::DEFAULT_RECOVERY_TIMEOUT,
             alarms: Arc::new(|_| None),
             notices: Arc::new(drop),
+            logs: Arc::new(|_, _| LogSink::default()),
         }
     }
 }

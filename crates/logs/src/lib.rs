@@ -17,6 +17,7 @@ mod generation;
 mod name;
 mod ops;
 mod pattern;
+mod speaker;
 mod store;
 mod stream;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use bytes::Bytes;
 use captura_route::Clock;
 use captura_wire::aws_json::Reply;
 
+pub use crate::speaker::{Speaker, Writing};
 pub use crate::store::OpenError;
 use crate::store::Store;
 
@@ -78,6 +80,14 @@ impl Logs {
     /// is counted and told in the server's own log, because whoever speaks must not wait for it.
     pub fn say(&self, group: &str, stream: &str, message: &str) {
         self.store.say(group, stream, message);
+    }
+
+    /// Starts the thread that writes for speakers who must not wait.
+    ///
+    /// # Errors
+    /// When there is no place for another thread.
+    pub fn start(&self) -> std::io::Result<Writing> {
+        Writing::start(Arc::clone(&self.store))
     }
 
     /// Answers a request, whatever it is. Blocks for reading files.

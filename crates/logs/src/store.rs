@@ -113,11 +113,16 @@ impl Store {
             stream.append(&[(now_ms, message)], now_ms, self.settings.generation_max_bytes)
         };
         if let Err(error) = said() {
-            let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
-            // The first of each power of two, so that a full disk does not fill the server's own log too.
-            if lost.is_power_of_two() {
-                tracing::error!(%error, group, stream, lost, "what a model said cannot be kept");
-            }
+            self.lose(group, stream, &error.to_string());
+        }
+    }
+
+    /// Counts a message that is not kept.
+    pub(crate) fn lose(&self, group: &str, stream: &str, why: &str) {
+        let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
+        // The first of each power of two, so that a full disk does not fill the server's own log too.
+        if lost.is_power_of_two() {
+            tracing::error!(why, group, stream, lost, "what a model said cannot be kept");
         }
     }
 }

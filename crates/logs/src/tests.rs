@@ -198,3 +198,18 @@ fn hostile_names_and_endless_messages_do_no_harm() {
     assert!(house.ask("PutMetricFilter", &json!({})).unwrap_err().contains("UnknownOperationException"));
     assert!(house.ask("GetLogEvents", &json!({"limit": "many"})).unwrap_err().contains("InvalidParameterException"));
 }
+
+#[test]
+fn whoever_must_not_wait_is_written_down_in_order_by_the_time_the_writing_closes() {
+    let house = House::new();
+    let writing = house.logs.start().unwrap();
+    let speaker = writing.speaker(GROUP);
+    for number in 0..100 {
+        speaker.say(STREAM, format!("line {number:02}"));
+    }
+    writing.close();
+    speaker.say(STREAM, "too late".into());
+    let (kept, _) = house.messages("FilterLogEvents", &json!({"logGroupName": GROUP}));
+    assert_eq!(kept.len(), 100);
+    assert!(kept.is_sorted());
+}

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use captura_backends::Launch;
 use captura_names::EndpointName;
 use captura_route::Variant;
 use tokio::sync::oneshot::error::TryRecvError;
@@ -16,6 +17,7 @@ use crate::deployment::{DeployedVariant, Deployment};
 use crate::fleet::{LoadedFleet, LoadedVariant};
 use crate::models::Models;
 use crate::rollout::Capacity;
+use crate::settings::LogSinks;
 
 /// Deployments that load at the same time; the rest wait their turn.
 const LOADS_AT_ONCE: usize = 4;
@@ -57,6 +59,7 @@ type Outcome = Result<LoadedFleet, String>;
 pub(crate) struct Loads {
     models: Models,
     timeout: Duration,
+    logs: LogSinks,
     nudge: Arc<Notify>,
     slots: Arc<Semaphore>,
     loads: BTreeMap<LoadKey, Load>,
@@ -65,9 +68,9 @@ pub(crate) struct Loads {
 }
 
 impl Loads {
-    pub(crate) fn new(models: Models, timeout: Duration, nudge: Arc<Notify>) -> Self {
+    pub(crate) fn new(models: Models, (timeout, logs): (Duration, LogSinks), nudge: Arc<Notify>) -> Self {
         let slots = Arc::new(Semaphore::new(LOADS_AT_ONCE));
-        Self { models, timeout, nudge, slots, loads: BTreeMap::new(), failures: BTreeMap::new() }
+        Self { models, timeout, logs, nudge, slots, loads: BTreeMap::new(), failures: BTreeMap::new() }
     }
 
     /// How far this deployment is; begins to load it, with so many instances, when nothing is known of it.
@@ -142,12 +145,12 @@ impl Loads {
     fn begin(&mut self, key: LoadKey, wanted: Wanted<'_>) {
         let (models, slots, nudge) = (self.models.clone(), Arc::clone(&self.slots), Arc::clone(&self.nudge));
         let (endpoint, deployment, timeout) = (wanted.endpoint.clone(), wanted.deployment.clone(), self.timeout);
-        let capacity = wanted.capacity;
+        let (capacity, logs) = (wanted.capacity, Arc::clone(&self.logs));
         let (sender, outcome) = oneshot::channel();
         let report = Report { sender: Some(sender), nudge };
         let task = tokio::spawn(async move {
             let loaded = match slots.acquire().await {
-                Ok(_slot) => Loading { models, endpoint, deployment, capacity, timeout }.run().await,
+                Ok(_slot) => Loading { models, endpoint, deployment, capacity, timeout, logs }.run().await,
                 Err(_) => Err("the server is shutting down".to_owned()),
             };
             report.send(loaded);
@@ -191,6 +194,7 @@ struct Loading {
     deployment: Deployment,
     capacity: Capacity,
     timeout: Duration,
+    logs: LogSinks,
 }
 
 impl Loading {
@@ -212,7 +216,8 @@ impl Loading {
         let Some((name, model)) = variant.model() else { return Ok(None) };
         let timeout = variant.load_timeout(self.timeout);
         let instances = self.capacity.get(&variant.name).copied().unwrap_or(variant.instance_count);
-        let loading = self.models.load(model, variant.launch(instances));
+        let launch = Launch { log: (self.logs)(&self.endpoint, &variant.name), ..variant.launch(instances) };
+        let loading = self.models.load(model, launch);
         let model = tokio::time::timeout(timeout, loading)
             .await
             .unwrap_or_else(|_| Err(format!("it did not load within {} s", timeout.as_secs())))

@@ -1,0 +1,122 @@
+//! From what changes to those who want to know: webhooks by topic and event, and scaling policies by ARN.
+//!
+//! Invariant: whoever tells never waits. What does not fit into the queue is said in the log and told to nobody.
+//! Refuses to: decide anything; the alarm says whom to tell, the notices know where that is.
+
+use std::sync::Arc;
+
+use captura_cloudwatch::{Cloudwatch, StateChange};
+use captura_control::NoticeSink;
+use captura_notices::Notices;
+use captura_scaling::Scaling;
+use serde_json::Value;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+/// What the ARN of a topic begins with.
+const TOPIC: &str = "arn:aws:sns:";
+/// What the ARN of a scaling policy begins with.
+const SCALING_POLICY: &str = "arn:aws:autoscaling:";
+/// Events and messages that wait to be put on the disk.
+const WAITING_MAX: usize = 1_024;
+
+enum News {
+    Event(Value),
+    Message { topic: String, message: Value },
+}
+
+/// Takes news. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Teller(mpsc::Sender<News>);
+
+/// News that nobody has told yet.
+pub(crate) struct Untold(mpsc::Receiver<News>);
+
+/// The way from a teller to whoever tells.
+pub(crate) fn channel() -> (Teller, Untold) {
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    (Teller(sender), Untold(receiver))
+}
+
+impl Teller {
+    /// For events in EventBridge's shape.
+    pub(crate) fn events(&self) -> NoticeSink {
+        let teller = self.clone();
+        Arc::new(move |event| teller.take(News::Event(event)))
+    }
+
+    /// For messages to a topic.
+    pub(crate) fn message(&self, topic: &str, message: Value) {
+        self.take(News::Message { topic: topic.to_owned(), message });
+    }
+
+    fn take(&self, news: News) {
+        if self.0.try_send(news).is_err() {
+            tracing::error!("more happens than can be told; an event or message is told to nobody");
+        }
+    }
+}
+
+/// Tells of everything from here on, until the tellers and the alarms are gone.
+pub(crate) fn start(untold: Untold, cloudwatch: &Cloudwatch, (notices, scaling): (Notices, Scaling)) -> JoinHandle<()> {
+    let (mut changes, mut news) = (cloudwatch.watch(), untold.0);
+    tokio::spawn(async move {
+        loop {
+            let told = tokio::select! {
+                change = changes.recv() => match change {
+                    Ok(change) => on_disk({
+                        let (notices, scaling) = (notices.clone(), scaling.clone());
+                        move || tell_change(&notices, &scaling, &change)
+                    }),
+                    Err(RecvError::Lagged(missed)) => {
+                        tracing::error!(missed, "changes of alarms were told to nobody");
+                        continue;
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return,
+                },
+                Some(news) = news.recv() => on_disk({
+                    let notices = notices.clone();
+                    move || match news {
+                        News::Event(event) => notices.event(&event),
+                        News::Message { topic, message } => notices.message(&topic, None, &message),
+                    }
+                }),
+            };
+            // A notice is on the disk before the next one is looked at.
+            if let Err(error) = told.await {
+                tracing::error!(%error, "our bug: a notice could not be told");
+            }
+        }
+    })
+}
+
+fn on_disk(act: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(act)
+}
+
+fn tell_change(notices: &Notices, scaling: &Scaling, change: &StateChange) {
+    notices.event(&change.event(&Uuid::new_v4().to_string()));
+    let message = change.message();
+    let subject = format!("{}: \"{}\"", message["NewStateValue"].as_str().unwrap_or_default(), change.alarm);
+    for action in change.actions.iter().filter(|action| action.starts_with(TOPIC)) {
+        notices.message(action, Some(&subject), message);
+    }
+    // A policy acts for as long as its alarm stands as it does now, so leaving that state is told to all of them.
+    for list in ["AlarmActions", "OKActions", "InsufficientDataActions"] {
+        let policies = message[list].as_array().into_iter().flatten().filter_map(Value::as_str);
+        for policy in policies.filter(|action| action.starts_with(SCALING_POLICY)) {
+            let acts = change.actions.iter().any(|action| action == policy);
+            scaling.alarm(policy, if acts { breach(change) } else { None });
+        }
+    }
+}
+
+/// How far the metric is beyond the threshold; nothing when the change does not say.
+fn breach(change: &StateChange) -> Option<f64> {
+    let event = change.event("");
+    let data: Value = serde_json::from_str(event["detail"]["state"]["reasonData"].as_str()?).ok()?;
+    let latest = data["recentDatapoints"].as_array()?.iter().rev().find_map(Value::as_f64)?;
+    Some(latest - data["threshold"].as_f64()?)
+}
