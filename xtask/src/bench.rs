@@ -10,6 +10,7 @@ mod backends;
 mod floor;
 mod load;
 mod process;
+mod stream;
 mod table;
 
 use std::net::SocketAddr;
@@ -34,6 +35,8 @@ pub(crate) enum Bench {
     Invoke(Invoke),
     /// Calls of a model behind a socket: directly, and through captura as a remote server and as a process
     Backends(backends::Backends),
+    /// The first byte of a streamed answer, against the first byte of a bare hyper echo
+    Stream(Stream),
 }
 
 #[derive(Args)]
@@ -50,6 +53,16 @@ pub(crate) struct Invoke {
     /// Only workloads whose name contains this
     #[arg(long)]
     only: Option<String>,
+    /// Folder for the servers' data, on the disk that is to be measured
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Stream {
+    /// Calls of each server, one after the other, in turns
+    #[arg(long, default_value_t = 4_000)]
+    calls: usize,
     /// Folder for the servers' data, on the disk that is to be measured
     #[arg(long)]
     dir: Option<PathBuf>,
@@ -77,6 +90,9 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
             in_folder(invoke.dir.as_deref(), |captura, folder| measure_in(invoke, captura, folder))
         }
         Bench::Backends(backends) => in_folder(None, |captura, folder| backends::measure(backends, captura, folder)),
+        Bench::Stream(stream) => {
+            in_folder(stream.dir.as_deref(), |captura, folder| stream::measure(stream, captura, folder))
+        }
     }
 }
 

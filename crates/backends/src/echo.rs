@@ -7,6 +7,7 @@
 //! | `CAPTURA_ECHO_DELAY_MS` | every answer waits this long, 0 to 600000 |
 //! | `CAPTURA_ECHO_STATUS` | every call fails with this status, 400 to 599, and the body as its message |
 //! | `CAPTURA_ECHO_RESPONSE` | answers this text instead of the request |
+//! | `CAPTURA_ECHO_PIECE_DELAY_MS` | a streamed answer comes line by line, after this wait each, 0 to 600000 |
 //! | `CAPTURA_ECHO_CONTENT_TYPE` | answers with this content type instead of the request's |
 //!
 //! Invariant: without these keys, body, content type and custom attributes come back as they were sent, unlooked at.
@@ -15,7 +16,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use captura_route::{Answer, Backend, BackendError, Invoking, ModelRequest};
+use captura_route::{Answer, Backend, BackendError, Invoking, ModelRequest, StreamedAnswer, Streaming};
+use futures_util::stream;
 
 use crate::LoadError;
 
@@ -23,12 +25,15 @@ const DELAY: &str = "CAPTURA_ECHO_DELAY_MS";
 const STATUS: &str = "CAPTURA_ECHO_STATUS";
 const RESPONSE: &str = "CAPTURA_ECHO_RESPONSE";
 const CONTENT_TYPE: &str = "CAPTURA_ECHO_CONTENT_TYPE";
+const PIECE_DELAY: &str = "CAPTURA_ECHO_PIECE_DELAY_MS";
 const DELAY_MAX_MS: u64 = 600_000;
 
 /// Answers with the request.
 #[derive(Debug, Clone, Default)]
 pub struct Echo {
     delay: Duration,
+    /// Set when streamed answers come line by line.
+    piece_delay: Option<Duration>,
     status: Option<u16>,
     response: Option<Bytes>,
     content_type: Option<Box<str>>,
@@ -41,9 +46,11 @@ impl Echo {
     /// When a key has a value out of range.
     pub fn from_environment(environment: &BTreeMap<String, String>) -> Result<Self, LoadError> {
         let delay_ms = number(environment, DELAY, "give milliseconds, 0 to 600000", 0..=DELAY_MAX_MS)?;
+        let piece_delay_ms = number(environment, PIECE_DELAY, "give milliseconds, 0 to 600000", 0..=DELAY_MAX_MS)?;
         let status = number(environment, STATUS, "give an HTTP status, 400 to 599", 400..=599)?;
         Ok(Self {
             delay: Duration::from_millis(delay_ms.unwrap_or(0)),
+            piece_delay: piece_delay_ms.map(Duration::from_millis),
             status: status.and_then(|status| u16::try_from(status).ok()),
             response: environment.get(RESPONSE).map(|text| Bytes::copy_from_slice(text.as_bytes())),
             content_type: environment.get(CONTENT_TYPE).map(|text| text.as_str().into()),
@@ -75,6 +82,29 @@ impl Backend for Echo {
             self.answer(request)
         })
     }
+
+    fn invoke_streaming<'a>(&'a self, request: &'a ModelRequest) -> Streaming<'a> {
+        Box::pin(async move {
+            let answer = self.invoke(request).await?;
+            Ok(match self.piece_delay {
+                Some(delay) => line_by_line(answer, delay),
+                None => StreamedAnswer::whole(answer),
+            })
+        })
+    }
+}
+
+fn line_by_line(mut answer: Answer, delay: Duration) -> StreamedAnswer {
+    let body = std::mem::take(&mut answer.body);
+    let chunks = stream::unfold(body, move |mut rest| async move {
+        if rest.is_empty() {
+            return None;
+        }
+        tokio::time::sleep(delay).await;
+        let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
+        Some((Ok(rest.split_to(end)), rest))
+    });
+    StreamedAnswer { head: answer, chunks: Box::pin(chunks) }
 }
 
 fn number(
@@ -129,6 +159,18 @@ mod tests {
         let model = echo(&[(DELAY, "60000")]).unwrap();
         let request = request();
         tokio::time::timeout(Duration::ZERO, model.invoke(&request)).await.unwrap_err();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_streamed_answer_comes_line_by_line_when_asked_to() {
+        use futures_util::StreamExt as _;
+        let lines = ModelRequest { body: Bytes::from_static(b"a\nb\n\nc"), ..ModelRequest::default() };
+        let pieces = async |settings: &[(&str, &str)]| {
+            let streamed = echo(settings).unwrap().invoke_streaming(&lines).await.unwrap();
+            streamed.chunks.map(|piece| String::from_utf8(piece.unwrap().to_vec()).unwrap()).collect::<Vec<_>>().await
+        };
+        assert_eq!(pieces(&[(PIECE_DELAY, "50")]).await, ["a\n", "b\n", "\n", "c"]);
+        assert_eq!(pieces(&[]).await, ["a\nb\n\nc"]);
     }
 
     #[test]

@@ -179,3 +179,19 @@ async fn an_input_beyond_the_limit_is_refused_in_writing() {
     assert!(world.object("s3://failures/1-error.out").await.unwrap().contains("has 100 bytes; at most 99 are read"));
     assert_eq!(world.asked(), Vec::<String>::new());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_keeps_no_content_types_takes_answers_all_the_same() {
+    let world = World::new();
+    let backlog = world.open();
+    let folder = tempfile::tempdir().unwrap();
+    let store = object_store::local::LocalFileSystem::new_with_prefix(folder.path()).unwrap();
+    let store: Arc<dyn ObjectStore> = Arc::new(store);
+    let resolve: crate::Resolve = Arc::new(move |at, _, _| Ok((Arc::clone(&store), Key::from(at.key()))));
+    backlog.accept(call(1), "row".into()).await.unwrap();
+    backlog.accept(call(2), "fail".into()).await.unwrap();
+    backlog.start(Doors { resolve, ..world.doors() });
+    emptied(&backlog).await;
+    assert_eq!(std::fs::read_to_string(folder.path().join("1.out")).unwrap(), "ROW");
+    assert_eq!(std::fs::read_to_string(folder.path().join("2-error.out")).unwrap(), "out of memory");
+}
