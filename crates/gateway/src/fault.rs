@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use captura_capture::DropReason;
-use captura_names::{EndpointName, EventId, VariantName};
+use captura_names::{ContainerHostname, EndpointName, EventId, VariantName};
 use captura_route::{BackendError, NoVariant};
 use captura_wire::denial::{Denial, Dialect};
 use captura_wire::runtime::{self, Code, FaultBody, ModelPlace};
@@ -220,9 +220,13 @@ impl Failed {
     /// HTTP status of the reply.
     pub(crate) fn status(&self) -> u16 {
         match self {
-            Self::Backend(BackendError::Model { .. } | BackendError::TimedOut { .. }) | Self::UnusableAnswer(_) => 424,
-            Self::Backend(BackendError::NotReady(_)) => 429,
-            Self::Backend(BackendError::Unavailable(_)) => 503,
+            Self::Backend(error) => match error.parts().1 {
+                BackendError::NoSuchTarget(_) => 400,
+                BackendError::NotReady(_) => 429,
+                BackendError::Unavailable(_) => 503,
+                _ => 424,
+            },
+            Self::UnusableAnswer(_) => 424,
             Self::Panicked => 500,
         }
     }
@@ -230,32 +234,44 @@ impl Failed {
     /// The reply.
     pub(crate) fn reply(&self, place: ModelPlace<'_>) -> Reply {
         let (code, body) = match self {
-            Self::Backend(BackendError::Model { status, message, .. }) => model_error(*status, message, place),
+            Self::Backend(error) => {
+                let (container, error) = error.parts();
+                backend_error(error, ModelPlace { container: container.map(ContainerHostname::as_str), ..place })
+            }
             Self::UnusableAnswer(what) => model_error(500, what, place),
-            Self::Backend(BackendError::TimedOut { .. }) => {
-                let body = FaultBody {
-                    error_code: Some("MODEL_TIMED_OUT"),
-                    log_stream_arn: Some(&place.log_stream_arn()),
-                    message: &runtime::model_timed_out(),
-                    original_message: Some(runtime::TIMED_OUT_ORIGINAL),
-                    original_status_code: Some(0),
-                };
-                (Code::ModelError, body.to_json())
-            }
-            Self::Backend(BackendError::NotReady(why)) => {
-                let message = format!("The model is not ready: {}. Try again.", kept(why));
-                (Code::ModelNotReadyException, FaultBody { message: &message, ..FaultBody::default() }.to_json())
-            }
-            Self::Backend(BackendError::Unavailable(why)) => {
-                let message = format!("The model is unavailable: {}. Try again.", kept(why));
-                (Code::ServiceUnavailable, FaultBody { message: &message, ..FaultBody::default() }.to_json())
-            }
             Self::Panicked => {
                 let message = "The server failed while the model ran.";
                 (Code::InternalFailure, FaultBody { message, ..FaultBody::default() }.to_json())
             }
         };
         fault_reply(self.status(), code.as_str(), body)
+    }
+}
+
+fn backend_error(error: &BackendError, place: ModelPlace<'_>) -> (Code, Vec<u8>) {
+    let plain = |message: &str| FaultBody { message, ..FaultBody::default() }.to_json();
+    match error {
+        BackendError::Model { status, message, .. } => model_error(*status, message, place),
+        BackendError::TimedOut { .. } => {
+            let body = FaultBody {
+                error_code: Some("MODEL_TIMED_OUT"),
+                log_stream_arn: Some(&place.log_stream_arn()),
+                message: &place.model_timed_out(),
+                original_message: Some(&place.timed_out_original()),
+                original_status_code: Some(0),
+            };
+            (Code::ModelError, body.to_json())
+        }
+        BackendError::NotReady(why) => {
+            let message = format!("The model is not ready: {}. Try again.", kept(why));
+            (Code::ModelNotReadyException, plain(&message))
+        }
+        BackendError::Unavailable(why) => {
+            let message = format!("The model is unavailable: {}. Try again.", kept(why));
+            (Code::ServiceUnavailable, plain(&message))
+        }
+        BackendError::NoSuchTarget(why) => (Code::ValidationError, plain(kept(why))),
+        BackendError::InContainer { error, .. } => backend_error(error, place),
     }
 }
 

@@ -127,5 +127,5 @@ fn answer(passable: Passable, held: Reservation) -> Reply {
 /// Where the model runs, as error texts name it.
 pub(crate) fn place(route: &PreparedEndpoint) -> ModelPlace<'_> {
     let at = &route.endpoint;
-    ModelPlace { region: &at.region, account: &at.account, endpoint: at.name.as_str() }
+    ModelPlace { region: &at.region, account: &at.account, endpoint: at.name.as_str(), container: None }
 }

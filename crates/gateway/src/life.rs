@@ -96,13 +96,16 @@ impl Failed {
     pub(crate) fn told(&self) -> (Outcome, Payload) {
         let words = |text: &str| Payload { content_type: None, body: Bytes::copy_from_slice(text.as_bytes()) };
         match self {
-            Self::Backend(BackendError::Model { status, body, .. }) => {
-                let client = (400..500).contains(status);
-                let outcome = if client { Outcome::ClientError } else { Outcome::ServerError };
-                (outcome, Payload { content_type: None, body: body.clone() })
-            }
-            Self::Backend(error @ BackendError::TimedOut { .. }) => (Outcome::TimedOut, words(&error.to_string())),
-            Self::Backend(error) => (Outcome::Unavailable, words(&error.to_string())),
+            Self::Backend(error) => match error.parts().1 {
+                BackendError::Model { status, body, .. } => {
+                    let client = (400..500).contains(status);
+                    let outcome = if client { Outcome::ClientError } else { Outcome::ServerError };
+                    (outcome, Payload { content_type: None, body: body.clone() })
+                }
+                BackendError::TimedOut { .. } => (Outcome::TimedOut, words(&error.to_string())),
+                BackendError::NoSuchTarget(why) => (Outcome::ClientError, words(why)),
+                _ => (Outcome::Unavailable, words(&error.to_string())),
+            },
             Self::Panicked => (Outcome::ServerError, words("the server failed while the model ran")),
             Self::UnusableAnswer(what) => (Outcome::ServerError, words(what)),
         }

@@ -276,7 +276,7 @@ impl Failed {
     /// How the failure is told in the middle of a stream.
     fn in_stream(&self) -> (StreamFault, String) {
         match self {
-            Self::Backend(error @ BackendError::TimedOut { .. }) => {
+            Self::Backend(error) if matches!(error.parts().1, BackendError::TimedOut { .. }) => {
                 (StreamFault::ModelInvocationTimeExceeded, format!("The stream was ended: {error}."))
             }
             Self::Backend(error) => {

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use captura_names::ContainerHostname;
 use futures_core::Stream;
 
 use crate::{ModelRequest, Signature};
@@ -137,6 +138,17 @@ pub enum BackendError {
     /// The model cannot be reached.
     #[error("the model is unavailable: {0}")]
     Unavailable(String),
+    /// The call names a model or a container that is not there; in words for the caller.
+    #[error("{0}")]
+    NoSuchTarget(String),
+    /// One of several containers did not answer.
+    #[error("container {hostname}: {error}")]
+    InContainer {
+        /// Which one.
+        hostname: ContainerHostname,
+        /// Why not.
+        error: Box<Self>,
+    },
 }
 
 impl BackendError {
@@ -144,5 +156,14 @@ impl BackendError {
     pub fn refused(message: impl Into<String>) -> Self {
         let message = message.into();
         Self::Model { status: 400, body: Bytes::copy_from_slice(message.as_bytes()), message }
+    }
+
+    /// The container that it happened in, where there are several, and what happened.
+    #[must_use]
+    pub fn parts(&self) -> (Option<&ContainerHostname>, &Self) {
+        match self {
+            Self::InContainer { hostname, error } => (Some(hostname), error.parts().1),
+            error => (None, error),
+        }
     }
 }

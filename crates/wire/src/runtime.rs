@@ -124,38 +124,57 @@ pub struct ModelPlace<'a> {
     pub account: &'a str,
     /// Name of the endpoint.
     pub endpoint: &'a str,
+    /// Hostname of the container, where there are several.
+    pub container: Option<&'a str>,
 }
+
+/// What a single container is called.
+const PRIMARY_CONTAINER: &str = "primary";
 
 impl ModelPlace<'_> {
     /// ARN of the log group that the model writes to.
     #[must_use]
     pub fn log_stream_arn(&self) -> String {
-        let Self { region, account, endpoint } = self;
+        let Self { region, account, endpoint, .. } = self;
         format!("arn:aws:logs:{region}:{account}:log-group:/aws/sagemaker/Endpoints/{endpoint}")
     }
 
     /// Text of a `ModelError` for a model that answered `status` and said `message`.
     #[must_use]
     pub fn model_answered(&self, status: u16, message: &str) -> String {
-        let Self { region, account, endpoint } = self;
+        let Self { region, account, endpoint, .. } = self;
+        let container = self.container();
         let side = if (400..500).contains(&status) { "client" } else { "server" };
         format!(
-            "Received {side} error ({status}) from primary with message \"{message}\". See \
+            "Received {side} error ({status}) from {container} with message \"{message}\". See \
              https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#logEventViewer:\
              group=/aws/sagemaker/Endpoints/{endpoint} in account {account} for more information."
         )
     }
-}
 
-/// What a model that did not answer in time is reported to have said.
-pub const TIMED_OUT_ORIGINAL: &str = "Your invocation timed out while waiting for a response from container primary. \
-                                      Review the latency metrics for each container in Amazon CloudWatch, resolve the \
-                                      issue, and try again.";
+    /// What a model that did not answer in time is reported to have said.
+    #[must_use]
+    pub fn timed_out_original(&self) -> String {
+        format!(
+            "Your invocation timed out while waiting for a response from container {}. Review the latency metrics for each \
+             container in Amazon CloudWatch, resolve the issue, and try again.",
+            self.container()
+        )
+    }
 
-/// Text of a `ModelError` for a model that did not answer in time.
-#[must_use]
-pub fn model_timed_out() -> String {
-    format!("Received server error (0) from primary with message \"{TIMED_OUT_ORIGINAL}\"")
+    /// Text of a `ModelError` for a model that did not answer in time.
+    #[must_use]
+    pub fn model_timed_out(&self) -> String {
+        format!(
+            "Received server error (0) from {} with message \"{}\"",
+            self.container(),
+            self.timed_out_original()
+        )
+    }
+
+    fn container(&self) -> &str {
+        self.container.unwrap_or(PRIMARY_CONTAINER)
+    }
 }
 
 /// Text for an endpoint that does not exist.
@@ -192,7 +211,7 @@ mod tests {
 
     #[test]
     fn the_texts_are_sagemakers() {
-        let place = ModelPlace { region: "us-west-2", account: "123456789012", endpoint: "churn" };
+        let place = ModelPlace { region: "us-west-2", account: "123456789012", endpoint: "churn", container: None };
         assert_eq!(
             place.model_answered(400, "bad row"),
             "Received client error (400) from primary with message \"bad row\". See \
@@ -205,11 +224,18 @@ mod tests {
                 .starts_with("Received server error (500) from primary with message \"\". See ")
         );
         assert_eq!(
-            model_timed_out(),
+            place.model_timed_out(),
             "Received server error (0) from primary with message \"Your invocation timed out while waiting for a response \
              from container primary. Review the latency metrics for each container in Amazon CloudWatch, resolve the issue, \
              and try again.\""
         );
+        let second = ModelPlace { container: Some("container-2"), ..place };
+        assert!(
+            second
+                .model_answered(400, "bad row")
+                .starts_with("Received client error (400) from container-2 with message \"bad row\". See ")
+        );
+        assert!(second.model_timed_out().contains(" from container-2 with message \"Your invocation timed out"));
         assert_eq!(endpoint_not_found("churn", "000000000000"), "Endpoint churn of account 000000000000 not found.");
         assert_eq!(
             place.log_stream_arn(),
