@@ -13,13 +13,15 @@
 //! Invariant: without these keys, body, content type and custom attributes come back as they were sent, unlooked at.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use captura_route::{Answer, Backend, BackendError, Invoking, ModelRequest, StreamedAnswer, Streaming};
 use futures_util::stream;
 
-use crate::LoadError;
+use crate::artifact::Artifact;
+use crate::{LoadError, ModelSpec, Settings};
 
 const DELAY: &str = "CAPTURA_ECHO_DELAY_MS";
 const STATUS: &str = "CAPTURA_ECHO_STATUS";
@@ -27,6 +29,11 @@ const RESPONSE: &str = "CAPTURA_ECHO_RESPONSE";
 const CONTENT_TYPE: &str = "CAPTURA_ECHO_CONTENT_TYPE";
 const PIECE_DELAY: &str = "CAPTURA_ECHO_PIECE_DELAY_MS";
 const DELAY_MAX_MS: u64 = 600_000;
+
+/// An echo for a model's files, which it does not look at.
+pub(crate) fn load(_: &Artifact, spec: &ModelSpec, _: &Settings) -> Result<Arc<dyn Backend>, LoadError> {
+    Ok(Arc::new(Echo::from_environment(&spec.environment)?))
+}
 
 /// Answers with the request.
 #[derive(Debug, Clone, Default)]

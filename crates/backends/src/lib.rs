@@ -14,7 +14,9 @@ pub mod http_contract;
 mod image;
 mod load_error;
 mod logs;
+mod multi_model;
 pub mod payload;
+mod pipeline;
 pub mod process;
 pub mod remote;
 pub mod replicas;
@@ -24,8 +26,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use captura_names::S3Uri;
+use captura_names::{ContainerHostname, S3Uri};
 use captura_route::Backend;
+use futures_util::future::try_join_all;
 use object_store::ObjectStore;
 use tokio::sync::watch;
 
@@ -35,6 +38,10 @@ pub use crate::embedded::onnx::LibraryError as OnnxLibraryError;
 pub use crate::image::{BackendKind, ImageRule};
 pub use crate::load_error::LoadError;
 pub use crate::logs::{LogLine, LogSink, LogStream};
+use crate::multi_model::{MULTI_MODEL_VARIABLE, ManyModels, MultiModel, NativeLibrary};
+pub use crate::multi_model::{MultiModelLimits, MultiModelSpec};
+pub use crate::pipeline::PipelineMode;
+use crate::pipeline::{Pipeline, Stage};
 use crate::process::{IdentityHeld, ProcessFactory, ProcessRule};
 use crate::remote::{RemoteFactory, RemoteHost, RemoteRule, RemoteUrl};
 use crate::replicas::Keeping;
@@ -45,6 +52,9 @@ pub use crate::settings::Settings;
 /// Otherwise says why the bucket cannot be used.
 pub type StoreResolver =
     Arc<dyn Fn(&S3Uri) -> Result<Option<(Arc<dyn ObjectStore>, object_store::path::Path)>, String> + Send + Sync>;
+
+/// Most bytes that the files of one container's models may have on disk; their memory is the container's affair.
+const MODEL_FILES_MAX_BYTES: u64 = 64 << 30;
 
 /// Makes a backend of a model's files. Blocks.
 type Loader = fn(&Artifact, &ModelSpec, &Settings) -> Result<Arc<dyn Backend>, LoadError>;
@@ -60,6 +70,8 @@ pub struct ModelSpec {
     pub environment: BTreeMap<String, String>,
     /// `EnableNetworkIsolation`: a container reaches nothing but captura.
     pub is_isolated: bool,
+    /// Set for many models behind one name: `model_data_url` is then the prefix below which they lie.
+    pub multi_model: Option<MultiModelSpec>,
 }
 
 /// How a model is to be brought up.
@@ -114,20 +126,46 @@ impl Backends {
         }
         let rule = image::rule_of(&self.settings.images, &spec.image)?;
         let model = match rule.backend {
-            BackendKind::Onnx => self.load_with(spec, embedded::onnx::load).await?,
-            BackendKind::Echo => Arc::new(echo::Echo::from_environment(&spec.environment)?),
-            BackendKind::Trees => self.load_with(spec, embedded::trees::load).await?,
+            BackendKind::Onnx => self.load_native(spec, embedded::onnx::load).await?,
+            BackendKind::Echo if spec.multi_model.is_none() => {
+                Arc::new(echo::Echo::from_environment(&spec.environment)?)
+            }
+            BackendKind::Echo => self.load_native(spec, echo::load).await?,
+            BackendKind::Trees => self.load_native(spec, embedded::trees::load).await?,
             BackendKind::Process => {
                 return self.load_process(spec, rule.process.clone().unwrap_or_default(), launch).await;
             }
             BackendKind::Remote => {
                 let remote =
                     rule.remote.as_ref().ok_or_else(|| LoadError::RemoteNotAllowed { image: spec.image.clone() })?;
-                return self.load_remote(remote, false, launch).await;
+                return self.load_remote(spec, (remote, false), launch).await;
             }
             BackendKind::Docker => return self.load_container(spec, &launch).await,
         };
         Ok(Arc::new(Replicas::shared(model, launch.instances)))
+    }
+
+    /// Loads a model of several containers, all at the same time.
+    ///
+    /// # Errors
+    /// As [`Backends::load`], with the container that cannot be served.
+    pub async fn load_pipeline(
+        &self,
+        containers: &[(ContainerHostname, ModelSpec)],
+        mode: PipelineMode,
+        launch: Launch,
+    ) -> Result<Arc<Replicas>, LoadError> {
+        let stages = containers.iter().map(|(hostname, spec)| {
+            let launch = launch.clone();
+            async move {
+                match self.load(spec, launch).await {
+                    Ok(replicas) => Ok(Stage { hostname: hostname.clone(), replicas }),
+                    Err(error) => Err(LoadError::InContainer { hostname: hostname.clone(), error: Box::new(error) }),
+                }
+            }
+        });
+        let stages = try_join_all(stages).await?;
+        Ok(Arc::new(Replicas::pipeline(Pipeline::new(stages, mode))))
     }
 
     /// Stops every instance, and waits until all are gone. Calls in flight are waited for.
@@ -152,9 +190,16 @@ impl Backends {
         process::check_environment(&spec.environment)?;
         let folder = process::prepare_folder(&self.settings.process_dir)?;
         let identity = IdentityHeld::of(&rule)?;
-        let model = match &spec.model_data_url {
-            None => None,
-            Some(url) => Some(self.fetcher.below(folder.clone()).fetch_copy(url).await?),
+        let fetcher = self.fetcher.below(folder.clone());
+        let mut environment = spec.environment.clone();
+        let (model, many) = match (&spec.model_data_url, spec.multi_model) {
+            (None, None) => (None, None),
+            (None, Some(_)) => return Err(LoadError::NoModelData { image: spec.image.clone() }),
+            (Some(url), None) => (Some(fetcher.fetch_copy(url).await?), None),
+            (Some(url), Some(many)) => {
+                environment.insert(MULTI_MODEL_VARIABLE.to_owned(), "true".to_owned());
+                (None, Some(ManyModels { fetcher, ..self.many_models(url, many) }))
+            }
         };
         if let (Some(model), Some(identity)) = (&model, &identity) {
             let failed = |error: std::io::Error| LoadError::Start { reason: format!("the model's folder: {error}") };
@@ -168,7 +213,8 @@ impl Backends {
             model: model.map(Arc::new),
             folder,
             inherited: self.settings.process_environment.clone(),
-            environment: spec.environment.clone(),
+            environment,
+            many,
             startup_timeout: launch.startup_timeout.unwrap_or(process::STARTUP_TIMEOUT),
             answer_max_bytes: self.settings.answer_max_bytes,
             log: launch.log,
@@ -186,15 +232,18 @@ impl Backends {
         }
         let public_only = !allowing.iter().any(|host| host.is_exact());
         drop(allowing);
-        self.load_remote(&RemoteRule { url, ping: None }, public_only, launch).await
+        self.load_remote(spec, (&RemoteRule { url, ping: None }, public_only), launch).await
     }
 
     async fn load_remote(
         &self,
-        rule: &RemoteRule,
-        public_only: bool,
+        spec: &ModelSpec,
+        (rule, public_only): (&RemoteRule, bool),
         launch: Launch,
     ) -> Result<Arc<Replicas>, LoadError> {
+        if spec.multi_model.is_some() {
+            return Err(LoadError::ManyModelsElsewhere { image: spec.image.clone() });
+        }
         let startup_timeout = launch.startup_timeout.unwrap_or(remote::STARTUP_TIMEOUT);
         let factory = RemoteFactory::new(rule, public_only, startup_timeout, self.settings.answer_max_bytes)?;
         Ok(Arc::new(Replicas::start(Arc::new(factory), self.keeping(&launch)).await?))
@@ -203,10 +252,18 @@ impl Backends {
     async fn load_container(&self, spec: &ModelSpec, launch: &Launch) -> Result<Arc<Replicas>, LoadError> {
         // The image first: where there is no Docker, nothing need be fetched.
         let mut mould = self.containers.mould(spec, launch).await?;
-        if let Some(url) = &spec.model_data_url {
-            mould = mould.with(self.fetcher.fetch_copy(url).await?);
+        match (&spec.model_data_url, spec.multi_model) {
+            (None, None) => {}
+            (None, Some(_)) => return Err(LoadError::NoModelData { image: spec.image.clone() }),
+            (Some(url), None) => mould = mould.with(self.fetcher.fetch_copy(url).await?),
+            (Some(url), Some(many)) => mould = mould.with_many(self.many_models(url, many)),
         }
         Ok(Arc::new(Replicas::start(Arc::new(mould), self.keeping(launch)).await?))
+    }
+
+    fn many_models(&self, prefix: &str, spec: MultiModelSpec) -> ManyModels {
+        let limits = MultiModelLimits { bytes_max: MODEL_FILES_MAX_BYTES, ..self.settings.multi_model };
+        ManyModels { fetcher: self.fetcher.clone(), prefix: prefix.to_owned(), spec, limits }
     }
 
     /// What keeping instances needs.
@@ -217,6 +274,20 @@ impl Backends {
             patience: replicas::Patience { seed: self.settings.seed, ..replicas::Patience::default() },
             closing: self.closing.subscribe(),
         }
+    }
+
+    /// A model of this process, or many.
+    async fn load_native(&self, spec: &ModelSpec, load: Loader) -> Result<Arc<dyn Backend>, LoadError> {
+        let Some(many) = spec.multi_model else { return self.load_with(spec, load).await };
+        let prefix = spec.model_data_url.clone();
+        let library = NativeLibrary {
+            fetcher: self.fetcher.clone(),
+            settings: Arc::clone(&self.settings),
+            spec: spec.clone(),
+            prefix: prefix.ok_or_else(|| LoadError::NoModelData { image: spec.image.clone() })?,
+            load,
+        };
+        Ok(Arc::new(MultiModel::new(Arc::new(library), many, self.settings.multi_model)))
     }
 
     /// Fetches the model's files and loads them where it may block.

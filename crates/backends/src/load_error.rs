@@ -1,5 +1,7 @@
 //! Why a model cannot be served, in words for the person who deployed it.
 
+use captura_names::ContainerHostname;
+
 use crate::artifact::{ArtifactError, ModelFileError};
 use crate::container::ContainerError;
 use crate::embedded::onnx::LibraryError;
@@ -61,6 +63,20 @@ pub enum LoadError {
     /// The image is a URL that cannot be used.
     #[error(transparent)]
     RemoteUrl(#[from] crate::remote::InvalidRemoteUrl),
+    /// Many models cannot be given to a server elsewhere.
+    #[error("the image {image:?} is a remote server, which cannot get the models of a container with Mode MultiModel")]
+    ManyModelsElsewhere {
+        /// The image of the model.
+        image: String,
+    },
+    /// One of several containers cannot be served.
+    #[error("container {hostname}: {error}")]
+    InContainer {
+        /// Which one.
+        hostname: ContainerHostname,
+        /// Why not.
+        error: Box<Self>,
+    },
     /// The server stops.
     #[error("the server shuts down")]
     ShuttingDown,

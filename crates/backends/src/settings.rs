@@ -7,6 +7,7 @@ use crate::artifact::Limits;
 use crate::container::ContainerSettings;
 use crate::http_contract::ContractSettings;
 use crate::image::ImageRule;
+use crate::multi_model::MultiModelLimits;
 use crate::remote::RemoteHost;
 
 /// What the operator decides about running models.
@@ -34,6 +35,8 @@ pub struct Settings {
     pub remote_hosts: Vec<RemoteHost>,
     /// Largest answer of a model that is read in one piece, bytes.
     pub answer_max_bytes: usize,
+    /// How many models of one multi-model container may be loaded at the same time, and how large.
+    pub multi_model: MultiModelLimits,
     /// Decides about the waits before instances are started again.
     pub seed: u64,
 }
@@ -53,6 +56,7 @@ impl Settings {
             answer_max_bytes: ContractSettings::default().answer_max_bytes,
             cache_dir,
             containers: ContainerSettings::default(),
+            multi_model: MultiModelLimits::default(),
             seed: 0,
         }
     }

@@ -165,11 +165,7 @@ impl ModelPlace<'_> {
     /// Text of a `ModelError` for a model that did not answer in time.
     #[must_use]
     pub fn model_timed_out(&self) -> String {
-        format!(
-            "Received server error (0) from {} with message \"{}\"",
-            self.container(),
-            self.timed_out_original()
-        )
+        format!("Received server error (0) from {} with message \"{}\"", self.container(), self.timed_out_original())
     }
 
     fn container(&self) -> &str {

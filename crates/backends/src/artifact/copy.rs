@@ -80,11 +80,15 @@ pub(super) fn copy_file(from: &Path, to: &Path, budget: &mut Budget<'_>) -> Resu
 }
 
 fn make_folder(folder: &Path) -> Result<(), ArtifactError> {
-    let made = fs::create_dir(folder).and_then(|()| open_up(folder));
-    made.map_err(|source| ArtifactError::File { path: folder.to_owned(), source })
+    make_open_folder(folder).map_err(|source| ArtifactError::File { path: folder.to_owned(), source })
+}
+
+/// Makes a folder that every user may read.
+pub(crate) fn make_open_folder(folder: &Path) -> io::Result<()> {
+    fs::create_dir(folder).and_then(|()| open_up(folder))
 }
 
 /// Lets every user read the folder.
-pub(super) fn open_up(folder: &Path) -> io::Result<()> {
+pub(crate) fn open_up(folder: &Path) -> io::Result<()> {
     fs::set_permissions(folder, Permissions::from_mode(FOLDER_MODE))
 }

@@ -185,7 +185,8 @@ impl Fetcher {
         Ok(Artifact { root, only: None, scratch: Some(scratch) })
     }
 
-    fn scratch(&self) -> Result<Scratch, ArtifactError> {
+    /// An empty folder of our own.
+    pub(crate) fn scratch(&self) -> Result<Scratch, ArtifactError> {
         Scratch::new(&self.scratch).map_err(|source| ArtifactError::File { path: self.scratch.clone(), source })
     }
 

@@ -20,12 +20,11 @@ mod scratch;
 mod source;
 mod tar_extension;
 
-use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 pub use self::choose::ModelFileError;
+pub(crate) use self::copy::{make_open_folder, open_up};
 pub use self::error::ArtifactError;
 pub use self::extract::{ExtractError, Extracted, extract};
 pub use self::fetch::Fetcher;
@@ -55,6 +54,14 @@ impl Artifact {
         self.scratch.is_some()
     }
 
+    /// How many bytes the files have. A folder that cannot be read counts as empty.
+    pub(crate) fn bytes(&self) -> u64 {
+        match &self.only {
+            Some(only) => std::fs::metadata(only).map_or(0, |found| found.len()),
+            None => bytes_in(&self.root, Limits::default().max_depth),
+        }
+    }
+
     /// A file's name for a person: relative to the model's folder.
     #[must_use]
     pub fn name_of(&self, file: &Path) -> String {
@@ -63,9 +70,16 @@ impl Artifact {
 
     /// Lets the members of a group read a copy of ours, and nobody else.
     pub(crate) fn share_with(&self, gid: u32) -> io::Result<()> {
-        const OWNER_AND_GROUP: u32 = 0o750;
-        let Some(scratch) = &self.scratch else { return Ok(()) };
-        chown(scratch.path(), None, Some(gid))?;
-        fs::set_permissions(scratch.path(), Permissions::from_mode(OWNER_AND_GROUP))
+        self.scratch.as_ref().map_or(Ok(()), |scratch| scratch.share_with(gid))
     }
+}
+
+fn bytes_in(folder: &Path, depth_left: usize) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let bytes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() && depth_left > 0 => bytes_in(&entry.path(), depth_left - 1),
+        Ok(found) if found.is_file() => found.len(),
+        _ => 0,
+    });
+    bytes.sum()
 }

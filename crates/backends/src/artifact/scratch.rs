@@ -7,8 +7,9 @@
 //! ```
 //! A lock file that can be locked belongs to nobody any more, so several servers can share the folder.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempDir};
@@ -39,6 +40,13 @@ impl Scratch {
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Lets the members of a group read it, and nobody else.
+    pub(crate) fn share_with(&self, gid: u32) -> io::Result<()> {
+        const OWNER_AND_GROUP: u32 = 0o750;
+        chown(self.path(), None, Some(gid))?;
+        fs::set_permissions(self.path(), Permissions::from_mode(OWNER_AND_GROUP))
     }
 
     /// Its name, which no other one has.

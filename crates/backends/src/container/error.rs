@@ -30,6 +30,15 @@ pub enum ContainerError {
         /// What Docker says.
         reason: String,
     },
+    /// The image cannot have many models.
+    #[error(
+        "the image {image:?} has no label com.amazonaws.sagemaker.capabilities.multi-models=true, so it cannot serve \
+         a model with Mode MultiModel"
+    )]
+    NotMultiModel {
+        /// The image of the model.
+        image: String,
+    },
     /// Docker refused or failed.
     #[error("Docker could not {act}: {reason}")]
     Engine {

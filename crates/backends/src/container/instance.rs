@@ -19,6 +19,7 @@ use super::specification::{Wanted, specification};
 use super::{ContainerSettings, engine};
 use crate::http_contract::{Address, ContractClient, ContractSettings};
 use crate::logs::{LogSink, Tail};
+use crate::multi_model::MultiModel;
 use crate::replicas::{Instance, Pending};
 
 /// How often a starting container is asked whether it is healthy.
@@ -45,6 +46,8 @@ pub(super) struct Start {
 #[derive(Debug)]
 pub(super) struct Container {
     client: ContractClient,
+    /// Set when it has many models.
+    many: Option<MultiModel>,
     life: Life,
 }
 
@@ -93,7 +96,12 @@ impl Container {
         }
         let after_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(container = life.id, after_ms, "a container is healthy");
-        Ok(Self { client, life })
+        Ok(Self { client, many: None, life })
+    }
+
+    /// Sends calls to one of many models instead of the only one.
+    pub(super) fn serve_many(&mut self, many: impl FnOnce(ContractClient) -> MultiModel) {
+        self.many = Some(many(self.client.clone()));
     }
 }
 
@@ -103,7 +111,10 @@ impl Instance for Container {
     }
 
     fn backend(&self) -> &dyn Backend {
-        &self.client
+        match &self.many {
+            Some(many) => many,
+            None => &self.client,
+        }
     }
 
     fn ended(&self) -> Pending<'_, String> {

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::Docker;
+use captura_route::Extras;
 use futures_util::future::join_all;
 use tokio::sync::{OnceCell, watch};
 
@@ -29,10 +30,11 @@ use self::image::Image;
 use self::instance::{Container, Start};
 use self::network::Reach;
 pub use self::settings::{Capability, ContainerSettings, Pull};
-use self::specification::{PORT_VARIABLE, Wanted};
+use self::specification::{MODELS_FOLDER, MULTI_MODEL_LABEL, PORT_VARIABLE, Wanted};
 use crate::artifact::Artifact;
 use crate::http_contract::{CONTAINER_PORT, ContractSettings};
 use crate::logs::LogSink;
+use crate::multi_model::ManyModels;
 use crate::replicas::{Instance, InstanceFactory, Pending};
 use crate::{Launch, LoadError, ModelSpec};
 
@@ -73,6 +75,8 @@ pub(crate) struct Mould {
     log: LogSink,
     /// Mounted into every container, so it lives as long as they.
     artifact: Option<Artifact>,
+    /// Set when the containers have many models, which each of them loads for itself.
+    many: Option<ManyModels>,
 }
 
 impl Containers {
@@ -104,6 +108,9 @@ impl Containers {
         let settings = self.inner.settings.clone();
         let image = image::resolve(&docker, &spec.image, settings.pull).await?;
         tracing::info!(image = image.name, resolved = image.digest.as_ref().unwrap_or(&image.id), "the image is here");
+        if spec.multi_model.is_some() && image.labels.get(MULTI_MODEL_LABEL).is_none_or(|value| value != "true") {
+            return Err(ContainerError::NotMultiModel { image: spec.image.clone() });
+        }
         let reach = if spec.is_isolated { Reach::Isolated } else { Reach::Outside };
         Ok(Mould {
             containers: Arc::clone(&self.inner),
@@ -117,6 +124,7 @@ impl Containers {
             answer_max_bytes: self.inner.answer_max_bytes,
             log: launch.log.clone(),
             artifact: None,
+            many: None,
         })
     }
 
@@ -157,15 +165,28 @@ impl Mould {
     pub(crate) fn with(self, artifact: Artifact) -> Self {
         Self { artifact: Some(artifact), ..self }
     }
+
+    /// With many models below `/opt/ml/models`, which each container loads for itself.
+    pub(crate) fn with_many(self, many: ManyModels) -> Self {
+        Self { many: Some(many), ..self }
+    }
 }
 
 impl InstanceFactory for Mould {
     fn start(&self) -> Pending<'_, Result<Arc<dyn Instance>, LoadError>> {
         Box::pin(async {
+            let folder = match &self.many {
+                Some(many) => Some(Arc::new(many.folder(Some(MODELS_FOLDER), None)?)),
+                None => None,
+            };
             let wanted = Wanted {
                 image: &self.image,
                 environment: &self.environment,
-                model_folder: self.artifact.as_ref().map(Artifact::root),
+                model_folder: match &folder {
+                    Some(folder) => Some(folder.path()),
+                    None => self.artifact.as_ref().map(Artifact::root),
+                },
+                has_many: folder.is_some(),
                 network: &self.network,
                 port: self.port,
             };
@@ -177,9 +198,16 @@ impl InstanceFactory for Mould {
                 log: self.log.clone(),
                 token: self.containers.alive.subscribe(),
             };
-            let container = Container::launch(&self.docker, wanted, &self.settings, start).await?;
+            let mut container = Container::launch(&self.docker, wanted, &self.settings, start).await?;
+            if let (Some(many), Some(folder)) = (&self.many, folder) {
+                container.serve_many(|client| many.served_by(client, folder));
+            }
             Ok(Arc::new(container) as Arc<dyn Instance>)
         })
+    }
+
+    fn extras(&self) -> Extras {
+        Extras { sessions: true, target_model: self.many.is_some(), ..Extras::default() }
     }
 }
 

@@ -15,9 +15,14 @@ use bollard::models::{
 
 use super::image::Image;
 use super::settings::ContainerSettings;
+use crate::multi_model::MULTI_MODEL_VARIABLE;
 
 /// Where SageMaker's containers find their model.
 pub(super) const MODEL_FOLDER: &str = "/opt/ml/model";
+/// Where containers with many models find them.
+pub(super) const MODELS_FOLDER: &str = "/opt/ml/models";
+/// The label by which an image says that it can have many models.
+pub(super) const MULTI_MODEL_LABEL: &str = "com.amazonaws.sagemaker.capabilities.multi-models";
 /// The environment variable that names the port to listen on.
 pub(super) const PORT_VARIABLE: &str = "SAGEMAKER_BIND_TO_PORT";
 /// The label by which an image says that it listens where it is told to.
@@ -40,6 +45,8 @@ pub(super) struct Wanted<'a> {
     pub(super) environment: &'a BTreeMap<String, String>,
     /// The model's files, absolute.
     pub(super) model_folder: Option<&'a Path>,
+    /// Whether the folder is for many models, which come and go.
+    pub(super) has_many: bool,
     /// The network's id.
     pub(super) network: &'a str,
     /// The port that its server is told to listen on.
@@ -70,6 +77,9 @@ pub(super) fn specification(wanted: Wanted<'_>, settings: &ContainerSettings) ->
 fn environment(wanted: Wanted<'_>) -> Vec<String> {
     let mut all = wanted.environment.clone();
     all.insert(PORT_VARIABLE.to_owned(), wanted.port.to_string());
+    if wanted.has_many {
+        all.insert(MULTI_MODEL_VARIABLE.to_owned(), "true".to_owned());
+    }
     if wanted.image.labels.get(ACCEPTS_PORT_LABEL).is_some_and(|value| value == "true") {
         all.entry(SAFE_PORTS.0.to_owned()).or_insert_with(|| SAFE_PORTS.1.to_owned());
     }
@@ -88,7 +98,7 @@ fn host_config(wanted: Wanted<'_>, settings: &ContainerSettings) -> HostConfig {
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         readonly_rootfs: Some(true),
         tmpfs: Some(scratch(wanted.image, settings)),
-        mounts: Some(mounts(wanted.model_folder, settings)),
+        mounts: Some(mounts(wanted, settings)),
         memory: Some(memory),
         memory_swap: Some(memory),
         #[expect(clippy::cast_possible_truncation, reason = "billionths of a processor; a cast of floats saturates")]
@@ -111,11 +121,12 @@ fn scratch(image: &Image, settings: &ContainerSettings) -> HashMap<String, Strin
 }
 
 /// The model's folder, and a fresh volume for each folder that must be writable; Docker copies what the image has there.
-fn mounts(model_folder: Option<&Path>, settings: &ContainerSettings) -> Vec<Mount> {
-    let model = model_folder.map(|folder| Mount {
+fn mounts(wanted: Wanted<'_>, settings: &ContainerSettings) -> Vec<Mount> {
+    let target = if wanted.has_many { MODELS_FOLDER } else { MODEL_FOLDER };
+    let model = wanted.model_folder.map(|folder| Mount {
         typ: Some(MountType::BIND),
         source: Some(folder.display().to_string()),
-        target: Some(MODEL_FOLDER.to_owned()),
+        target: Some(target.to_owned()),
         read_only: Some(true),
         bind_options: Some(MountBindOptions {
             propagation: Some(MountBindOptionsPropagationEnum::RPRIVATE),
@@ -151,6 +162,7 @@ mod tests {
             image: &image(labels),
             environment: &environment,
             model_folder: Some(Path::new("/srv/models/1")),
+            has_many: false,
             network: "net",
             port: 8080,
         };

@@ -13,6 +13,7 @@ mod address;
 mod answer;
 mod dial;
 mod link;
+mod models;
 mod ping;
 mod pool;
 mod request;
@@ -23,7 +24,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use captura_route::{Backend, BackendError, Extras, Invoking, ModelRequest, StreamedAnswer, Streaming};
-use http::HeaderValue;
+use http::{HeaderValue, Request};
+use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Incoming;
 
@@ -31,6 +33,7 @@ pub use self::address::Address;
 use self::answer::Pieces;
 pub use self::dial::RemoteAddress;
 use self::link::{Broken, Link};
+pub(crate) use self::models::LoadRefused;
 pub use self::ping::Unhealthy;
 use self::pool::Pool;
 
@@ -81,7 +84,7 @@ struct Inner {
     invocations: http::Uri,
     ping: http::Uri,
     host: HeaderValue,
-    pool: Pool,
+    pool: Arc<Pool>,
 }
 
 /// Why a client cannot be made.
@@ -98,7 +101,7 @@ impl ContractClient {
         let uri = |path: &str| path.parse().map_err(|_| UnusableSettings(path.to_owned()));
         let host = HeaderValue::from_str(&settings.host).map_err(|_| UnusableSettings(settings.host.clone()))?;
         let (invocations, ping) = (uri(&settings.invocations_path)?, uri(&settings.ping_path)?);
-        let pool = Pool::new(address, settings.connect_timeout);
+        let pool = Arc::new(Pool::new(address, settings.connect_timeout));
         Ok(Self { inner: Arc::new(Inner { settings, invocations, ping, host, pool }) })
     }
 
@@ -141,11 +144,15 @@ impl ContractClient {
         }
     }
 
-    /// Sends the request and waits for the head of the answer. A connection that was kept from an earlier call may have
-    /// died meanwhile; the request then gets a second, new one.
     async fn call(&self, request: &ModelRequest) -> Result<(Link, Response<Incoming>), Broken> {
         let inner = &*self.inner;
-        let new = || request::invocation(&inner.invocations, &inner.host, request);
+        self.send(|| request::invocation(&inner.invocations, &inner.host, request)).await
+    }
+
+    /// Sends the request and waits for the head of the answer. A connection that was kept from an earlier call may have
+    /// died meanwhile; the request then gets a second, new one.
+    async fn send(&self, new: impl Fn() -> Request<Full<Bytes>>) -> Result<(Link, Response<Incoming>), Broken> {
+        let inner = &*self.inner;
         if let Some(mut kept) = inner.pool.take() {
             match kept.send(new()).await {
                 Ok(response) => return Ok((kept, response)),

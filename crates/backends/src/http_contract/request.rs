@@ -36,6 +36,15 @@ pub(super) fn ping(path: &Uri, host: &HeaderValue) -> Request<Full<Bytes>> {
     request
 }
 
+/// A call of the `/models` interface, with a body of JSON where it has one.
+pub(super) fn models(method: &Method, path: &Uri, host: &HeaderValue, body: Option<&Bytes>) -> Request<Full<Bytes>> {
+    let mut request = new(method.clone(), path, host, body.cloned().map(Full::new).unwrap_or_default());
+    if body.is_some() {
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    request
+}
+
 fn new(method: Method, path: &Uri, host: &HeaderValue, body: Full<Bytes>) -> Request<Full<Bytes>> {
     let mut request = Request::new(body);
     *request.method_mut() = method;

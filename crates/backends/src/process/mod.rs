@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use captura_route::Extras;
 use tokio::sync::watch;
 
 use self::command::Start;
@@ -29,8 +30,9 @@ use self::identity::Identity;
 pub(crate) use self::orphans::kill_orphans;
 pub use self::rule::{ProcessRule, Sandbox};
 use self::supervisor::{ProcessInstance, with_last_words};
-use crate::artifact::{Artifact, Scratch};
+use crate::artifact::{Artifact, ArtifactError, Scratch};
 use crate::http_contract::{Address, ContractClient, ContractSettings};
+use crate::multi_model::{ManyModels, MultiModel};
 use crate::replicas::{Instance, InstanceFactory, Pending};
 use crate::{LoadError, LogSink};
 
@@ -49,6 +51,8 @@ pub(crate) struct ProcessFactory {
     pub(crate) rule: Arc<ProcessRule>,
     pub(crate) identity: Option<Arc<IdentityHeld>>,
     pub(crate) model: Option<Arc<Artifact>>,
+    /// Set when each instance loads many models for itself.
+    pub(crate) many: Option<ManyModels>,
     /// Below it lie the folders of instances.
     pub(crate) folder: PathBuf,
     pub(crate) inherited: BTreeMap<String, String>,
@@ -155,7 +159,21 @@ impl ProcessFactory {
                 return Err(Failed::Otherwise(with_last_words(&what, &instance.tail)));
             }
         }
-        Ok(Arc::new(Kept { instance, _port: port, _model: self.model.clone(), _identity: self.identity.clone() }))
+        let models = match &self.many {
+            None => None,
+            Some(many) => {
+                let unusable = |error: ArtifactError| Failed::Otherwise(error.to_string());
+                let folder = many.folder(None, self.identity.as_ref().map(|held| held.gid())).map_err(unusable)?;
+                Some(many.served_by(instance.client().clone(), Arc::new(folder)))
+            }
+        };
+        Ok(Arc::new(Kept {
+            models,
+            instance,
+            _port: port,
+            _model: self.model.clone(),
+            _identity: self.identity.clone(),
+        }))
     }
 }
 
@@ -163,10 +181,16 @@ impl InstanceFactory for ProcessFactory {
     fn start(&self) -> Pending<'_, Result<Arc<dyn Instance>, LoadError>> {
         Box::pin(self.start_one())
     }
+
+    fn extras(&self) -> Extras {
+        Extras { sessions: true, target_model: self.many.is_some(), ..Extras::default() }
+    }
 }
 
 /// An instance with everything that it needs to stay.
 struct Kept {
+    /// Set when it has many models.
+    models: Option<MultiModel>,
     instance: ProcessInstance,
     _port: Port,
     _model: Option<Arc<Artifact>>,
@@ -179,7 +203,10 @@ impl Instance for Kept {
     }
 
     fn backend(&self) -> &dyn captura_route::Backend {
-        self.instance.backend()
+        match &self.models {
+            Some(models) => models,
+            None => self.instance.backend(),
+        }
     }
 
     fn ended(&self) -> Pending<'_, String> {

@@ -72,7 +72,7 @@ impl World {
             image: IMAGE.into(),
             model_data_url: Some(self.folder.path().join("model").display().to_string()),
             environment: self.environment.clone(),
-            is_isolated: false,
+            ..ModelSpec::default()
         };
         let replicas = backends.load(&spec, self.launch.clone()).await?;
         Ok((backends, replicas))

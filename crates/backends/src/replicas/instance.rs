@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use captura_route::Backend;
+use captura_route::{Backend, Extras};
 
 use crate::LoadError;
 
@@ -34,4 +34,10 @@ pub trait InstanceFactory: Send + Sync + 'static {
     /// Starts one more and waits until it answers `/ping`. Dropping the future gives the start up and leaves nothing
     /// running.
     fn start(&self) -> Pending<'_, Result<Arc<dyn Instance>, LoadError>>;
+
+    /// What the model takes of a call beside its payload. Calls of a session go back to the instance that opened it;
+    /// whether it keeps one is its own affair.
+    fn extras(&self) -> Extras {
+        Extras { sessions: true, ..Extras::default() }
+    }
 }

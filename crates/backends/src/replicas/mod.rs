@@ -33,6 +33,7 @@ use tokio::task::JoinSet;
 use self::keeper::Keeper;
 use self::member::{Held, Member, Set, Turn};
 use crate::LoadError;
+use crate::pipeline::Pipeline;
 
 pub use self::instance::{Instance, InstanceFactory, Pending};
 pub use self::patience::Patience;
@@ -74,7 +75,9 @@ enum Kind {
     /// One model in this process, under any number of names.
     Shared { model: Arc<dyn Backend>, instances: AtomicUsize },
     /// Instances with lives of their own.
-    Kept { set: Arc<Set>, desired: watch::Sender<usize> },
+    Kept { set: Arc<Set>, desired: watch::Sender<usize>, extras: Extras },
+    /// Several containers, each with replicas of its own.
+    Pipeline(Pipeline),
 }
 
 impl Replicas {
@@ -84,11 +87,18 @@ impl Replicas {
         Self { kind: Kind::Shared { model, instances: AtomicUsize::new(instances) } }
     }
 
+    /// A model of several containers. Its instances are those of the containers.
+    #[must_use]
+    pub fn pipeline(pipeline: Pipeline) -> Self {
+        Self { kind: Kind::Pipeline(pipeline) }
+    }
+
     /// Starts instances, all at the same time, and keeps them alive as long as this is. Ready when every one is healthy.
     ///
     /// # Errors
     /// When one of them cannot be started; then none is left running.
     pub async fn start(factory: Arc<dyn InstanceFactory>, keeping: Keeping) -> Result<Self, LoadError> {
+        let extras = factory.extras();
         let mut starting = JoinSet::new();
         for _ in 0..keeping.instances {
             let factory = Arc::clone(&factory);
@@ -106,7 +116,7 @@ impl Replicas {
         let set = Arc::new(Set::new(keeping.routing, keeping.patience.seed));
         let keeper = Keeper::new(Arc::clone(&set), factory, wanted, keeping, members);
         tokio::spawn(keeper.run());
-        Ok(Self { kind: Kind::Kept { set, desired } })
+        Ok(Self { kind: Kind::Kept { set, desired, extras } })
     }
 
     /// Says how many instances there shall be, at least one; they come and go in their own time. See
@@ -116,6 +126,7 @@ impl Replicas {
         match &self.kind {
             Kind::Shared { instances, .. } => instances.store(count, Ordering::Relaxed),
             Kind::Kept { desired, .. } => drop(desired.send_replace(count)),
+            Kind::Pipeline(pipeline) => pipeline.scale(count),
         }
     }
 
@@ -125,13 +136,17 @@ impl Replicas {
         match &self.kind {
             Kind::Shared { instances, .. } => instances.load(Ordering::Relaxed),
             Kind::Kept { desired, .. } => *desired.borrow(),
+            Kind::Pipeline(pipeline) => pipeline.desired(),
         }
     }
 
     /// Waits until as many instances take calls as there shall be. Whoever waits bounds the waiting; what stands in the
     /// way meanwhile, [`Replicas::trouble`] tells.
     pub async fn reached(&self) {
-        if let Kind::Kept { set, desired } = &self.kind {
+        if let Kind::Pipeline(pipeline) = &self.kind {
+            return pipeline.reached().await;
+        }
+        if let Kind::Kept { set, desired, .. } = &self.kind {
             let (mut living, mut desired) = (set.living(), desired.subscribe());
             while *living.borrow_and_update() != *desired.borrow_and_update() {
                 let ended = tokio::select! {
@@ -151,6 +166,7 @@ impl Replicas {
         match &self.kind {
             Kind::Shared { .. } => None,
             Kind::Kept { set, .. } => set.trouble(),
+            Kind::Pipeline(pipeline) => pipeline.trouble(),
         }
     }
 }
@@ -160,6 +176,7 @@ impl Backend for Replicas {
         match &self.kind {
             Kind::Shared { model, .. } => model.invoke(request),
             Kind::Kept { set, .. } => Box::pin(invoke(set, request)),
+            Kind::Pipeline(pipeline) => pipeline.invoke(request),
         }
     }
 
@@ -167,6 +184,7 @@ impl Backend for Replicas {
         match &self.kind {
             Kind::Shared { model, .. } => model.invoke_streaming(request),
             Kind::Kept { set, .. } => Box::pin(invoke_streaming(set, request)),
+            Kind::Pipeline(pipeline) => pipeline.invoke_streaming(request),
         }
     }
 
@@ -174,14 +192,15 @@ impl Backend for Replicas {
         match &self.kind {
             Kind::Shared { model, .. } => model.signature(),
             Kind::Kept { .. } => None,
+            Kind::Pipeline(pipeline) => pipeline.signature(),
         }
     }
 
     fn extras(&self) -> Extras {
         match &self.kind {
             Kind::Shared { model, .. } => model.extras(),
-            // Calls of a session go back to the instance that opened it; whether it keeps one is its own affair.
-            Kind::Kept { .. } => Extras { sessions: true, ..Extras::default() },
+            Kind::Kept { extras, .. } => *extras,
+            Kind::Pipeline(pipeline) => pipeline.extras(),
         }
     }
 
@@ -189,6 +208,7 @@ impl Backend for Replicas {
         match &self.kind {
             Kind::Shared { instances, .. } => instances.load(Ordering::Relaxed),
             Kind::Kept { set, .. } => set.count(),
+            Kind::Pipeline(pipeline) => pipeline.instances(),
         }
     }
 }
@@ -266,8 +286,10 @@ impl<'a> Asking<'a> {
 impl fmt::Debug for Replicas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Replicas");
-        if let Kind::Shared { model, .. } = &self.kind {
-            shown.field("model", model);
+        match &self.kind {
+            Kind::Shared { model, .. } => drop(shown.field("model", model)),
+            Kind::Kept { .. } => {}
+            Kind::Pipeline(pipeline) => drop(shown.field("pipeline", pipeline)),
         }
         shown.field("desired", &self.desired()).field("instances", &self.instances()).finish_non_exhaustive()
     }

@@ -15,7 +15,7 @@ const ROW: &str = "-0.5,0.25,,1,2,3";
 fn load(image: &str, file: &str, environment: &[(&str, &str)]) -> Result<Trees, LoadError> {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "data", file].iter().collect();
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let spec = ModelSpec { image: image.to_owned(), model_data_url: None, environment, is_isolated: false };
+    let spec = ModelSpec { image: image.to_owned(), model_data_url: None, environment, ..ModelSpec::default() };
     Trees::load_for(&spec, "xgboost-model", &fs::read(path).unwrap())
 }
 
