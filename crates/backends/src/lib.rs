@@ -30,8 +30,10 @@ use captura_names::{ContainerHostname, S3Uri};
 use captura_route::Backend;
 use futures_util::future::try_join_all;
 use object_store::ObjectStore;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub use crate::artifact::DataForm;
 use crate::artifact::{Artifact, ArtifactError, Fetcher};
 use crate::container::Containers;
 pub use crate::embedded::onnx::LibraryError as OnnxLibraryError;
@@ -72,6 +74,21 @@ pub struct ModelSpec {
     pub is_isolated: bool,
     /// Set for many models behind one name: `model_data_url` is then the prefix below which they lie.
     pub multi_model: Option<MultiModelSpec>,
+    /// What the address of the data means.
+    pub data_form: DataForm,
+    /// Data beside the model's own, which containers find in folders of their own.
+    pub additional_data: Vec<AdditionalData>,
+}
+
+/// Data beside the model's own: one of `AdditionalModelDataSources`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdditionalData {
+    /// Name of its folder.
+    pub channel: String,
+    /// Where it is.
+    pub url: String,
+    /// What the address means.
+    pub form: DataForm,
 }
 
 /// How a model is to be brought up.
@@ -125,6 +142,9 @@ impl Backends {
             return self.load_named_remote(spec, launch).await;
         }
         let rule = image::rule_of(&self.settings.images, &spec.image)?;
+        if rule.backend != BackendKind::Docker && !spec.additional_data.is_empty() {
+            return Err(LoadError::AdditionalData { image: spec.image.clone() });
+        }
         let model = match rule.backend {
             BackendKind::Onnx => self.load_native(spec, embedded::onnx::load).await?,
             BackendKind::Echo if spec.multi_model.is_none() => {
@@ -195,7 +215,7 @@ impl Backends {
         let (model, many) = match (&spec.model_data_url, spec.multi_model) {
             (None, None) => (None, None),
             (None, Some(_)) => return Err(LoadError::NoModelData { image: spec.image.clone() }),
-            (Some(url), None) => (Some(fetcher.fetch_copy(url).await?), None),
+            (Some(url), None) => (Some(fetcher.of_form(spec.data_form).fetch_copy(url).await?), None),
             (Some(url), Some(many)) => {
                 environment.insert(MULTI_MODEL_VARIABLE.to_owned(), "true".to_owned());
                 (None, Some(ManyModels { fetcher, ..self.many_models(url, many) }))
@@ -255,9 +275,14 @@ impl Backends {
         match (&spec.model_data_url, spec.multi_model) {
             (None, None) => {}
             (None, Some(_)) => return Err(LoadError::NoModelData { image: spec.image.clone() }),
-            (Some(url), None) => mould = mould.with(self.fetcher.fetch_copy(url).await?),
+            (Some(url), None) => mould = mould.with(self.fetcher.of_form(spec.data_form).fetch_copy(url).await?),
             (Some(url), Some(many)) => mould = mould.with_many(self.many_models(url, many)),
         }
+        let mut channels = Vec::new();
+        for AdditionalData { channel, url, form } in &spec.additional_data {
+            channels.push((channel.clone(), self.fetcher.of_form(*form).fetch_copy(url).await?));
+        }
+        mould = mould.with_channels(channels);
         Ok(Arc::new(Replicas::start(Arc::new(mould), self.keeping(launch)).await?))
     }
 
@@ -312,7 +337,7 @@ impl Backends {
     async fn fetch(&self, spec: &ModelSpec) -> Result<Artifact, LoadError> {
         let url = spec.model_data_url.as_deref();
         let url = url.ok_or_else(|| LoadError::NoModelData { image: spec.image.clone() })?;
-        Ok(self.fetcher.fetch(url).await?)
+        Ok(self.fetcher.of_form(spec.data_form).fetch(url).await?)
     }
 }
 

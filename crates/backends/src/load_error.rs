@@ -63,6 +63,15 @@ pub enum LoadError {
     /// The image is a URL that cannot be used.
     #[error(transparent)]
     RemoteUrl(#[from] crate::remote::InvalidRemoteUrl),
+    /// Only containers have folders for it.
+    #[error(
+        "the image {image:?} does not run as a container here, and only containers get the folders of \
+         AdditionalModelDataSources"
+    )]
+    AdditionalData {
+        /// The image of the model.
+        image: String,
+    },
     /// Many models cannot be given to a server elsewhere.
     #[error("the image {image:?} is a remote server, which cannot get the models of a container with Mode MultiModel")]
     ManyModelsElsewhere {

@@ -5,7 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use captura_backends::{Backends, Launch, ModelSpec, Replicas};
+use captura_backends::{Backends, Launch, LoadError, ModelSpec, PipelineMode, Replicas};
+use captura_names::ContainerHostname;
 use captura_route::Backend;
 
 use crate::deployment::DeployedModel;
@@ -14,9 +15,17 @@ use crate::deployment::DeployedModel;
 pub(crate) type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Loads one model, as many instances of it as asked for.
-type Load = dyn Fn(ModelSpec, Launch) -> Pending<Result<LoadedModel, String>> + Send + Sync;
+type Load = dyn Fn(Wanted, Launch) -> Pending<Result<LoadedModel, String>> + Send + Sync;
 /// Looks whether there is anything at an address.
 type Look = dyn Fn(String) -> Pending<Result<bool, String>> + Send + Sync;
+
+/// What a model is loaded from.
+pub(crate) struct Wanted {
+    /// Its containers with their names, in their order; there is one at least.
+    pub(crate) containers: Vec<(ContainerHostname, ModelSpec)>,
+    /// How calls go through them; nothing where there is only one to go to.
+    pub(crate) mode: Option<PipelineMode>,
+}
 
 /// A model that answers.
 #[derive(Clone)]
@@ -65,10 +74,10 @@ impl Models {
         let backends = Arc::new(backends);
         let looker = Arc::clone(&backends);
         Self {
-            load: Arc::new(move |spec, launch| {
+            load: Arc::new(move |wanted, launch| {
                 let backends = Arc::clone(&backends);
                 Box::pin(async move {
-                    let replicas = backends.load(&spec, launch).await.map_err(|error| error.to_string())?;
+                    let replicas = load(&backends, &wanted, launch).await.map_err(|error| error.to_string())?;
                     Ok(LoadedModel { backend: Arc::clone(&replicas) as Arc<dyn Backend>, instances: replicas })
                 })
             }),
@@ -81,18 +90,20 @@ impl Models {
 
     /// Loads a model, ready to answer.
     pub(crate) async fn load(&self, model: &DeployedModel, launch: Launch) -> Result<LoadedModel, String> {
-        let spec = ModelSpec {
-            image: model.image.clone(),
-            model_data_url: model.model_data_url.clone(),
-            environment: model.environment.clone(),
-            is_isolated: model.is_isolated,
-        };
-        (self.load)(spec, launch).await
+        let wanted = Wanted { containers: model.specs(), mode: model.pipeline_mode() };
+        (self.load)(wanted, launch).await
     }
 
     /// Whether there is anything at the address of a model's data.
     pub(crate) async fn data_exists(&self, url: &str) -> Result<bool, String> {
         (self.exists)(url.to_owned()).await
+    }
+}
+
+async fn load(backends: &Backends, wanted: &Wanted, launch: Launch) -> Result<Arc<Replicas>, LoadError> {
+    match (wanted.mode, wanted.containers.as_slice()) {
+        (None, [(_, spec)]) => backends.load(spec, launch).await,
+        (mode, containers) => backends.load_pipeline(containers, mode.unwrap_or_default(), launch).await,
     }
 }
 

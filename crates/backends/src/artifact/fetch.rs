@@ -11,7 +11,7 @@ use super::extract::extract;
 use super::place::{Place, next};
 use super::scratch::Scratch;
 use super::source::Source;
-use super::{Artifact, ArtifactError, Limits};
+use super::{Artifact, ArtifactError, DataForm, Limits};
 use crate::{Settings, StoreResolver};
 
 /// The first two bytes of every gzip stream.
@@ -23,6 +23,7 @@ pub struct Fetcher {
     stores: StoreResolver,
     limits: Limits,
     allow_file_urls: bool,
+    form: DataForm,
     /// Copies live below this folder while a model is loaded.
     scratch: PathBuf,
 }
@@ -32,7 +33,12 @@ impl Fetcher {
     #[must_use]
     pub fn new(settings: &Settings, stores: StoreResolver) -> Self {
         let (limits, allow_file_urls) = (settings.limits, settings.allow_file_urls);
-        Self { stores, limits, allow_file_urls, scratch: settings.cache_dir.join("models") }
+        Self { stores, limits, allow_file_urls, form: DataForm::default(), scratch: settings.cache_dir.join("models") }
+    }
+
+    /// This fetcher for addresses of another meaning.
+    pub(crate) fn of_form(&self, form: DataForm) -> Self {
+        Self { form, ..self.clone() }
     }
 
     /// This fetcher with its copies below another folder.
@@ -122,7 +128,7 @@ impl Fetcher {
                 let reason = "it is neither a file nor a folder".into();
                 return Err(ArtifactError::Address { url, reason });
             }
-            if is_gzip(&path)? {
+            if fetcher.is_archive(&url, &path)? {
                 return fetcher.unpack(&url, &path, fetcher.scratch()?);
             }
             let root = path.parent().unwrap_or(Path::new(".")).to_owned();
@@ -134,7 +140,11 @@ impl Fetcher {
     async fn fetch_objects(&self, place: Place) -> Result<Artifact, ArtifactError> {
         let fetcher = self.clone();
         let scratch = blocking(move || fetcher.scratch()).await?;
-        let Some(meta) = place.head().await? else {
+        let found = if self.form == DataForm::Prefix { None } else { place.head().await? };
+        let Some(meta) = found else {
+            if matches!(self.form, DataForm::Object | DataForm::Archive) {
+                return Err(ArtifactError::Missing { url: place.uri.to_string() });
+            }
             self.fetch_prefix(&place, scratch.path()).await?;
             return Ok(Artifact { root: scratch.path().to_owned(), only: None, scratch: Some(scratch) });
         };
@@ -143,7 +153,7 @@ impl Fetcher {
         place.download(&meta, &file, self.limits.max_bytes).await?;
         let (fetcher, url) = (self.clone(), place.uri.to_string());
         blocking(move || {
-            if is_gzip(&file)? {
+            if fetcher.is_archive(&url, &file)? {
                 return fetcher.unpack(&url, &file, scratch);
             }
             Ok(Artifact { root: scratch.path().to_owned(), only: Some(file), scratch: Some(scratch) })
@@ -174,6 +184,19 @@ impl Fetcher {
             return Err(ArtifactError::Missing { url: place.uri.to_string() });
         }
         Ok(())
+    }
+
+    /// Whether a file is to be unpacked.
+    fn is_archive(&self, url: &str, file: &Path) -> Result<bool, ArtifactError> {
+        match (self.form, is_gzip(file)?) {
+            (DataForm::Object | DataForm::Prefix, _) => Ok(false),
+            (DataForm::AsFound, is_gzip) => Ok(is_gzip),
+            (DataForm::Archive, true) => Ok(true),
+            (DataForm::Archive, false) => {
+                let reason = "CompressionType is Gzip, and the object does not begin as a gzip stream does".into();
+                Err(ArtifactError::Address { url: url.to_owned(), reason })
+            }
+        }
     }
 
     fn unpack(&self, url: &str, archive: &Path, scratch: Scratch) -> Result<Artifact, ArtifactError> {

@@ -180,3 +180,30 @@ async fn what_others_may_see_is_a_copy_with_nothing_beside_it_and_follows_no_lin
     let error = fetcher.fetch_copy(path("model").to_str().unwrap()).await.unwrap_err().to_string();
     assert!(error.contains("link is neither a plain file nor a folder"), "{error}");
 }
+
+#[tokio::test]
+async fn what_an_address_means_can_be_said() {
+    let (_cache, store, fetcher) = fetcher(|_| {});
+    put(&store, "m/model.tar.gz", &archive("model.txt", "unpacked")).await;
+    put(&store, "m/model.tar.gz/inner", b"below").await;
+    put(&store, "m/plain", b"plain").await;
+    let names = |artifact: &Artifact| {
+        artifact.top_files().unwrap().iter().map(|file| artifact.name_of(file)).collect::<Vec<_>>()
+    };
+    let packed = "s3://models/m/model.tar.gz";
+    for (form, found) in [
+        (DataForm::AsFound, "model.txt"),
+        (DataForm::Archive, "model.txt"),
+        (DataForm::Object, "model.tar.gz"),
+        (DataForm::Prefix, "inner"),
+    ] {
+        let artifact = fetcher.of_form(form).fetch(packed).await.unwrap();
+        assert_eq!(names(&artifact), [found], "{form:?}");
+    }
+    for form in [DataForm::Archive, DataForm::Object] {
+        let error = fetcher.of_form(form).fetch("s3://models/m").await.unwrap_err();
+        assert!(matches!(error, ArtifactError::Missing { .. }), "{form:?}: {error}");
+    }
+    let error = fetcher.of_form(DataForm::Archive).fetch("s3://models/m/plain").await.unwrap_err().to_string();
+    assert!(error.contains("does not begin as a gzip stream does"), "{error}");
+}

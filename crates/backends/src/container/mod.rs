@@ -17,6 +17,7 @@ mod settings;
 mod specification;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,6 +76,8 @@ pub(crate) struct Mould {
     log: LogSink,
     /// Mounted into every container, so it lives as long as they.
     artifact: Option<Artifact>,
+    /// Mounted as well, by their names.
+    channels: Vec<(String, Artifact)>,
     /// Set when the containers have many models, which each of them loads for itself.
     many: Option<ManyModels>,
 }
@@ -124,6 +127,7 @@ impl Containers {
             answer_max_bytes: self.inner.answer_max_bytes,
             log: launch.log.clone(),
             artifact: None,
+            channels: Vec::new(),
             many: None,
         })
     }
@@ -170,6 +174,11 @@ impl Mould {
     pub(crate) fn with_many(self, many: ManyModels) -> Self {
         Self { many: Some(many), ..self }
     }
+
+    /// The same, with data beside the model's own.
+    pub(crate) fn with_channels(self, channels: Vec<(String, Artifact)>) -> Self {
+        Self { channels, ..self }
+    }
 }
 
 impl InstanceFactory for Mould {
@@ -179,6 +188,8 @@ impl InstanceFactory for Mould {
                 Some(many) => Some(Arc::new(many.folder(Some(MODELS_FOLDER), None)?)),
                 None => None,
             };
+            let channels: Vec<(&str, &Path)> =
+                self.channels.iter().map(|(name, artifact)| (name.as_str(), artifact.root())).collect();
             let wanted = Wanted {
                 image: &self.image,
                 environment: &self.environment,
@@ -187,6 +198,7 @@ impl InstanceFactory for Mould {
                     None => self.artifact.as_ref().map(Artifact::root),
                 },
                 has_many: folder.is_some(),
+                channels: &channels,
                 network: &self.network,
                 port: self.port,
             };

@@ -21,6 +21,8 @@ use crate::multi_model::MULTI_MODEL_VARIABLE;
 pub(super) const MODEL_FOLDER: &str = "/opt/ml/model";
 /// Where containers with many models find them.
 pub(super) const MODELS_FOLDER: &str = "/opt/ml/models";
+/// Containers find additional data in folders below this one.
+const ADDITIONAL_FOLDER: &str = "/opt/ml/additional-model-data-sources";
 /// The label by which an image says that it can have many models.
 pub(super) const MULTI_MODEL_LABEL: &str = "com.amazonaws.sagemaker.capabilities.multi-models";
 /// The environment variable that names the port to listen on.
@@ -47,6 +49,8 @@ pub(super) struct Wanted<'a> {
     pub(super) model_folder: Option<&'a Path>,
     /// Whether the folder is for many models, which come and go.
     pub(super) has_many: bool,
+    /// Folders of additional data by their names.
+    pub(super) channels: &'a [(&'a str, &'a Path)],
     /// The network's id.
     pub(super) network: &'a str,
     /// The port that its server is told to listen on.
@@ -123,23 +127,25 @@ fn scratch(image: &Image, settings: &ContainerSettings) -> HashMap<String, Strin
 /// The model's folder, and a fresh volume for each folder that must be writable; Docker copies what the image has there.
 fn mounts(wanted: Wanted<'_>, settings: &ContainerSettings) -> Vec<Mount> {
     let target = if wanted.has_many { MODELS_FOLDER } else { MODEL_FOLDER };
-    let model = wanted.model_folder.map(|folder| Mount {
+    let bind = |folder: &Path, target: String| Mount {
         typ: Some(MountType::BIND),
         source: Some(folder.display().to_string()),
-        target: Some(target.to_owned()),
+        target: Some(target),
         read_only: Some(true),
         bind_options: Some(MountBindOptions {
             propagation: Some(MountBindOptionsPropagationEnum::RPRIVATE),
             ..MountBindOptions::default()
         }),
         ..Mount::default()
-    });
+    };
+    let model = wanted.model_folder.map(|folder| bind(folder, target.to_owned()));
+    let channels = wanted.channels.iter().map(|(name, folder)| bind(folder, format!("{ADDITIONAL_FOLDER}/{name}")));
     let copied = settings.writable.iter().map(|folder| Mount {
         typ: Some(MountType::VOLUME),
         target: Some(folder.clone()),
         ..Mount::default()
     });
-    model.into_iter().chain(copied).collect()
+    model.into_iter().chain(channels).chain(copied).collect()
 }
 
 #[cfg(test)]
@@ -163,6 +169,7 @@ mod tests {
             environment: &environment,
             model_folder: Some(Path::new("/srv/models/1")),
             has_many: false,
+            channels: &[],
             network: "net",
             port: 8080,
         };

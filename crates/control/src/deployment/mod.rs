@@ -5,8 +5,8 @@
 
 mod asynchronous;
 mod capture;
+mod model;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use captura_backends::{Launch, Routing};
@@ -14,6 +14,7 @@ use captura_names::{EndpointConfigName, EndpointName, ModelName, Timestamp, Vari
 use captura_route::CapturePolicy;
 use captura_wire::hosting::{AsyncInferenceConfig, ManagedInstanceScaling, ServerlessConfig, VariantPropertyType};
 pub(crate) use capture::{CaptureGuarantee, DeployedCapture};
+pub(crate) use model::{DeployedContainer, DeployedModel, hostname_at};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -70,20 +71,6 @@ pub(crate) struct DeployedVariant {
 
 /// How much longer a load may take than its parts together: whoever runs a part ends it in time, in better words.
 const LOADING_GRACE: Duration = Duration::from_secs(30);
-
-/// Everything that loading a model needs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DeployedModel {
-    pub(crate) image: String,
-    pub(crate) model_data_url: Option<String>,
-    pub(crate) environment: BTreeMap<String, String>,
-    /// `EnableNetworkIsolation`
-    #[serde(default)]
-    pub(crate) is_isolated: bool,
-    /// `ContainerStartupHealthCheckTimeoutInSeconds` of the variant, where it says so.
-    #[serde(default)]
-    pub(crate) startup_timeout_s: Option<u64>,
-}
 
 impl Deployment {
     /// Production variants, then shadows.

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use captura_backends::{Launch, ModelSpec};
+use captura_backends::Launch;
 use captura_route::{Answer, Backend, Invoking, ModelRequest};
 use tokio::sync::Semaphore;
 
-use super::{Instances, LoadedModel, Models, Pending};
+use super::{Instances, LoadedModel, Models, Pending, Wanted};
 
 /// What a test can do to the models.
 #[derive(Clone)]
@@ -81,18 +81,20 @@ pub(crate) fn models() -> (Models, Strings) {
         instances_max: Arc::new(AtomicUsize::new(usize::MAX)),
     };
     let pulled = strings.clone();
-    let load = move |spec: ModelSpec, launch: Launch| -> Pending<Result<LoadedModel, String>> {
+    let load = move |wanted: Wanted, launch: Launch| -> Pending<Result<LoadedModel, String>> {
         let strings = pulled.clone();
         Box::pin(async move {
             strings.loads.fetch_add(1, Ordering::SeqCst);
-            match spec.image.split(':').next().unwrap_or_default() {
+            let images: Vec<_> = wanted.containers.iter().map(|(_, spec)| spec.image.as_str()).collect();
+            let image = images.join("+");
+            match image.split(':').next().unwrap_or_default() {
                 "broken" => return Err("the model is broken".repeat(100)),
                 "flaky" if !strings.flaky_loads.load(Ordering::SeqCst) => return Err("flaky today".to_owned()),
                 "gated" => strings.gate.acquire().await.expect("our bug: the gate is never closed").forget(),
                 "panics" => panic!("the loader panics"),
                 _ => {}
             }
-            Ok(loaded(spec.image, launch.instances, &strings))
+            Ok(loaded(image, launch.instances, &strings))
         })
     };
     let exists = |url: String| -> Pending<Result<bool, String>> {

@@ -6,6 +6,7 @@ pub(crate) mod endpoint_config;
 pub(crate) mod endpoint_view;
 pub(crate) mod listing;
 pub(crate) mod model;
+mod model_containers;
 pub(crate) mod tags;
 mod variant;
 mod variant_view;

@@ -9,7 +9,7 @@ use captura_wire::hosting::{DeployedImage, PendingProductionVariantSummary, Prod
 use sha2::{Digest, Sha256};
 
 use super::endpoint_view::View;
-use crate::deployment::{DeployedVariant, Deployment};
+use crate::deployment::{DeployedModel, DeployedVariant, Deployment};
 use crate::rollout::Stage;
 
 /// A variant of the deployment in service.
@@ -49,7 +49,12 @@ fn summary(
     let is_serverless = one.serverless.is_some();
     ProductionVariantSummary {
         variant_name: one.name.clone(),
-        deployed_images: one.model.iter().map(|model| deployed_image(&model.image, since)).collect(),
+        deployed_images: one
+            .model
+            .iter()
+            .flat_map(DeployedModel::containers)
+            .map(|container| deployed_image(&container.image, since))
+            .collect(),
         current_weight: one.weight,
         desired_weight: wanted.weight,
         current_instance_count: if is_serverless { 0 } else { count },

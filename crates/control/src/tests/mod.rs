@@ -7,6 +7,7 @@ mod constraints;
 mod deployments;
 mod lifecycle;
 mod lists;
+mod models;
 mod notices;
 mod recovery;
 mod scaling;

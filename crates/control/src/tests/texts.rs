@@ -103,19 +103,12 @@ async fn what_is_not_supported_yet_is_refused_by_name() {
     let variant = |member: &str, value: Value| json!({"EndpointConfigName": "c", "ProductionVariants": [{"VariantName": "v", "ModelName": "e", member: value}]});
     let config = |member: &str, value: Value| json!({"EndpointConfigName": "c", "ProductionVariants": [{"VariantName": "v", "ModelName": "e"}], member: value});
     let at = "productionVariants.1.member";
+    let source = |more: Value| {
+        let mut source = json!({"S3Uri": "s3://bucket/a", "S3DataType": "S3Object", "CompressionType": "None"});
+        source.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        source
+    };
     for (operation, input, path, what) in [
-        (
-            "CreateModel",
-            container("Mode", json!("MultiModel")),
-            "primaryContainer.mode".to_owned(),
-            "a multi-model container",
-        ),
-        (
-            "CreateModel",
-            container("MultiModelConfig", json!({})),
-            "primaryContainer.multiModelConfig".to_owned(),
-            "a multi-model container",
-        ),
         (
             "CreateModel",
             container("ModelPackageName", json!("p")),
@@ -124,15 +117,21 @@ async fn what_is_not_supported_yet_is_refused_by_name() {
         ),
         (
             "CreateModel",
-            container("AdditionalModelDataSources", json!([{}])),
-            "primaryContainer.additionalModelDataSources".to_owned(),
-            "additional model data",
+            container(
+                "ModelDataSource",
+                json!({"S3DataSource": source(json!({"ManifestS3Uri": "s3://bucket/manifest"}))}),
+            ),
+            "primaryContainer.modelDataSource.s3DataSource.manifestS3Uri".to_owned(),
+            "a manifest",
         ),
         (
             "CreateModel",
-            json!({"ModelName": "m", "Containers": [{"Image": "echo"}, {"Image": "echo"}]}),
-            "containers".to_owned(),
-            "a pipeline of several containers",
+            container(
+                "AdditionalModelDataSources",
+                json!([{"ChannelName": "c", "S3DataSource": source(json!({"HubAccessConfig": {}}))}]),
+            ),
+            "primaryContainer.additionalModelDataSources.1.member.s3DataSource.hubAccessConfig".to_owned(),
+            "a model of a hub",
         ),
         (
             "CreateEndpointConfig",

@@ -31,6 +31,10 @@ pub use endpoint_description::{
     PendingProductionVariantSummary, ProductionVariantSummary, VariantStatus,
 };
 pub use listing::{ListRequest, SortBy, SortOrder};
-pub use model::{ContainerDefinition, CreateModel, ModelDataSource, S3DataSource};
+pub use model::{
+    AdditionalModelDataSource, CompressionType, ContainerDefinition, ContainerMode, CreateModel,
+    InferenceExecutionConfig, InferenceExecutionMode, ModelCacheSetting, ModelDataSource, MultiModelConfig,
+    S3DataSource, S3DataType,
+};
 pub use operation::{Operation, read};
 pub use tags::{AddTags, DeleteTags, ListTags, Tag};

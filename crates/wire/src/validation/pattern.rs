@@ -108,6 +108,19 @@ pub static BASELINE_MEDIA_TYPE: Pattern = Pattern {
     text: "[a-zA-Z0-9](-*[a-zA-Z0-9])*\\/[a-zA-Z0-9](-*[a-zA-Z0-9+.])*",
     matches: |text| is_media_type(text, "-.+"),
 };
+/// Names of folders of additional data.
+pub static CHANNEL_NAME: Pattern = Pattern {
+    text: "[A-Za-z0-9\\.\\-_]+",
+    matches: |text| some(text, |c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')),
+};
+/// Paths that metrics of a container are read at.
+pub static METRICS_PATH: Pattern = Pattern {
+    text: "/(?!.*\\.\\.)[a-zA-Z0-9/_.\\-]+",
+    matches: |text| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '.' | '-');
+        text.strip_prefix('/').is_some_and(|rest| some(rest, plain) && !rest.contains(".."))
+    },
+};
 /// Anything but nothing, line breaks included.
 pub static SOMETHING: Pattern = Pattern { text: "[\\s\\S]+", matches: |text| !text.is_empty() };
 
@@ -237,6 +250,8 @@ mod tests {
             ),
         ];
         let more: &[(&Pattern, &[&str], &[&str])] = &[
+            (&CHANNEL_NAME, &["a", ".A-9_", ".."], &["", "a/b", "é", "a b"]),
+            (&METRICS_PATH, &["/metrics", "//a.b-c_d/"], &["", "/", "metrics", "/a..b", "/a b", "/a?b"]),
             (
                 &TOPIC,
                 &["arn:aws:sns:us-east-1:123456789012:done", "arn:aws-cn:sns::123456789012:a.b_c-1"],

@@ -27,6 +27,20 @@ static S3_DATA_SOURCE: Shape = Shape::Structure(&[
     optional("ManifestEtag", &STRING),
 ]);
 static MODEL_DATA_SOURCE: Shape = Shape::Structure(&[optional("S3DataSource", &S3_DATA_SOURCE)]);
+static CHANNEL_NAME: Shape = text(1, 64, &pattern::CHANNEL_NAME);
+static ADDITIONAL_DATA: Shape =
+    Shape::Structure(&[required("ChannelName", &CHANNEL_NAME), required("S3DataSource", &S3_DATA_SOURCE)]);
+static ADDITIONAL_DATA_SOURCES: Shape = Shape::List { member: &ADDITIONAL_DATA, min: 0, max: 5 };
+static MODEL_CACHE: Shape = Shape::OneOf(&["Enabled", "Disabled"]);
+static MULTI_MODEL: Shape = Shape::Structure(&[optional("ModelCacheSetting", &MODEL_CACHE)]);
+static METRICS_PATH: Shape = text(0, 256, &pattern::METRICS_PATH);
+static METRICS_PERIOD: Shape = integer(i64::MIN, i64::MAX);
+static METRICS_ENDPOINT: Shape = Shape::Structure(&[
+    required("MetricsEndpointPath", &METRICS_PATH),
+    optional("MetricPublishFrequencyInSeconds", &METRICS_PERIOD),
+]);
+static METRICS_ENDPOINTS: Shape = Shape::List { member: &METRICS_ENDPOINT, min: 0, max: 1 };
+static CONTAINER_METRICS: Shape = Shape::Structure(&[optional("MetricsEndpoints", &METRICS_ENDPOINTS)]);
 static ENVIRONMENT_KEY: Shape = text(0, 1_024, &pattern::ENVIRONMENT_KEY);
 static ENVIRONMENT_VALUE: Shape = text(0, 1_024, &pattern::ANYTHING);
 static ENVIRONMENT: Shape = Shape::Map { key: &ENVIRONMENT_KEY, value: &ENVIRONMENT_VALUE, max: 100 };
@@ -37,11 +51,12 @@ static CONTAINER: Shape = Shape::Structure(&[
     optional("Mode", &CONTAINER_MODE),
     optional("ModelDataUrl", &MODEL_DATA_URL),
     optional("ModelDataSource", &MODEL_DATA_SOURCE),
-    optional("AdditionalModelDataSources", &OPAQUE),
+    optional("AdditionalModelDataSources", &ADDITIONAL_DATA_SOURCES),
     optional("Environment", &ENVIRONMENT),
     optional("ModelPackageName", &OPAQUE),
     optional("InferenceSpecificationName", &OPAQUE),
-    optional("MultiModelConfig", &OPAQUE),
+    optional("MultiModelConfig", &MULTI_MODEL),
+    optional("ContainerMetricsConfig", &CONTAINER_METRICS),
 ]);
 static CONTAINERS: Shape = Shape::List { member: &CONTAINER, min: 0, max: 15 };
 static EXECUTION_MODE: Shape = Shape::OneOf(&["Serial", "Direct"]);
