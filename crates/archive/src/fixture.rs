@@ -45,6 +45,7 @@ pub(crate) fn record(n: u64) -> Record {
         status: 200,
         inference_id: None,
         custom_attributes: None,
+        target_model: None,
         request: Some(payload(Some("text/csv"), b"36.5,12")),
         response: Some(payload(Some("application/json"), b"[1]")),
         request_size_bytes: 7,

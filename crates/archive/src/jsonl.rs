@@ -8,7 +8,8 @@
 //!  "captura":{"lsn":"…","consumer":"…","outcome":"ok","status":200,"modelLatencyUs":1,"totalLatencyUs":2,
 //!   "requestSizeBytes":4,"responseSizeBytes":8,"samplingProbability":1.0,"modelName":"…","endpointConfigName":"…"}}
 //! ```
-//! (line breaks only for reading; the real line has none and ends with `\n`). Everything before `captura` is byte for
+//! (line breaks only for reading; the real line has none and ends with `\n`). Behind `modelName` stands `targetModel` where
+//! the call named one of many models. Everything before `captura` is byte for
 //! byte what the service writes; readers of those files ignore the key they do not know.
 //!
 //! Invariant: the line is a function of the record; the bytes of both bodies can be had back from it exactly.
@@ -236,6 +237,10 @@ fn write_extension(out: &mut Vec<u8>, record: &Record) {
     write_share(out, policy.settings.as_ref().map_or(100, |settings| settings.sampling.get()));
     out.extend_from_slice(b",\"modelName\":\"");
     write_escaped(out, policy.model.as_str().as_bytes());
+    if let Some(target_model) = &record.target_model {
+        out.extend_from_slice(b"\",\"targetModel\":\"");
+        write_escaped(out, target_model.as_bytes());
+    }
     out.extend_from_slice(b"\",\"endpointConfigName\":\"");
     write_escaped(out, policy.endpoint_config.as_str().as_bytes());
     out.extend_from_slice(b"\"}");

@@ -99,6 +99,8 @@ pub struct Record {
     pub inference_id: Option<InferenceId>,
     /// `X-Amzn-SageMaker-Custom-Attributes` of the request, verbatim.
     pub custom_attributes: Option<Box<str>>,
+    /// Key of the model that was asked, where one endpoint has many.
+    pub target_model: Option<Box<str>>,
     /// What was sent; absent when the policy keeps no input.
     pub request: Option<Payload>,
     /// What was answered; absent when the policy keeps no output or there was no answer.

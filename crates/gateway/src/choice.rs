@@ -11,17 +11,15 @@ use crate::fault::Refused;
 use crate::head::{Members, Operation};
 use crate::prepared::{PreparedEndpoint, PreparedVariant, Shadow};
 
-const TARGET_MODEL_NOT_ALLOWED: &str = "The endpoint is not a multi-model endpoint and should not receive a target \
-                                        model. Leave out TargetModel, or call the endpoint that serves that model.";
-const TARGET_MODEL_REQUIRED: &str = "The endpoint is a multi-model endpoint. Name the model with TargetModel.";
-const TARGET_CONTAINER_NOT_ALLOWED: &str = "The endpoint is not a multi-container endpoint in Direct mode and should \
-                                            not receive a target container hostname. Leave out \
-                                            TargetContainerHostname.";
-const TARGET_CONTAINER_REQUIRED: &str = "The endpoint calls one of several containers directly. Name it with \
-                                         TargetContainerHostname.";
-const SESSION_NOT_ALLOWED: &str = "The model of this endpoint keeps no sessions. Leave out SessionId.";
-const EXPLANATIONS_NOT_ALLOWED: &str = "The endpoint has no explainer and cannot enable explanations. Leave out \
-                                        EnableExplanations.";
+// What follows "Endpoint N" in the texts of refusals; the first is SageMaker's own.
+const TARGET_MODEL_NOT_ALLOWED: &str = "is not a multi-model endpoint and does not support target model header.";
+const TARGET_MODEL_REQUIRED: &str = "is a multi-model endpoint. Name the model with TargetModel.";
+const TARGET_CONTAINER_NOT_ALLOWED: &str = "is not a multi-container endpoint in Direct mode and does not support target \
+                                            container hostname header.";
+const TARGET_CONTAINER_REQUIRED: &str =
+    "calls one of several containers directly. Name it with TargetContainerHostname.";
+const SESSION_NOT_ALLOWED: &str = "has a model that keeps no sessions. Leave out SessionId.";
+const EXPLANATIONS_NOT_ALLOWED: &str = "has no explainer and cannot enable explanations. Leave out EnableExplanations.";
 /// Literal that asks for no explanations.
 const NO_EXPLANATIONS: &str = "`false`";
 
@@ -59,7 +57,7 @@ pub(crate) fn choose<'a>(
         },
     };
     match not_taken(&members.request, chosen.variant.extras) {
-        Some(why) => Err(Refused::Invalid(why.into())),
+        Some(why) => Err(Refused::Invalid(format!("Endpoint {} {why}", endpoint.name))),
         None => Ok(chosen),
     }
 }

@@ -41,6 +41,10 @@ fn the_extension_is_the_last_key() {
         r#""samplingProbability":1.0,"modelName":"churn-1","endpointConfigName":"churn-config"}"#
     );
     assert_eq!(with, format!("{}{extension}}}\n", without.strip_suffix("}\n").unwrap()));
+    record.target_model = Some("eu/\"north\".tar.gz".into());
+    assert_eq!(line(&record, false), without);
+    let told = r#""modelName":"churn-1","targetModel":"eu/\"north\".tar.gz","endpointConfigName":"churn-config"}}"#;
+    assert!(line(&record, true).ends_with(&format!("{told}\n")), "{}", line(&record, true));
 }
 
 #[test]

@@ -6,11 +6,11 @@
 //!  2  2  status                          72  2  length of custom attributes
 //!  4  1  presence: 1 inference id,       74  2  length of request content type
 //!        2 custom attributes, 4 request, 76  2  length of response content type
-//!        8 response, 16 and 32 their     78  2  zero
-//!        content types                   80  4  length of request body
+//!        8 response, 16 and 32 their     78  2  length of target model
+//!        content types, 64 target model  80  4  length of request body
 //!  5  1  length of consumer              84  4  length of response body
 //!  6  1  length of inference id          88  …  consumer, inference id, custom attributes, request content
-//!  7  1  zero                                   type, response content type, request body, response body
+//!  7  1  zero                                   type, response content type, target model, bodies
 //!  8  8  id of the policy
 //! 16 16  event id, big endian
 //! 32  8  arrived, µs since 1970
@@ -37,6 +37,7 @@ const REQUEST: u8 = 4;
 const RESPONSE: u8 = 8;
 const REQUEST_TYPE: u8 = 16;
 const RESPONSE_TYPE: u8 = 32;
+const TARGET_MODEL: u8 = 64;
 
 /// A record about to be framed: the head is encoded, the bodies are where they were.
 #[derive(Debug)]
@@ -73,6 +74,7 @@ pub(crate) fn encode(
     let response = &conclusion.response;
     let inference_id = invocation.inference_id.as_ref().map(InferenceId::as_str);
     let attributes = request.custom_attributes.as_deref();
+    let target_model = request.target_model.as_deref();
     let request_type = request.content_type.as_deref().filter(|_| input);
     let response_type = response.content_type.as_deref().filter(|_| output);
     let request_body = if input { request.body.clone() } else { Bytes::new() };
@@ -83,8 +85,10 @@ pub(crate) fn encode(
         | (u8::from(input) * REQUEST)
         | (u8::from(output) * RESPONSE)
         | (u8::from(request_type.is_some()) * REQUEST_TYPE)
-        | (u8::from(response_type.is_some()) * RESPONSE_TYPE);
-    let texts = [Some(invocation.consumer.as_str()), inference_id, attributes, request_type, response_type];
+        | (u8::from(response_type.is_some()) * RESPONSE_TYPE)
+        | (u8::from(target_model.is_some()) * TARGET_MODEL);
+    let texts =
+        [Some(invocation.consumer.as_str()), inference_id, attributes, request_type, response_type, target_model];
     let text_bytes: usize = texts.iter().flatten().map(|text| text.len()).sum();
 
     let mut head = Vec::with_capacity(FIXED_BYTES + text_bytes);
@@ -105,7 +109,7 @@ pub(crate) fn encode(
     head.put_u16_le(short("custom attributes", attributes)?);
     head.put_u16_le(short("request content type", request_type)?);
     head.put_u16_le(short("response content type", response_type)?);
-    head.put_u16_le(0);
+    head.put_u16_le(short("target model", target_model)?);
     let limit = crate::journal::frame::MAX_PAYLOAD_BYTES;
     let length = FIXED_BYTES + text_bytes + request_body.len() + response_body.len();
     if length > limit {
@@ -200,7 +204,7 @@ pub(crate) fn decode(
     let (model_latency_us, total_latency_us) = (fixed.get_u64_le(), fixed.get_u64_le());
     let attribute_bytes = usize::from(fixed.get_u16_le());
     let (request_type_bytes, response_type_bytes) = (usize::from(fixed.get_u16_le()), usize::from(fixed.get_u16_le()));
-    fixed.advance(2);
+    let target_model_bytes = usize::from(fixed.get_u16_le());
     let (request_bytes, response_bytes) = (fixed.get_u32_le() as usize, fixed.get_u32_le() as usize);
 
     let mut rest = Texts(payload.slice(FIXED_BYTES..));
@@ -211,6 +215,7 @@ pub(crate) fn decode(
     let custom_attributes = rest.text(has(CUSTOM_ATTRIBUTES), attribute_bytes, "custom attributes")?;
     let request_type = rest.text(has(REQUEST_TYPE), request_type_bytes, "request content type")?;
     let response_type = rest.text(has(RESPONSE_TYPE), response_type_bytes, "response content type")?;
+    let target_model = rest.text(has(TARGET_MODEL), target_model_bytes, "target model")?;
     let request_body = rest.take(request_bytes, "request body")?;
     let response_body = rest.take(response_bytes, "response body")?;
     if !rest.0.is_empty() {
@@ -227,6 +232,7 @@ pub(crate) fn decode(
         status,
         inference_id,
         custom_attributes,
+        target_model,
         request: has(REQUEST).then_some(Payload { content_type: request_type, body: request_body }),
         response: has(RESPONSE).then_some(Payload { content_type: response_type, body: response_body }),
         request_size_bytes,
@@ -307,7 +313,7 @@ mod tests {
         fn a_record_survives_the_round_trip(
             request_body: Vec<u8>,
             response_body: Vec<u8>,
-            texts in prop::collection::vec(prop::option::of("[ -~é]{0,80}"), 3),
+            texts in prop::collection::vec(prop::option::of("[ -~é]{0,80}"), 4),
             inference_id in prop::option::of("[ -~]{1,64}"),
             kept: (bool, bool),
             status: u16,
@@ -319,6 +325,7 @@ mod tests {
                 body: request_body.clone().into(),
                 content_type: text(0),
                 custom_attributes: text(1),
+                target_model: text(3),
                 ..ModelRequest::default()
             };
             let conclusion = Conclusion {
@@ -339,6 +346,7 @@ mod tests {
             prop_assert_eq!(record.request, kept.0.then_some(sent));
             prop_assert_eq!(record.response, kept.1.then_some(conclusion.response));
             prop_assert_eq!(record.custom_attributes, text(1));
+            prop_assert_eq!(record.target_model, text(3));
             prop_assert_eq!(record.inference_id, invocation.inference_id);
             prop_assert_eq!((record.lsn, record.event_id), (LSN, invocation.event_id));
             prop_assert_eq!((record.status, record.outcome), (status, Outcome::TimedOut));

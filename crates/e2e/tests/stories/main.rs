@@ -14,6 +14,7 @@ mod crash;
 mod demo;
 mod lifecycle;
 mod model;
+mod models;
 mod operator;
 mod replicas;
 mod trouble;

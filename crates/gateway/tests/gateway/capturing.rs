@@ -67,6 +67,14 @@ async fn failed_calls_are_captured_with_their_outcome() {
         ("refuse", Outcome::ClientError, 424, "column age is missing"),
         ("fail", Outcome::ServerError, 424, "out of memory"),
         ("time out", Outcome::TimedOut, 424, "the model did not answer within 60000 ms"),
+        ("no such", Outcome::ClientError, 400, "Model x does not exist."),
+        ("in container", Outcome::ClientError, 424, "column age is missing"),
+        (
+            "late in container",
+            Outcome::TimedOut,
+            424,
+            "container container-2: the model did not answer within 60000 ms",
+        ),
         ("not ready", Outcome::Unavailable, 429, "the model is not ready: loading"),
         ("unavailable", Outcome::Unavailable, 503, "the model is unavailable: connection refused"),
         ("panic", Outcome::ServerError, 500, "the server failed while the model ran"),
@@ -79,7 +87,7 @@ async fn failed_calls_are_captured_with_their_outcome() {
         assert_eq!(&*record.response.as_ref().unwrap().body, said.as_bytes(), "{body}");
     }
     let account = account(&world);
-    assert_eq!((account.invoked, account.captured, account.in_flight, account.imbalance()), (6, 6, 0, 0));
+    assert_eq!((account.invoked, account.captured, account.in_flight, account.imbalance()), (9, 9, 0, 0));
 }
 
 #[tokio::test]

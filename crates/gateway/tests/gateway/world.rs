@@ -32,6 +32,11 @@ pub(crate) struct Model {
     pub(crate) pieces: Arc<AtomicU32>,
 }
 
+fn in_container(error: BackendError) -> BackendError {
+    let hostname = captura_names::ContainerHostname::parse("container-2").unwrap();
+    BackendError::InContainer { hostname, error: Box::new(error) }
+}
+
 impl Model {
     pub(crate) fn named(name: &'static str) -> Arc<Self> {
         Arc::new(Self { name, ..Self::default() })
@@ -48,6 +53,9 @@ impl Model {
             b"refuse" => Err(model(400, "column age is missing")),
             b"fail" => Err(model(500, "out of memory")),
             b"time out" => Err(BackendError::TimedOut { timeout_ms: 60_000 }),
+            b"no such" => Err(BackendError::NoSuchTarget("Model x does not exist.".into())),
+            b"in container" => Err(in_container(model(400, "column age is missing"))),
+            b"late in container" => Err(in_container(BackendError::TimedOut { timeout_ms: 60_000 })),
             b"not ready" => Err(BackendError::NotReady("loading".into())),
             b"unavailable" => Err(BackendError::Unavailable("connection refused".into())),
             b"panic" => panic!("the model panics because a test asked it to"),
