@@ -32,12 +32,12 @@ fn the_record_of_the_contract_byte_for_byte() {
 fn the_extension_is_the_last_key() {
     let mut record = record(7);
     record.request_size_bytes = 8;
-    record.response_size_bytes = 6;
+    record.response_size_bytes = 3;
     let with = line(&record, true);
     let without = line(&record, false);
     let extension = concat!(
         r#","captura":{"lsn":"000000aa-3-7","consumer":"team \"fraud\"","outcome":"ok","status":200,"#,
-        r#""modelLatencyUs":1200,"totalLatencyUs":1500,"requestSizeBytes":8,"responseSizeBytes":6,"#,
+        r#""modelLatencyUs":1200,"totalLatencyUs":1500,"requestSizeBytes":8,"responseSizeBytes":3,"#,
         r#""samplingProbability":1.0,"modelName":"churn-1","endpointConfigName":"churn-config"}"#
     );
     assert_eq!(with, format!("{}{extension}}}\n", without.strip_suffix("}\n").unwrap()));

@@ -132,7 +132,7 @@ impl Shelf {
             Some(Place::Leaving(gone)) => return Found::Leaving(gone.clone()),
             None => {}
         }
-        if state.places.values().filter(|place| matches!(place, Place::Loading(_))).count() >= LOADS_MAX {
+        if state.loading() >= LOADS_MAX {
             return Found::TooMany;
         }
         let (tell, outcome) = watch::channel(None);
@@ -159,6 +159,12 @@ impl Shelf {
             self.lock().places.remove(&key);
             drop(gone);
         }
+    }
+
+    /// Models that are being loaded.
+    #[cfg(test)]
+    pub(super) fn loading(&self) -> usize {
+        self.lock().loading()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -188,6 +194,10 @@ impl State {
         let (_, oldest) = idle.min()?;
         let oldest = oldest.clone();
         self.dismiss(&oldest)
+    }
+
+    fn loading(&self) -> usize {
+        self.places.values().filter(|place| matches!(place, Place::Loading(_))).count()
     }
 
     fn loaded(&self) -> (usize, u64) {

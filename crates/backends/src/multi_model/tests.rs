@@ -242,7 +242,9 @@ async fn loads_under_way_are_bounded() {
         let models = Arc::clone(&models);
         waiting.push(tokio::spawn(async move { ask(&models, &format!("model-{index}")).await }));
     }
-    tokio::task::yield_now().await;
+    while models.shelf.loading() < LOADS_MAX {
+        tokio::task::yield_now().await;
+    }
     let error = ask(&models, "one-more").await.unwrap_err();
     assert_eq!(error.to_string(), "the model is not ready: 64 models are being loaded; one-more has to wait");
     drop(waiting);
