@@ -1,8 +1,8 @@
 //! What a container may do: nothing that a model's server does not need.
 //!
 //! Invariant: every container has no capabilities but those that the operator names, cannot gain any, runs on a
-//! read-only file system with bounded memory, processes and processors, and sees one folder of this machine: its
-//! model's, read-only. Nothing of the model resource can change that: it chooses an image and an environment.
+//! read-only file system with bounded memory, processes and processors, and sees of this machine its model's folder
+//! and those of additional data, read-only. Nothing of the model resource can change that: it chooses an image and an environment.
 //! Refuses to: mount anything else, share a namespace with the host, publish a port.
 
 use std::collections::{BTreeMap, HashMap};
