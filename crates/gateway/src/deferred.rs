@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use captura_names::{EndpointName, EventId, InferenceId, S3Uri, Timestamp};
+use captura_names::{ContainerHostname, EndpointName, EventId, InferenceId, S3Uri, Timestamp};
 use captura_route::{AsyncInference, BackendError, Consumer, Deferred, Endpoint, Invocation, ModelRequest, Served};
-use captura_wire::runtime;
+use captura_wire::runtime::{self, ModelPlace};
 use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
@@ -188,14 +188,19 @@ impl Failed {
     fn served(&self, route: &PreparedEndpoint) -> Served {
         let place = place(route);
         match self {
-            Self::Backend(BackendError::Model { status, message, .. }) => {
-                Served::Failed(place.model_answered(*status, kept(message)))
+            Self::Backend(error) => {
+                let (container, error) = error.parts();
+                let place = ModelPlace { container: container.map(ContainerHostname::as_str), ..place };
+                match error {
+                    BackendError::Model { status, message, .. } => {
+                        Served::Failed(place.model_answered(*status, kept(message)))
+                    }
+                    BackendError::TimedOut { .. } => Served::Failed(place.model_timed_out()),
+                    BackendError::NotReady(_) | BackendError::Unavailable(_) => Served::NotNow(error.to_string()),
+                    _ => Served::Failed(error.to_string()),
+                }
             }
             Self::UnusableAnswer(what) => Served::Failed(place.model_answered(500, what)),
-            Self::Backend(BackendError::TimedOut { .. }) => Served::Failed(runtime::model_timed_out()),
-            Self::Backend(error @ (BackendError::NotReady(_) | BackendError::Unavailable(_))) => {
-                Served::NotNow(error.to_string())
-            }
             Self::Panicked => Served::Failed("The server failed while the model ran.".to_owned()),
         }
     }

@@ -41,6 +41,8 @@ const TEXTS: &[(&str, &str, &str)] = &[
         "arn:aws:sagemaker:eu-west-1:000000000000:training-plan/x",
         "arn:aws:s3:::training-plan/x",
     ),
+    ("[A-Za-z0-9\\.\\-_]+", "words", "a/b"),
+    ("/(?!.*\\.\\.)[a-zA-Z0-9/_.\\-]+", "/metrics", "metrics"),
     ("mig-[0-9]+g\\.[0-9]+gb([+-][a-z0-9.]+)*", "mig-1g.5gb+me", "1g.5gb"),
     ("[a-zA-Z0-9](-*[a-zA-Z0-9])*\\/[a-zA-Z0-9](-*[a-zA-Z0-9+.])*", "application/json+x", "csv"),
 ];
@@ -59,7 +61,8 @@ fn sample(shape: &Shape) -> Value {
         Shape::Text { pattern, .. } => json!(pattern.map_or("text", |pattern| texts(pattern.text).0)),
         Shape::OneOf(words) => json!(words[0]),
         Shape::Integer { min, .. } => json!(if *min == i64::MIN { 1 } else { *min }),
-        Shape::Float { .. } | Shape::Double => json!(0.5),
+        Shape::Float { min } => json!(min + 0.5),
+        Shape::Double => json!(0.5),
         Shape::Boolean => json!(true),
         Shape::Timestamp => json!(1.5),
         Shape::List { member, .. } => json!([sample(member)]),
