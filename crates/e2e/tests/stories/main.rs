@@ -12,6 +12,7 @@ mod capture;
 mod container;
 mod crash;
 mod demo;
+mod deployments;
 mod lifecycle;
 mod model;
 mod models;
