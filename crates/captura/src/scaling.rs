@@ -64,16 +64,19 @@ fn readings(cloudwatch: &Cloudwatch, query: &Query) -> Vec<Option<f64>> {
 }
 
 async fn capacity(control: &Control, resource: &Resource) -> Option<Capacity> {
-    let Resource::Variant { endpoint, variant } = resource else { return None };
-    let counts = control.instance_counts(endpoint, variant).await.ok()?;
+    let counts = match resource {
+        Resource::Variant { endpoint, variant } => control.instance_counts(endpoint, variant).await,
+        Resource::Component { name } => control.copy_counts(name).await,
+    };
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    Some(Capacity { current: count(counts.current), desired: count(counts.desired) })
+    counts.ok().map(|counts| Capacity { current: count(counts.current), desired: count(counts.desired) })
 }
 
 async fn set_capacity(control: &Control, resource: &Resource, count: i64) -> Result<(), String> {
-    let Resource::Variant { endpoint, variant } = resource else {
-        return Err("this server does not scale inference components".to_owned());
-    };
     let count = u64::try_from(count).map_err(|_| "a negative number of instances".to_owned())?;
-    control.set_desired_instance_count(endpoint, variant, count).await.map_err(|error| error.to_string())
+    let set = match resource {
+        Resource::Variant { endpoint, variant } => control.set_desired_instance_count(endpoint, variant, count).await,
+        Resource::Component { name } => control.set_desired_copy_count(name, count).await,
+    };
+    set.map_err(|error| error.to_string())
 }

@@ -7,7 +7,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::reconcile::endpoint::EndpointReconciler;
+use crate::catalog::CatalogError;
+use crate::reconcile::endpoint::{EndpointReconciler, Open};
+use crate::reconcile::inference_component::ComponentReconciler;
 
 /// Longest time without a pass, in case a nudge was lost to a bug.
 const IDLE: Duration = Duration::from_secs(60);
@@ -16,16 +18,27 @@ const BACK_OFF_FIRST: Duration = Duration::from_millis(250);
 /// Longest such wait.
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
+/// What is run.
+pub(crate) struct Reconcilers {
+    pub(crate) endpoints: Arc<EndpointReconciler>,
+    pub(crate) components: Arc<ComponentReconciler>,
+}
+
+impl Reconcilers {
+    /// One pass of each; components come after the endpoints that they share.
+    async fn reconcile(&self) -> Result<Open, CatalogError> {
+        let open = self.endpoints.reconcile().await?;
+        self.components.reconcile().await?;
+        Ok(open)
+    }
+}
+
 /// Runs until `stop` becomes true.
-pub(crate) fn start(
-    reconciler: Arc<EndpointReconciler>,
-    nudge: Arc<Notify>,
-    mut stop: watch::Receiver<bool>,
-) -> JoinHandle<()> {
+pub(crate) fn start(reconcilers: Reconcilers, nudge: Arc<Notify>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut back_off = BACK_OFF_FIRST;
         loop {
-            let wake_at = match reconciler.reconcile().await {
+            let wake_at = match reconcilers.reconcile().await {
                 Ok(open) => {
                     back_off = BACK_OFF_FIRST;
                     let now = Instant::now();

@@ -45,6 +45,14 @@ async fn dispatch(desk: &Desk, operation: Operation, input: &Map<String, Value>)
         Operation::UpdateEndpoint => ops::endpoint::update(desk, input).await,
         Operation::UpdateEndpointWeightsAndCapacities => ops::endpoint::update_weights(desk, input).await,
         Operation::DeleteEndpoint => ops::endpoint::delete(desk, input).await,
+        Operation::CreateInferenceComponent => ops::inference_component::create(desk, input).await,
+        Operation::DescribeInferenceComponent => ops::inference_component::describe(desk, input).await,
+        Operation::ListInferenceComponents => ops::listing::list(desk, ResourceKind::InferenceComponent, input).await,
+        Operation::UpdateInferenceComponent => ops::inference_component::update(desk, input).await,
+        Operation::UpdateInferenceComponentRuntimeConfig => {
+            ops::inference_component::update_runtime_config(desk, input).await
+        }
+        Operation::DeleteInferenceComponent => ops::inference_component::delete(desk, input).await,
         Operation::AddTags => ops::tags::add(desk, input).await,
         Operation::ListTags => ops::tags::list(desk, input).await,
         Operation::DeleteTags => ops::tags::delete(desk, input).await,

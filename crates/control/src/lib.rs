@@ -48,8 +48,9 @@ use crate::fleet::StandingView;
 use crate::models::Models;
 use crate::notice::Notices;
 use crate::ops::Desk;
-use crate::publish::Publisher;
+use crate::publish::{ComponentsView, Publisher};
 use crate::reconcile::endpoint::{Actual, EndpointReconciler};
+use crate::reconcile::inference_component::{ComponentReconciler, Components};
 use crate::reconcile::loads::Loads;
 
 /// A request of the control plane.
@@ -79,6 +80,8 @@ struct Inner {
     recovery_timeout: Duration,
     nudge: Arc<Notify>,
     reconciler: Arc<EndpointReconciler>,
+    components: Arc<ComponentReconciler>,
+    served_components: ComponentsView,
     stop: watch::Sender<bool>,
     driver: Mutex<Option<JoinHandle<()>>>,
 }
@@ -107,8 +110,17 @@ impl Control {
         let catalog = Catalog::open(&catalog_path, Notices { sink: notices, account: account.clone() })?;
         let alarms = Alarms(alarms);
         let nudge = Arc::new(Notify::new());
-        let loads = Loads::new(models.clone(), (load_timeout, logs), Arc::clone(&nudge));
-        let publisher = Publisher::new(table, account.clone());
+        let loads = || Loads::new(models.clone(), (load_timeout, Arc::clone(&logs)), Arc::clone(&nudge));
+        let publisher = Arc::new(Publisher::new(table, account.clone()));
+        let components = Arc::new(ComponentReconciler {
+            catalog: catalog.clone(),
+            clock: clock.clone(),
+            publisher: Arc::clone(&publisher),
+            standing: publisher.view(),
+            nudge: Arc::clone(&nudge),
+            actual: tokio::sync::Mutex::new(Components::new(loads())),
+        });
+        let served_components = publisher.components();
         let standing = publisher.view();
         let reconciler = Arc::new(EndpointReconciler {
             catalog: catalog.clone(),
@@ -117,7 +129,7 @@ impl Control {
             publisher,
             nudge: Arc::clone(&nudge),
             load_timeout,
-            actual: tokio::sync::Mutex::new(Actual::new(loads)),
+            actual: tokio::sync::Mutex::new(Actual::new(loads())),
         });
         let (stop, _) = watch::channel(false);
         let driver = Mutex::new(None);
@@ -131,6 +143,8 @@ impl Control {
             recovery_timeout,
             nudge,
             reconciler,
+            components,
+            served_components,
             stop,
             driver,
         };
@@ -145,7 +159,13 @@ impl Control {
     /// When the catalog fails.
     pub async fn recover(&self) -> Result<(), CatalogError> {
         let deadline = tokio::time::Instant::now() + self.inner.recovery_timeout;
-        self.inner.reconciler.recover(deadline).await
+        self.inner.reconciler.recover(deadline).await?;
+        while self.inner.components.reconcile().await? > 0 {
+            if tokio::time::timeout_at(deadline, self.inner.nudge.notified()).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Starts the driver, which makes reality follow the catalog until [`Control::close`]. A second start is none.
@@ -153,23 +173,30 @@ impl Control {
         let mut driver = self.inner.driver.lock().unwrap_or_else(PoisonError::into_inner);
         if driver.is_none() {
             let (reconciler, nudge) = (Arc::clone(&self.inner.reconciler), Arc::clone(&self.inner.nudge));
-            *driver = Some(driver::start(reconciler, nudge, self.inner.stop.subscribe()));
+            let reconcilers =
+                driver::Reconcilers { endpoints: reconciler, components: Arc::clone(&self.inner.components) };
+            *driver = Some(driver::start(reconcilers, nudge, self.inner.stop.subscribe()));
         }
     }
 
     /// Answers a request, whatever it is.
     pub async fn answer(&self, request: Request<'_>) -> Response {
-        let desk = Desk {
+        http::answer(self.desk(request.region), &request).await
+    }
+
+    /// What operations work with, for a request of that region.
+    fn desk(&self, region: &str) -> Desk {
+        Desk {
             catalog: self.inner.catalog.clone(),
             models: self.inner.models.clone(),
             alarms: self.inner.alarms.clone(),
             standing: self.inner.standing.clone(),
+            components: self.inner.served_components.clone(),
             clock: self.inner.clock.clone(),
             nudge: Arc::clone(&self.inner.nudge),
             account: self.inner.account.clone(),
-            region: request.region.to_owned(),
-        };
-        http::answer(desk, &request).await
+            region: region.to_owned(),
+        }
     }
 
     /// Stops the driver and closes the catalog; requests that come later are answered with 503. What is published

@@ -4,12 +4,13 @@
 //! endpoint stays InService and only the variant says Updating until the instances are there, so that no client that
 //! waits on the endpoint is disturbed. While an update is under way the count cannot be changed.
 
-use captura_names::{EndpointName, Timestamp, VariantName};
+use captura_names::{EndpointName, InferenceComponentName, Timestamp, VariantName};
 use captura_wire::hosting::EndpointStatus;
 
 use crate::Control;
 use crate::catalog::{CatalogError, EndpointRow, StateChange};
 use crate::deployment::{DeployedVariant, Deployment};
+use crate::ops::{Failure, inference_component};
 
 /// Instances of a variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,12 @@ pub enum ScalingError {
     /// A variant with a model has at least one instance.
     #[error("variant {0} needs at least one instance")]
     Zero(VariantName),
+    /// There is no such inference component.
+    #[error("there is no inference component {0}")]
+    NoComponent(InferenceComponentName),
+    /// The inference component cannot be scaled now.
+    #[error("inference component {0}: {1}")]
+    Component(InferenceComponentName, String),
     /// The catalog failed.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -124,4 +131,43 @@ fn in_service<'a>(
     let current = row.current.as_ref();
     let found = current.and_then(|current| Some((current, current.variant(variant)?)));
     found.ok_or_else(|| ScalingError::NoVariant(row.name.clone(), variant.clone()))
+}
+
+/// Copies of an inference component.
+impl Control {
+    /// How many copies an inference component has, and how many it shall have.
+    ///
+    /// # Errors
+    /// When there is no such component, or the catalog fails.
+    pub async fn copy_counts(&self, component: &InferenceComponentName) -> Result<InstanceCounts, ScalingError> {
+        let name = component.clone();
+        let find = move |work: &crate::catalog::Work<'_>| Ok::<_, ScalingError>(work.component(name.as_str())?);
+        let row = self.inner.catalog.run(find).await?.ok_or_else(|| ScalingError::NoComponent(component.clone()))?;
+        let deployment = row.state.pending.as_ref().or(row.state.current.as_ref());
+        let desired = deployment.and_then(|deployment| deployment.variants.first()).map_or(0, |one| one.instance_count);
+        let served = self.inner.served_components.borrow().clone();
+        let up = served.values().flatten().find(|one| one.name.as_str().eq_ignore_ascii_case(component.as_str()));
+        Ok(InstanceCounts {
+            current: up.map_or(0, |one| u64::try_from(one.backend.instances()).unwrap_or(u64::MAX)),
+            desired: u64::try_from(desired).unwrap_or(0),
+        })
+    }
+
+    /// Asks for that many copies of an inference component. Returns when that is durable; the copies follow.
+    ///
+    /// # Errors
+    /// When there is no such component, something is under way with it, or the catalog fails.
+    pub async fn set_desired_copy_count(
+        &self,
+        component: &InferenceComponentName,
+        count: u64,
+    ) -> Result<(), ScalingError> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        // No region: what is answered to nobody names no ARN that anybody reads.
+        let set = inference_component::set_copy_count(&self.desk("us-east-1"), component, count).await;
+        set.map(drop).map_err(|failure| match failure {
+            Failure::Catalog(error) => ScalingError::Catalog(error),
+            Failure::Fault(fault) => ScalingError::Component(component.clone(), fault.message),
+        })
+    }
 }

@@ -11,10 +11,12 @@ pub enum ResourceKind {
     EndpointConfig,
     /// An endpoint.
     Endpoint,
+    /// An inference component.
+    InferenceComponent,
 }
 
 impl ResourceKind {
-    const ALL: [Self; 3] = [Self::Model, Self::EndpointConfig, Self::Endpoint];
+    const ALL: [Self; 4] = [Self::Model, Self::EndpointConfig, Self::Endpoint, Self::InferenceComponent];
 
     /// The word that stands in the ARN.
     #[must_use]
@@ -23,6 +25,7 @@ impl ResourceKind {
             Self::Model => "model",
             Self::EndpointConfig => "endpoint-config",
             Self::Endpoint => "endpoint",
+            Self::InferenceComponent => "inference-component",
         }
     }
 }
@@ -42,7 +45,9 @@ pub struct Arn {
 
 /// The text is not an ARN of a SageMaker resource that captura knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an ARN of the form arn:aws:sagemaker:<region>:<account>:<model|endpoint-config|endpoint>/<name>")]
+#[error(
+    "{0:?} is not an ARN of the form arn:aws:sagemaker:<region>:<account>:<model|endpoint-config|endpoint|inference-component>/<name>"
+)]
 pub struct InvalidArn(pub String);
 
 impl Arn {

@@ -56,7 +56,7 @@ pub(crate) struct StateChange {
     pub(crate) at: Timestamp,
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "r.id, r.name, r.region, r.created_us, s.status, s.failure_reason, s.modified_us, s.current, s.pending,
     s.rollout
     FROM resource r JOIN endpoint_state s ON s.resource_id = r.id";
@@ -81,8 +81,12 @@ impl Work<'_> {
 
     /// The endpoint of that row.
     fn endpoint_of_row(&self, id: i64) -> Result<Option<EndpointRow>, CatalogError> {
-        let mut statement = self.transaction.prepare_cached(&format!("SELECT {COLUMNS} WHERE r.id = ?1"))?;
-        statement.query_row([id], |row| Ok(read_row(row))).optional()?.transpose()
+        let mut statement =
+            self.transaction.prepare_cached(&format!("SELECT {COLUMNS} WHERE r.kind = ?1 AND r.id = ?2"))?;
+        statement
+            .query_row(params![ResourceKind::Endpoint.as_str(), id], |row| Ok(read_row(row)))
+            .optional()?
+            .transpose()
     }
 
     /// Tells of an endpoint's state, once it is durable.
@@ -97,8 +101,9 @@ impl Work<'_> {
     /// Every endpoint, oldest first. One that cannot be read is left out and logged: it must not keep the others from
     /// being served.
     pub(crate) fn endpoints(&self) -> Result<Vec<EndpointRow>, CatalogError> {
-        let mut statement = self.transaction.prepare_cached(&format!("SELECT {COLUMNS} ORDER BY r.id"))?;
-        let rows = statement.query_map([], |row| Ok(read_row(row)))?;
+        let mut statement =
+            self.transaction.prepare_cached(&format!("SELECT {COLUMNS} WHERE r.kind = ?1 ORDER BY r.id"))?;
+        let rows = statement.query_map([ResourceKind::Endpoint.as_str()], |row| Ok(read_row(row)))?;
         let mut endpoints = Vec::new();
         for row in rows {
             match row? {
@@ -137,7 +142,7 @@ fn to_text(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("our bug: a deployment holds only text, numbers and lists of them")
 }
 
-fn read_row(row: &Row<'_>) -> Result<EndpointRow, CatalogError> {
+pub(super) fn read_row(row: &Row<'_>) -> Result<EndpointRow, CatalogError> {
     let id: i64 = row.get(0)?;
     let unreadable = |what: &'static str, reason: String| CatalogError::Unreadable { what, row: id, reason };
     let name: String = row.get(1)?;

@@ -14,6 +14,7 @@
 //! tag             resource_id, key, value
 //! ```
 
+mod components;
 mod endpoints;
 mod migrations;
 mod pages;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use serde_json::Value;
 
+pub(crate) use components::ComponentRow;
 pub(crate) use endpoints::{EndpointRow, StateChange};
 pub(crate) use pages::{Cursor, Listed, PageQuery};
 pub(crate) use resources::{NewResource, Resource};

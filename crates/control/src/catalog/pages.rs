@@ -1,6 +1,6 @@
 //! Lists, page by page. A page begins after the last row of the one before, so it stays right while rows come and go.
 
-use captura_names::{ResourceKind, Timestamp};
+use captura_names::{EndpointName, ResourceKind, Timestamp, VariantName};
 use captura_wire::hosting::{EndpointStatus, SortBy};
 use rusqlite::{named_params, types};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,10 @@ pub(crate) struct PageQuery {
     pub(crate) modified_before: Option<Timestamp>,
     pub(crate) modified_after: Option<Timestamp>,
     pub(crate) status: Option<EndpointStatus>,
+    /// Only inference components of that endpoint.
+    pub(crate) endpoint: Option<EndpointName>,
+    /// Only inference components of that variant.
+    pub(crate) variant: Option<VariantName>,
 }
 
 /// Where a page ended: the last row's sort key, and its name against ties.
@@ -48,6 +52,8 @@ pub(crate) struct Listed {
     pub(crate) created_at: Timestamp,
     /// State of an endpoint: status and when it last changed.
     pub(crate) state: Option<(String, Timestamp)>,
+    /// Endpoint and variant of an inference component.
+    pub(crate) place: Option<(String, String)>,
     pub(crate) cursor: Cursor,
 }
 
@@ -61,7 +67,8 @@ impl Work<'_> {
         };
         let (comparison, direction) = if query.descending { ("<", "DESC") } else { (">", "ASC") };
         let sql = format!(
-            "SELECT r.name, r.region, r.created_us, s.status, s.modified_us, {key}
+            "SELECT r.name, r.region, r.created_us, s.status, s.modified_us, {key},
+             json_extract(r.definition, '$.EndpointName'), json_extract(r.definition, '$.VariantName')
              FROM resource r LEFT JOIN endpoint_state s ON s.resource_id = r.id
              WHERE r.kind = :kind
                AND (:name_contains IS NULL OR instr(lower(r.name), lower(:name_contains)) > 0)
@@ -70,6 +77,8 @@ impl Work<'_> {
                AND (:modified_before IS NULL OR s.modified_us < :modified_before)
                AND (:modified_after IS NULL OR s.modified_us >= :modified_after)
                AND (:status IS NULL OR s.status = :status)
+               AND (:endpoint IS NULL OR json_extract(r.definition, '$.EndpointName') = :endpoint COLLATE NOCASE)
+               AND (:variant IS NULL OR json_extract(r.definition, '$.VariantName') = :variant)
                AND (:cursor_key IS NULL OR ({key}, r.name) {comparison} (:cursor_key, :cursor_name))
              ORDER BY {key} {direction}, r.name {direction} LIMIT :limit"
         );
@@ -87,6 +96,8 @@ impl Work<'_> {
                 ":modified_before": query.modified_before.map(Timestamp::unix_us),
                 ":modified_after": query.modified_after.map(Timestamp::unix_us),
                 ":status": query.status.map(EndpointStatus::as_str),
+                ":endpoint": query.endpoint.as_ref().map(EndpointName::as_str),
+                ":variant": query.variant.as_ref().map(VariantName::as_str),
                 ":cursor_key": cursor_key,
                 ":cursor_name": query.after.as_ref().map(|cursor| &cursor.name),
                 ":limit": query.limit,
@@ -112,5 +123,6 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Listed> {
         region: row.get(1)?,
         created_at: Timestamp::from_unix_us(row.get(2)?),
         state: status.zip(modified_us.map(Timestamp::from_unix_us)),
+        place: row.get::<_, Option<String>>(6)?.zip(row.get(7)?),
     })
 }

@@ -47,6 +47,11 @@ pub(crate) struct DeployedContainer {
 }
 
 impl DeployedModel {
+    /// A model of one container.
+    pub(crate) fn of(first: DeployedContainer) -> Self {
+        Self { first, others: Vec::new(), is_direct: false, is_isolated: false, startup_timeout_s: None }
+    }
+
     /// Its containers, in their order.
     pub(crate) fn containers(&self) -> impl Iterator<Item = &DeployedContainer> {
         std::iter::once(&self.first).chain(&self.others)
@@ -72,6 +77,12 @@ impl DeployedModel {
 }
 
 impl DeployedContainer {
+    /// A container of one model, whose data is as it is found.
+    pub(crate) fn new(image: String, model_data_url: Option<String>, environment: BTreeMap<String, String>) -> Self {
+        let (hostname, data_form, many_are_cached) = (None, DataForm::AsFound, None);
+        Self { hostname, image, model_data_url, environment, data_form, many_are_cached, additional_data: Vec::new() }
+    }
+
     fn spec(&self, is_isolated: bool) -> ModelSpec {
         ModelSpec {
             image: self.image.clone(),

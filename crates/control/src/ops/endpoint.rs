@@ -161,6 +161,11 @@ pub(crate) async fn delete(desk: &Desk, input: &Map<String, Value>) -> Result<Va
     desk.act(move |desk, work| {
         let endpoint = find(desk, work, &name)?;
         refuse_in_progress(desk, &endpoint)?;
+        if work.shares_endpoint(endpoint.name.as_str())? {
+            let arn = desk.arn_in(&endpoint.region, KIND, endpoint.name.as_str());
+            let text = format!("Cannot delete endpoint \"{arn}\" with inference components. Delete them first.");
+            return Err(Fault::validation(text).into());
+        }
         work.change_endpoint(&StateChange {
             id: endpoint.id,
             from: endpoint.status,

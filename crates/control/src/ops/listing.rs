@@ -1,4 +1,4 @@
-//! Lists of models, endpoint configurations and endpoints.
+//! Lists of models, endpoint configurations, endpoints and inference components.
 //!
 //! A token holds where the page before ended and to which list it belongs, with a digest over both: a token of another
 //! list, another order or another filter is refused instead of answered with a page that belongs to neither.
@@ -37,6 +37,8 @@ pub(crate) async fn list(desk: &Desk, kind: ResourceKind, input: &Map<String, Va
         modified_before: request.last_modified_time_before,
         modified_after: request.last_modified_time_after,
         status: request.status_equals,
+        endpoint: request.endpoint_name_equals,
+        variant: request.variant_name_equals,
     };
     let mut rows = desk.act(move |_, work| work.page(&query).map_err(Failure::from)).await?;
     let has_more = rows.len() > limit as usize;
@@ -47,6 +49,7 @@ pub(crate) async fn list(desk: &Desk, kind: ResourceKind, input: &Map<String, Va
         ResourceKind::Model => "Models",
         ResourceKind::EndpointConfig => "EndpointConfigs",
         ResourceKind::Endpoint => "Endpoints",
+        ResourceKind::InferenceComponent => "InferenceComponents",
     };
     let mut output = Map::from_iter([(key.to_owned(), Value::Array(items))]);
     if let Some(token) = token {
@@ -60,6 +63,7 @@ fn summary(desk: &Desk, kind: ResourceKind, row: &Listed) -> Value {
         ResourceKind::Model => "Model",
         ResourceKind::EndpointConfig => "EndpointConfig",
         ResourceKind::Endpoint => "Endpoint",
+        ResourceKind::InferenceComponent => "InferenceComponent",
     };
     let mut members = Map::from_iter([
         (format!("{prefix}Name"), json!(row.name)),
@@ -68,7 +72,12 @@ fn summary(desk: &Desk, kind: ResourceKind, row: &Listed) -> Value {
     ]);
     if let Some((status, modified_at)) = &row.state {
         members.insert("LastModifiedTime".to_owned(), json!(modified_at.unix_seconds()));
-        members.insert("EndpointStatus".to_owned(), json!(status));
+        members.insert(format!("{prefix}Status"), json!(status));
+    }
+    if let Some((endpoint, variant)) = row.place.as_ref().filter(|_| kind == ResourceKind::InferenceComponent) {
+        members.insert("EndpointName".to_owned(), json!(endpoint));
+        members.insert("EndpointArn".to_owned(), json!(desk.arn_in(&row.region, ResourceKind::Endpoint, endpoint)));
+        members.insert("VariantName".to_owned(), json!(variant));
     }
     Value::Object(members)
 }

@@ -4,6 +4,7 @@ mod deployment_config;
 pub(crate) mod endpoint;
 pub(crate) mod endpoint_config;
 pub(crate) mod endpoint_view;
+pub(crate) mod inference_component;
 pub(crate) mod listing;
 pub(crate) mod model;
 mod model_containers;
@@ -24,6 +25,7 @@ use crate::alarms::Alarms;
 use crate::catalog::{Catalog, CatalogError, NewResource, Work};
 use crate::fleet::StandingView;
 use crate::models::Models;
+use crate::publish::ComponentsView;
 
 /// What every operation works with.
 #[derive(Clone)]
@@ -33,6 +35,8 @@ pub(crate) struct Desk {
     pub(crate) alarms: Alarms,
     /// What takes calls.
     pub(crate) standing: StandingView,
+    /// Inference components that take calls.
+    pub(crate) components: ComponentsView,
     pub(crate) clock: Clock,
     /// Wakes the driver.
     pub(crate) nudge: Arc<Notify>,
@@ -112,6 +116,7 @@ fn noun(kind: ResourceKind) -> &'static str {
         ResourceKind::Model => "model",
         ResourceKind::EndpointConfig => "endpoint configuration",
         ResourceKind::Endpoint => "endpoint",
+        ResourceKind::InferenceComponent => "inference component",
     }
 }
 

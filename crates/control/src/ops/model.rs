@@ -41,7 +41,7 @@ pub(crate) async fn create(desk: &Desk, input: &Map<String, Value>) -> Result<Va
     Ok(json!({ "ModelArn": arn }))
 }
 
-async fn refuse_missing_data(desk: &Desk, url: &str) -> Result<(), Fault> {
+pub(super) async fn refuse_missing_data(desk: &Desk, url: &str) -> Result<(), Fault> {
     match desk.models.data_exists(url).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(Fault::validation(format!("Could not find model data at {url}."))),

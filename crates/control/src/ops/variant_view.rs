@@ -130,7 +130,7 @@ fn status(status: &'static str, status_message: String, start_time: Timestamp) -
     VariantStatus { status, status_message, start_time }
 }
 
-fn deployed_image(image: &str, resolution_time: Timestamp) -> DeployedImage {
+pub(super) fn deployed_image(image: &str, resolution_time: Timestamp) -> DeployedImage {
     DeployedImage { specified_image: image.to_owned(), resolved_image: resolved(image), resolution_time }
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct EndpointReconciler {
     pub(crate) catalog: Catalog,
     pub(crate) clock: Clock,
     pub(crate) alarms: Alarms,
-    pub(crate) publisher: Publisher,
+    pub(crate) publisher: Arc<Publisher>,
     pub(crate) nudge: Arc<Notify>,
     /// Longest time for instances to start, where the endpoint configuration states none.
     pub(crate) load_timeout: Duration,
@@ -337,7 +337,7 @@ fn wanted_loads(row: &EndpointRow) -> Vec<LoadKey> {
     deployments.into_iter().flatten().map(|deployment| (row.id, deployment.id)).collect()
 }
 
-fn bounded(reason: &str) -> String {
+pub(super) fn bounded(reason: &str) -> String {
     if reason.chars().count() <= FAILURE_REASON_MAX_LENGTH {
         return reason.to_owned();
     }

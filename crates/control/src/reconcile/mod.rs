@@ -1,6 +1,7 @@
 //! Reconcilers: each compares what is intended with what is, takes no arguments, and is safe to run twice.
 
 pub(crate) mod endpoint;
+pub(crate) mod inference_component;
 pub(crate) mod loads;
 mod rollback;
 mod scaling;

@@ -42,3 +42,22 @@ fn pipelines_direct_calls_and_many_models_work_as_on_aws_and_are_captured() {
     let all = ["../single/model.tar.gz", "/regions/north.tar.gz", "north.tar.gz", "south/model.json"];
     assert_eq!(keys, all);
 }
+
+#[test]
+fn components_share_an_endpoint_and_its_captures() {
+    let home = Home::default();
+    let server = home.serve();
+    let Some(told) = python::tell(&server, "components.py", &[]) else { return };
+    assert!(told.status.success(), "{}\n-- server\n{}", said(&told), home.log());
+    let folder = home.bucket("captures").join("components/shared/AllTraffic");
+    let lines = wait_for("the archive to hold both calls", Duration::from_secs(30), || {
+        let lines = captured::read(&folder);
+        (lines.len() >= 2).then_some(lines)
+    });
+    let mut said: Vec<_> = lines
+        .iter()
+        .map(|line| (line.json["captura"]["modelName"].as_str().unwrap().to_owned(), line.response().unwrap()))
+        .collect();
+    said.sort();
+    assert_eq!(said, [("echo".to_owned(), b"1,2".to_vec()), ("fixed".to_owned(), b"7".to_vec())]);
+}

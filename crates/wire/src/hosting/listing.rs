@@ -1,6 +1,6 @@
 //! The one shape that all lists of hosting share.
 
-use captura_names::Timestamp;
+use captura_names::{EndpointName, Timestamp, VariantName};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -35,6 +35,10 @@ pub struct ListRequest {
     pub last_modified_time_after: Option<Timestamp>,
     /// Only this status; endpoints only.
     pub status_equals: Option<EndpointStatus>,
+    /// Only what shares this endpoint; inference components only.
+    pub endpoint_name_equals: Option<EndpointName>,
+    /// Only what shares this variant; inference components only.
+    pub variant_name_equals: Option<VariantName>,
 }
 
 /// What a list is ordered by.

@@ -7,6 +7,7 @@ mod deployment_config;
 mod endpoint;
 mod endpoint_config;
 mod endpoint_description;
+mod inference_component;
 mod listing;
 mod model;
 mod operation;
@@ -29,6 +30,11 @@ pub use endpoint_config::{
 pub use endpoint_description::{
     DataCaptureConfigSummary, DeployedImage, EndpointDescription, PendingDeploymentSummary,
     PendingProductionVariantSummary, ProductionVariantSummary, VariantStatus,
+};
+pub use inference_component::{
+    CreateInferenceComponent, InferenceComponentContainer, InferenceComponentRuntimeConfig,
+    InferenceComponentSpecification, StartupParameters, UpdateInferenceComponent,
+    UpdateInferenceComponentRuntimeConfig,
 };
 pub use listing::{ListRequest, SortBy, SortOrder};
 pub use model::{

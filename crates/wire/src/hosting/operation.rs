@@ -39,6 +39,18 @@ pub enum Operation {
     UpdateEndpointWeightsAndCapacities,
     /// Takes an endpoint out of service.
     DeleteEndpoint,
+    /// Lets a model share an endpoint.
+    CreateInferenceComponent,
+    /// Tells an inference component's state.
+    DescribeInferenceComponent,
+    /// Pages through inference components.
+    ListInferenceComponents,
+    /// Gives an inference component another model, or other copies.
+    UpdateInferenceComponent,
+    /// Says how many copies there shall be.
+    UpdateInferenceComponentRuntimeConfig,
+    /// Takes an inference component out of service.
+    DeleteInferenceComponent,
     /// Adds tags to a resource.
     AddTags,
     /// Tells the tags of a resource.
@@ -49,7 +61,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 23] = [
         Self::CreateModel,
         Self::DescribeModel,
         Self::ListModels,
@@ -64,6 +76,12 @@ impl Operation {
         Self::UpdateEndpoint,
         Self::UpdateEndpointWeightsAndCapacities,
         Self::DeleteEndpoint,
+        Self::CreateInferenceComponent,
+        Self::DescribeInferenceComponent,
+        Self::ListInferenceComponents,
+        Self::UpdateInferenceComponent,
+        Self::UpdateInferenceComponentRuntimeConfig,
+        Self::DeleteInferenceComponent,
         Self::AddTags,
         Self::ListTags,
         Self::DeleteTags,
@@ -99,6 +117,12 @@ impl Operation {
             Self::UpdateEndpoint => "UpdateEndpoint",
             Self::UpdateEndpointWeightsAndCapacities => "UpdateEndpointWeightsAndCapacities",
             Self::DeleteEndpoint => "DeleteEndpoint",
+            Self::CreateInferenceComponent => "CreateInferenceComponent",
+            Self::DescribeInferenceComponent => "DescribeInferenceComponent",
+            Self::ListInferenceComponents => "ListInferenceComponents",
+            Self::UpdateInferenceComponent => "UpdateInferenceComponent",
+            Self::UpdateInferenceComponentRuntimeConfig => "UpdateInferenceComponentRuntimeConfig",
+            Self::DeleteInferenceComponent => "DeleteInferenceComponent",
             Self::AddTags => "AddTags",
             Self::ListTags => "ListTags",
             Self::DeleteTags => "DeleteTags",
@@ -127,6 +151,11 @@ impl Operation {
             Self::ListEndpoints => schema::LIST_ENDPOINTS,
             Self::UpdateEndpoint => schema::UPDATE_ENDPOINT,
             Self::UpdateEndpointWeightsAndCapacities => schema::UPDATE_WEIGHTS,
+            Self::CreateInferenceComponent => schema::CREATE_INFERENCE_COMPONENT,
+            Self::ListInferenceComponents => schema::LIST_INFERENCE_COMPONENTS,
+            Self::UpdateInferenceComponent => schema::UPDATE_INFERENCE_COMPONENT,
+            Self::UpdateInferenceComponentRuntimeConfig => schema::UPDATE_RUNTIME_CONFIG,
+            Self::DescribeInferenceComponent | Self::DeleteInferenceComponent => schema::INFERENCE_COMPONENT_NAME_ONLY,
             Self::AddTags => schema::ADD_TAGS,
             Self::ListTags => schema::LIST_TAGS,
             Self::DeleteTags => schema::DELETE_TAGS,
@@ -148,6 +177,12 @@ impl Operation {
             | Self::UpdateEndpoint
             | Self::UpdateEndpointWeightsAndCapacities
             | Self::DeleteEndpoint => Some(ResourceKind::Endpoint),
+            Self::CreateInferenceComponent
+            | Self::DescribeInferenceComponent
+            | Self::ListInferenceComponents
+            | Self::UpdateInferenceComponent
+            | Self::UpdateInferenceComponentRuntimeConfig
+            | Self::DeleteInferenceComponent => Some(ResourceKind::InferenceComponent),
             Self::AddTags | Self::ListTags | Self::DeleteTags => None,
         }
     }

@@ -40,3 +40,19 @@ pub(in crate::hosting) static LIST_ENDPOINTS: &[Member] = &[
     optional("LastModifiedTimeAfter", &TIMESTAMP),
     optional("StatusEquals", &ENDPOINT_STATUS),
 ];
+static COMPONENT_STATUS: Shape = Shape::OneOf(&["InService", "Creating", "Updating", "Failed", "Deleting"]);
+
+pub(in crate::hosting) static LIST_INFERENCE_COMPONENTS: &[Member] = &[
+    optional("SortBy", &ENDPOINT_SORT_BY),
+    optional("SortOrder", &SORT_ORDER),
+    optional("NextToken", &NEXT_TOKEN),
+    optional("MaxResults", &MAX_RESULTS),
+    optional("NameContains", &NAME_CONTAINS),
+    optional("CreationTimeBefore", &TIMESTAMP),
+    optional("CreationTimeAfter", &TIMESTAMP),
+    optional("LastModifiedTimeBefore", &TIMESTAMP),
+    optional("LastModifiedTimeAfter", &TIMESTAMP),
+    optional("StatusEquals", &COMPONENT_STATUS),
+    optional("EndpointNameEquals", &NAME),
+    optional("VariantNameEquals", &NAME),
+];

@@ -7,13 +7,17 @@ mod capture;
 mod endpoint;
 mod endpoint_config;
 mod explainer;
+mod inference_component;
 mod listing;
 mod model;
 mod variant;
 
 pub(super) use endpoint::{CREATE_ENDPOINT, ENDPOINT_NAME_ONLY, UPDATE_ENDPOINT, UPDATE_WEIGHTS};
 pub(super) use endpoint_config::{CREATE_ENDPOINT_CONFIG, ENDPOINT_CONFIG_NAME_ONLY};
-pub(super) use listing::{LIST, LIST_ENDPOINTS};
+pub(super) use inference_component::{
+    CREATE_INFERENCE_COMPONENT, INFERENCE_COMPONENT_NAME_ONLY, UPDATE_INFERENCE_COMPONENT, UPDATE_RUNTIME_CONFIG,
+};
+pub(super) use listing::{LIST, LIST_ENDPOINTS, LIST_INFERENCE_COMPONENTS};
 pub(super) use model::{CREATE_MODEL, MODEL_NAME_ONLY};
 
 use crate::validation::{Member, Shape, UNLIMITED, pattern, pattern::Pattern};

@@ -2,8 +2,8 @@
 
 use super::*;
 
-static IMAGE: Shape = text(0, 255, &pattern::IMAGE);
-static MODEL_DATA_URL: Shape = text(0, 1_024, &pattern::MODEL_DATA);
+pub(super) static IMAGE: Shape = text(0, 255, &pattern::IMAGE);
+pub(super) static MODEL_DATA_URL: Shape = text(0, 1_024, &pattern::MODEL_DATA);
 static REPOSITORY_ACCESS_MODE: Shape = Shape::OneOf(&["Platform", "Vpc"]);
 static CREDENTIALS_PROVIDER: Shape = text(1, 2_048, &pattern::LINE);
 static REPOSITORY_AUTH: Shape =
@@ -40,10 +40,10 @@ static METRICS_ENDPOINT: Shape = Shape::Structure(&[
     optional("MetricPublishFrequencyInSeconds", &METRICS_PERIOD),
 ]);
 static METRICS_ENDPOINTS: Shape = Shape::List { member: &METRICS_ENDPOINT, min: 0, max: 1 };
-static CONTAINER_METRICS: Shape = Shape::Structure(&[optional("MetricsEndpoints", &METRICS_ENDPOINTS)]);
+pub(super) static CONTAINER_METRICS: Shape = Shape::Structure(&[optional("MetricsEndpoints", &METRICS_ENDPOINTS)]);
 static ENVIRONMENT_KEY: Shape = text(0, 1_024, &pattern::ENVIRONMENT_KEY);
 static ENVIRONMENT_VALUE: Shape = text(0, 1_024, &pattern::ANYTHING);
-static ENVIRONMENT: Shape = Shape::Map { key: &ENVIRONMENT_KEY, value: &ENVIRONMENT_VALUE, max: 100 };
+pub(super) static ENVIRONMENT: Shape = Shape::Map { key: &ENVIRONMENT_KEY, value: &ENVIRONMENT_VALUE, max: 100 };
 static CONTAINER: Shape = Shape::Structure(&[
     optional("ContainerHostname", &NAME),
     optional("Image", &IMAGE),

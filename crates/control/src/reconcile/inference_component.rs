@@ -1,0 +1,286 @@
+//! Makes what is served follow what the catalog says of inference components.
+//!
+//! ```text
+//! Creating → InService | Failed     loaded once its endpoint is served; in the table before the row says InService
+//! Updating → InService              with the new model or count, or with the old model and a reason
+//! Deleting → gone                   the table lacks the component before the row goes
+//! InService, but not loaded         after a restart: loaded again, or Failed
+//! ```
+//! A component is kept as a deployment of one variant, whose instances are its copies.
+//!
+//! Invariant: a component in the table has the capture policy of what its endpoint has in service.
+//! Refuses to: load anything for an endpoint that is not served.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use captura_names::{EndpointName, InferenceComponentName, ModelName, ResourceKind, Timestamp};
+use captura_route::{Answer, Backend, BackendError, CapturePolicy, Clock, Component, Invoking, ModelRequest};
+use captura_wire::hosting::EndpointStatus;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::loads::{LoadKey, Loads, Progress, Wanted};
+use crate::catalog::{Catalog, CatalogError, ComponentRow, EndpointRow, StateChange, Work};
+use crate::deployment::{DeployedVariant, Deployment};
+use crate::fleet::StandingView;
+use crate::models::LoadedModel;
+use crate::publish::Publisher;
+use crate::rollout::Capacity;
+
+/// The reconciler of inference components.
+pub(crate) struct ComponentReconciler {
+    pub(crate) catalog: Catalog,
+    pub(crate) clock: Clock,
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) standing: StandingView,
+    pub(crate) nudge: Arc<Notify>,
+    pub(crate) actual: tokio::sync::Mutex<Components>,
+}
+
+/// What is.
+pub(crate) struct Components {
+    served: BTreeMap<i64, ServedComponent>,
+    loads: Loads,
+    /// What the table was told: rows, and where their backends and policies lie.
+    published: Vec<(i64, usize, usize)>,
+    /// Answers for components without copies.
+    empty: Arc<dyn Backend>,
+}
+
+/// How far a component is.
+enum Readiness {
+    Underway,
+    Ready,
+    Failed(String),
+}
+
+/// A component that takes calls.
+struct ServedComponent {
+    endpoint: i64,
+    /// The deployment whose model is loaded.
+    deployment: Uuid,
+    /// What the endpoint had in service when the policy was made.
+    policy_of: Uuid,
+    /// Nothing where there shall be no copies.
+    model: Option<LoadedModel>,
+    component: Component,
+}
+
+/// A component without copies.
+#[derive(Debug)]
+struct NoCopies;
+
+impl Backend for NoCopies {
+    fn invoke<'a>(&'a self, _: &'a ModelRequest) -> Invoking<'a> {
+        let why = "the inference component has no copies".to_owned();
+        Box::pin(async { Err::<Answer, _>(BackendError::Unavailable(why)) })
+    }
+
+    fn instances(&self) -> usize {
+        0
+    }
+}
+
+impl Components {
+    pub(crate) fn new(loads: Loads) -> Self {
+        Self { served: BTreeMap::new(), loads, published: Vec::new(), empty: Arc::new(NoCopies) }
+    }
+}
+
+/// Where a component is to serve: its endpoint, and what that has in service.
+type Place<'a> = (&'a EndpointRow, &'a Deployment);
+
+impl ComponentReconciler {
+    /// One pass. Gives how many components that were in service before are still being loaded.
+    pub(crate) async fn reconcile(&self) -> Result<usize, CatalogError> {
+        let mut actual = self.actual.lock().await;
+        let read = |work: &Work<'_>| Ok::<_, CatalogError>((work.components()?, work.endpoints()?));
+        let (rows, endpoints) = self.catalog.run(read).await?;
+        let wanted: Vec<_> = rows.iter().flat_map(wanted_loads).collect();
+        actual.loads.keep_only(&wanted);
+        actual.served.retain(|id, _| rows.iter().any(|row| row.state.id == *id));
+        let mut loading = 0;
+        for row in &rows {
+            if row.state.status == EndpointStatus::Deleting {
+                self.remove(&mut actual, &row.state).await?;
+                continue;
+            }
+            let mine = |endpoint: &&EndpointRow| endpoint.name.as_str().eq_ignore_ascii_case(row.endpoint.as_str());
+            let place = endpoints.iter().find(mine).and_then(|endpoint| Some((endpoint, endpoint.current.as_ref()?)));
+            // Until its endpoint serves there is nothing to share.
+            if let Some(place) = place.filter(|(endpoint, _)| self.standing.borrow().contains_key(&endpoint.id)) {
+                self.reconcile_one(&mut actual, row, place).await?;
+            }
+            let is_served = actual.served.contains_key(&row.state.id);
+            loading += usize::from(!is_served && row.state.current.is_some() && actual.loads.is_running(row.state.id));
+        }
+        self.publish(&mut actual);
+        Ok(loading)
+    }
+
+    async fn remove(&self, actual: &mut Components, state: &EndpointRow) -> Result<(), CatalogError> {
+        actual.served.remove(&state.id);
+        self.publish(actual);
+        let name = state.name.clone();
+        self.catalog.run(move |work| work.delete(ResourceKind::InferenceComponent, name.as_str())).await?;
+        tracing::info!(component = %state.name, "the inference component is gone");
+        self.nudge.notify_one();
+        Ok(())
+    }
+
+    async fn reconcile_one(
+        &self,
+        actual: &mut Components,
+        row: &ComponentRow,
+        place: Place<'_>,
+    ) -> Result<(), CatalogError> {
+        let state = &row.state;
+        let Some(wanted) = state.pending.as_ref().or(state.current.as_ref()) else { return Ok(()) };
+        renew_policy(actual, row, place);
+        match (state.status, self.load(actual, row, place, wanted)) {
+            (EndpointStatus::InService, Readiness::Ready) | (_, Readiness::Underway) => Ok(()),
+            (_, Readiness::Ready) => {
+                self.publish(actual);
+                self.change(state, EndpointStatus::InService, (None, Some(wanted.clone()))).await
+            }
+            (EndpointStatus::Failed, Readiness::Failed(_)) => Ok(()),
+            (EndpointStatus::Updating, Readiness::Failed(reason)) => {
+                self.change(state, EndpointStatus::InService, (Some(reason), state.current.clone())).await
+            }
+            (_, Readiness::Failed(reason)) => {
+                self.change(state, EndpointStatus::Failed, (Some(reason), Some(wanted.clone()))).await
+            }
+        }
+    }
+
+    /// How far the model and its copies are. Once it is loaded, it serves.
+    fn load(&self, actual: &mut Components, row: &ComponentRow, place: Place<'_>, wanted: &Deployment) -> Readiness {
+        let [variant] = wanted.variants.as_slice() else {
+            return Readiness::Failed("the catalog holds no model for it".to_owned());
+        };
+        let count = variant.instance_count;
+        let known = actual.served.get(&row.state.id).filter(|served| {
+            let is_same = served.deployment == wanted.id || wanted.models_of == Some(served.deployment);
+            is_same && (served.model.is_some() || count == 0)
+        });
+        let model = match known.map(|served| served.model.clone()) {
+            Some(model) => model,
+            None if count == 0 => None,
+            None => {
+                let asked = Wanted { endpoint: &place.0.name, deployment: wanted, capacity: Capacity::new() };
+                match actual.loads.progress((row.state.id, wanted.id), asked) {
+                    Progress::Loading => return Readiness::Underway,
+                    Progress::Failed(reason) => return Readiness::Failed(reason),
+                    Progress::Loaded(fleet) => fleet.variants.first().map(|loaded| loaded.model.clone()),
+                }
+            }
+        };
+        if let Some(model) = model.as_ref().filter(|_| count > 0) {
+            model.instances.scale(usize::try_from(count).unwrap_or(0));
+        }
+        let up = self.serve(actual, row, place, (wanted, variant, model));
+        if up >= count { Readiness::Ready } else { Readiness::Underway }
+    }
+
+    /// Gives how many copies are up.
+    fn serve(
+        &self,
+        actual: &mut Components,
+        row: &ComponentRow,
+        (endpoint, in_service): Place<'_>,
+        (wanted, variant, model): (&Deployment, &DeployedVariant, Option<LoadedModel>),
+    ) -> i64 {
+        // A component keeps its model for the next copies, but without copies none answers.
+        let live = model.clone().filter(|_| variant.instance_count > 0);
+        let backend = live.map_or_else(|| Arc::clone(&actual.empty), |model| model.backend);
+        let known = actual.served.get(&row.state.id).filter(|served| served.policy_of == in_service.id);
+        let capture = match known.filter(|served| served.component.capture.model == model_name(row, variant)) {
+            Some(served) => Arc::clone(&served.component.capture),
+            None => policy(row, (endpoint, in_service), variant),
+        };
+        let up = i64::try_from(backend.instances()).unwrap_or(i64::MAX);
+        let component = Component { name: row.name(), backend, capture };
+        let (endpoint, policy_of) = (endpoint.id, in_service.id);
+        let served = ServedComponent { endpoint, deployment: wanted.id, policy_of, model, component };
+        actual.served.insert(row.state.id, served);
+        up
+    }
+
+    /// Tells the table, when it has not been told yet.
+    fn publish(&self, actual: &mut Components) {
+        let mut components: BTreeMap<i64, Vec<Component>> = BTreeMap::new();
+        let mut published = Vec::new();
+        for (id, served) in &actual.served {
+            // The table that was told holds them, so no other one can have their addresses.
+            let backend = Arc::as_ptr(&served.component.backend).cast::<()>().addr();
+            published.push((*id, backend, Arc::as_ptr(&served.component.capture).addr()));
+            components.entry(served.endpoint).or_default().push(served.component.clone());
+        }
+        if published != actual.published {
+            actual.published = published;
+            self.publisher.publish_components(components);
+        }
+    }
+
+    async fn change(
+        &self,
+        state: &EndpointRow,
+        to: EndpointStatus,
+        (reason, current): (Option<String>, Option<Deployment>),
+    ) -> Result<(), CatalogError> {
+        if let Some(reason) = &reason {
+            tracing::warn!(component = %state.name, status = to.as_str(), %reason, "the inference component is not as it was asked for");
+        }
+        let change = StateChange {
+            id: state.id,
+            from: state.status,
+            to,
+            failure_reason: reason.map(|reason| super::endpoint::bounded(&reason)),
+            current,
+            pending: None,
+            rollout: None,
+            at: Timestamp::from_unix_us(self.clock.now().unix_us() / 1_000 * 1_000),
+        };
+        self.catalog.run(move |work| work.change_endpoint(&change)).await?;
+        self.nudge.notify_one();
+        Ok(())
+    }
+}
+
+/// Gives the component the policy of what its endpoint has in service now.
+fn renew_policy(actual: &mut Components, row: &ComponentRow, (endpoint, in_service): Place<'_>) {
+    let variant = row.state.current.as_ref().and_then(|current| current.variants.first());
+    let served = actual.served.get_mut(&row.state.id).filter(|served| served.policy_of != in_service.id);
+    if let (Some(served), Some(variant)) = (served, variant) {
+        served.policy_of = in_service.id;
+        served.component.capture = policy(row, (endpoint, in_service), variant);
+    }
+}
+
+fn policy(row: &ComponentRow, (endpoint, in_service): Place<'_>, variant: &DeployedVariant) -> Arc<CapturePolicy> {
+    let name: &EndpointName = &endpoint.name;
+    Arc::new(in_service.capture_policy(name, variant, &model_name(row, variant)))
+}
+
+/// The model's name, and of a component that brings its own container, the component's.
+fn model_name(row: &ComponentRow, variant: &DeployedVariant) -> ModelName {
+    let own = || ModelName::parse(row.state.name.as_str()).expect("our bug: names of components are names of models");
+    variant.model_name.clone().unwrap_or_else(own)
+}
+
+/// What its status makes worth loading.
+fn wanted_loads(row: &ComponentRow) -> Vec<LoadKey> {
+    let state = &row.state;
+    let deployments = match state.status {
+        EndpointStatus::Deleting => [None, None],
+        _ => [state.current.as_ref(), state.pending.as_ref()],
+    };
+    deployments.into_iter().flatten().map(|deployment| (state.id, deployment.id)).collect()
+}
+
+impl ComponentRow {
+    fn name(&self) -> InferenceComponentName {
+        InferenceComponentName::parse(self.state.name.as_str()).expect("our bug: it was parsed when it came")
+    }
+}
