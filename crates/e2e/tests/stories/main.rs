@@ -9,6 +9,7 @@ mod access;
 mod alarms;
 mod buckets;
 mod capture;
+mod clients;
 mod container;
 mod crash;
 mod demo;

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the program under test is started as whoever uses it starts it")]
 
 mod access;
+mod compatibility;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
