@@ -19,4 +19,5 @@ mod model;
 mod models;
 mod operator;
 mod replicas;
+mod streaming;
 mod trouble;
