@@ -8,6 +8,7 @@
 mod access;
 mod alarms;
 mod buckets;
+mod asynchronous;
 mod capture;
 mod clients;
 mod container;
