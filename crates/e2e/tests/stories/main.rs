@@ -7,8 +7,8 @@
 
 mod access;
 mod alarms;
-mod buckets;
 mod asynchronous;
+mod buckets;
 mod capture;
 mod clients;
 mod container;
