@@ -129,10 +129,22 @@ impl ProcessFactory {
         let port = Port::free().map_err(other)?;
         let folder = Scratch::new(&self.folder).map_err(other)?;
         let id = folder.name().to_owned();
+        // The sandbox lets it read this folder before there is anything in it.
+        let models = match &self.many {
+            None => None,
+            Some(many) => {
+                let unusable = |error: ArtifactError| Failed::Otherwise(error.to_string());
+                let folder = many.folder(None, self.identity.as_ref().map(|held| held.gid())).map_err(unusable)?;
+                Some(Arc::new(folder))
+            }
+        };
         let start = Start {
             rule: &self.rule,
             identity: self.identity.as_ref().map(|held| &held.0),
-            model: self.model.as_ref().map(|model| model.root()),
+            model: match &models {
+                Some(models) => Some(models.path()),
+                None => self.model.as_ref().map(|model| model.root()),
+            },
             folder: folder.path(),
             port: port.0,
             inherited: &self.inherited,
@@ -159,14 +171,8 @@ impl ProcessFactory {
                 return Err(Failed::Otherwise(with_last_words(&what, &instance.tail)));
             }
         }
-        let models = match &self.many {
-            None => None,
-            Some(many) => {
-                let unusable = |error: ArtifactError| Failed::Otherwise(error.to_string());
-                let folder = many.folder(None, self.identity.as_ref().map(|held| held.gid())).map_err(unusable)?;
-                Some(many.served_by(instance.client().clone(), Arc::new(folder)))
-            }
-        };
+        let models =
+            self.many.as_ref().zip(models).map(|(many, folder)| many.served_by(instance.client().clone(), folder));
         Ok(Arc::new(Kept {
             models,
             instance,

@@ -105,6 +105,35 @@ async fn until(mut what: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
+async fn a_program_of_many_models_is_told_which_to_load_and_reads_them_in_its_sandbox() {
+    let world = World::new();
+    for name in ["north", "south"] {
+        let folder = world.folder.path().join("many").join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("weights"), name).unwrap();
+    }
+    let backends = world.backends();
+    let spec = ModelSpec {
+        image: IMAGE.into(),
+        model_data_url: Some(world.folder.path().join("many").display().to_string()),
+        multi_model: Some(crate::MultiModelSpec { is_cached: true }),
+        ..ModelSpec::default()
+    };
+    let replicas = backends.load(&spec, world.launch.clone()).await.unwrap();
+    assert!(replicas.extras().target_model);
+    for name in ["north", "south", "north"] {
+        let request = ModelRequest { target_model: Some(name.into()), body: "1,2".into(), ..ModelRequest::default() };
+        let answer = replicas.invoke(&request).await.unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&answer.body).unwrap(), json!([name, "1,2"]));
+    }
+    let unknown = ModelRequest { target_model: Some("west".into()), ..ModelRequest::default() };
+    let error = replicas.invoke(&unknown).await.unwrap_err();
+    assert!(matches!(error, BackendError::NoSuchTarget(_)), "{error:?}");
+    drop(replicas);
+    backends.close().await;
+}
+
+#[tokio::test]
 async fn a_program_answers_with_its_model_and_its_own_environment_only() {
     let mut world = World::new().with("MODEL_SAYS", "hello").with("BOTH", "model");
     world.rule.env.insert("BOTH".to_owned(), "operator".to_owned());

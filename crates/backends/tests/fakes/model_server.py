@@ -109,6 +109,12 @@ DEEDS = {
 }
 
 
+# Content of the loaded models, by their names.
+MODELS = {}
+# Most that are loaded at the same time.
+MODELS_MAX = 1
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -122,6 +128,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.path == "/models":
+            return self.load(**json.loads(body))
+        if self.path.startswith("/models/"):
+            name = self.path.split("/")[2]
+            return self.answer(200, json.dumps([MODELS[name], body.decode()]).encode(), "application/json")
         word, _, rest = body.decode("utf-8", "replace").partition(" ")
         if word == "exit":
             print("told to exit", file=sys.stderr, flush=True)
@@ -146,6 +157,17 @@ class Handler(BaseHTTPRequestHandler):
             deed = DEEDS[word](json.loads(rest) if rest else {})
             return self.answer(200, json.dumps(deed).encode(), "application/json")
         self.answer(200, body, self.headers.get("content-type"))
+
+    def do_DELETE(self):
+        self.answer(200 if MODELS.pop(self.path.split("/")[2], None) else 404, b"")
+
+    def load(self, model_name, url):
+        if model_name in MODELS:
+            return self.answer(409, b"loaded already")
+        if len(MODELS) >= MODELS_MAX:
+            return self.answer(507, b"no memory left")
+        MODELS[model_name] = read(os.path.join(url, "weights")).decode()
+        self.answer(200, b"")
 
     def stream(self, pieces):
         self.send_response(200)
