@@ -73,11 +73,30 @@ pub(crate) async fn update(desk: &Desk, input: &Map<String, Value>) -> Result<Va
                 .map_err(|error| Fault::validation(format!("The deployment configuration cannot be read: {error}.")))?;
             deployment_config::refuse_unusable(&config, &pending, &desk.alarms)?;
         }
+        refuse_lost_components(work, &endpoint, &pending)?;
         begin_update(desk, work, &endpoint, (current, pending))
     });
     let output = updating.await?;
     desk.nudge.notify_one();
     Ok(output)
+}
+
+/// Inference components need the variant that they share, and one that has no model of its own.
+fn refuse_lost_components(work: &Work<'_>, endpoint: &EndpointRow, pending: &Deployment) -> Result<(), Failure> {
+    for component in work.components()? {
+        if !component.endpoint.as_str().eq_ignore_ascii_case(endpoint.name.as_str()) {
+            continue;
+        }
+        if pending.variant(&component.variant).is_none_or(|variant| variant.model().is_some()) {
+            let (name, variant, config) = (&component.state.name, &component.variant, &pending.config_name);
+            let text = format!(
+                "Inference component {name} shares variant {variant}, for which the endpoint configuration {config} leaves no \
+                 room. Delete the component first."
+            );
+            return Err(Fault::validation(text).into());
+        }
+    }
+    Ok(())
 }
 
 pub(crate) async fn update_weights(desk: &Desk, input: &Map<String, Value>) -> Result<Value, Failure> {

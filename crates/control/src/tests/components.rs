@@ -158,6 +158,9 @@ async fn an_endpoint_with_components_is_not_deleted_and_its_capture_is_theirs() 
     let expected =
         format!("Cannot delete endpoint \"{}\" with inference components. Delete them first.", arn("endpoint/Shared"));
     assert_eq!(text, expected);
+    house.config("full", "echo").await;
+    let text = house.refused("UpdateEndpoint", json!({"EndpointName": "shared", "EndpointConfigName": "full"})).await;
+    assert!(text.starts_with("Inference component c shares variant AllTraffic, for which"), "{text}");
     house.ok("UpdateEndpoint", json!({"EndpointName": "shared", "EndpointConfigName": "quiet"})).await;
     settle(&house).await;
     let quiet = served(&house, "c").unwrap();
