@@ -108,7 +108,8 @@ fn tell_change(notices: &Notices, scaling: &Scaling, change: &StateChange) {
         let policies = message[list].as_array().into_iter().flatten().filter_map(Value::as_str);
         for policy in policies.filter(|action| action.starts_with(SCALING_POLICY)) {
             let acts = change.actions.iter().any(|action| action == policy);
-            scaling.alarm(policy, if acts { breach(change) } else { None });
+            // A state that was set by hand has no points: it counts as just beyond the threshold.
+            scaling.alarm(policy, acts.then(|| breach(change).unwrap_or(0.0)));
         }
     }
 }

@@ -15,11 +15,16 @@ use captura_e2e::traffic::{Callers, Seen, Traffic};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-const IMAGE: &str = "stories/model";
+pub(crate) const IMAGE: &str = "stories/model";
 const ENDPOINT: &str = "model";
 
 /// A home whose server runs [`IMAGE`] as a program that does what its callers say.
 fn home() -> Home {
+    home_with("")
+}
+
+/// The same, with more settings.
+pub(crate) fn home_with(more: &str) -> Home {
     let home = Home::new("");
     let path = home.path();
     // The program's user passes through here.
@@ -31,7 +36,7 @@ fn home() -> Home {
     // As much of the sandbox as this kernel has; what it holds is another test's.
     let configuration = format!(
         "[capture]\nseal_after = \"1s\"\n[models]\nprocess_dir = {processes:?}\n[[models.images]]\nimage = {IMAGE:?}\n\
-         backend = \"process\"\ncommand = [\"python3\", {program:?}]\nsandbox = \"degraded\"\n",
+         backend = \"process\"\ncommand = [\"python3\", {program:?}]\nsandbox = \"degraded\"\n{more}",
         processes = path.join("processes"),
         program = folder.join("model_server.py"),
     );
