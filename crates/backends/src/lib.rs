@@ -208,6 +208,13 @@ impl Backends {
         launch: Launch,
     ) -> Result<Arc<Replicas>, LoadError> {
         process::check_environment(&spec.environment)?;
+        let rule = match spec.is_isolated {
+            true => Arc::new(rule.isolated().ok_or_else(|| LoadError::NotIsolated {
+                image: spec.image.clone(),
+                where_it_runs: "as a process whose sandbox is not \"strict\"",
+            })?),
+            false => rule,
+        };
         let folder = process::prepare_folder(&self.settings.process_dir)?;
         let identity = IdentityHeld::of(&rule)?;
         let fetcher = self.fetcher.below(folder.clone());
@@ -263,6 +270,10 @@ impl Backends {
     ) -> Result<Arc<Replicas>, LoadError> {
         if spec.multi_model.is_some() {
             return Err(LoadError::ManyModelsElsewhere { image: spec.image.clone() });
+        }
+        if spec.is_isolated {
+            let where_it_runs = "on a server of somebody else";
+            return Err(LoadError::NotIsolated { image: spec.image.clone(), where_it_runs });
         }
         let startup_timeout = launch.startup_timeout.unwrap_or(remote::STARTUP_TIMEOUT);
         let factory = RemoteFactory::new(rule, public_only, startup_timeout, self.settings.answer_max_bytes)?;

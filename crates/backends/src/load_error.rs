@@ -86,6 +86,17 @@ pub enum LoadError {
         /// Why not.
         error: Box<Self>,
     },
+    /// The model must not reach the network, and what runs it cannot promise that.
+    #[error(
+        "the model asks for network isolation, and the image {image:?} runs {where_it_runs}; set EnableNetworkIsolation \
+         to false, or run it elsewhere"
+    )]
+    NotIsolated {
+        /// The image.
+        image: String,
+        /// What cannot promise it.
+        where_it_runs: &'static str,
+    },
     /// The server stops.
     #[error("the server shuts down")]
     ShuttingDown,

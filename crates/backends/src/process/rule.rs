@@ -26,6 +26,13 @@ pub struct ProcessRule {
     pub sandbox: Sandbox,
 }
 
+impl ProcessRule {
+    /// The same for a model that must not reach the network; nothing when the sandbox cannot promise that.
+    pub(crate) fn isolated(&self) -> Option<Self> {
+        (self.sandbox == Sandbox::Strict).then(|| Self { network: false, ..self.clone() })
+    }
+}
+
 /// How much of the sandbox must be there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sandbox {
@@ -36,4 +43,18 @@ pub enum Sandbox {
     Degraded,
     /// Resource limits and no new privileges only.
     Off,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_sandbox_isolates_whatever_the_rule_opens() {
+        let open = ProcessRule { network: true, ..ProcessRule::default() };
+        assert!(!open.isolated().unwrap().network);
+        for sandbox in [Sandbox::Degraded, Sandbox::Off] {
+            assert_eq!(ProcessRule { sandbox, ..open.clone() }.isolated(), None);
+        }
+    }
 }
