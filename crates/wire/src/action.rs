@@ -25,6 +25,8 @@ const TARGETS: [(&str, &str); 5] = [
 ];
 /// Services that are told apart by the signature alone.
 const SERVICES: [&str; 7] = [SAGEMAKER, S3, "sts", "application-autoscaling", "monitoring", "logs", "events"];
+/// Those that may be asked in a form.
+const IN_FORMS: [&str; 2] = ["sts", "monitoring"];
 /// Members of SageMaker's inputs that name resources, and the kind of each.
 const NAMED: [(&str, &str); 8] = [
     ("EndpointName", "endpoint"),
@@ -107,7 +109,11 @@ impl Action {
     /// When the request is signed for another service than it is for.
     pub fn of(head: &Head<'_>, body: Option<&[u8]>, place: Place<'_>) -> Result<Self, Denial> {
         if let Some(target) = head.all(TARGET_HEADER).next() {
-            return of_target(&String::from_utf8_lossy(target), body.unwrap_or_default(), place);
+            // Text beyond ASCII is no text behind the door, which then looks elsewhere for an operation.
+            return match std::str::from_utf8(target).ok().filter(|target| target.is_ascii()) {
+                Some(target) => of_target(target, body.unwrap_or_default(), place),
+                None => Ok(named(place.service, ANY, vec![Resource::everything()])),
+            };
         }
         let Some(service) = SERVICES.into_iter().find(|service| *service == place.service) else {
             return Err(Denial::ScopeService { expected: SAGEMAKER });
@@ -125,6 +131,8 @@ impl Action {
                 let operation = head.path.rsplit('/').next().unwrap_or_default();
                 named(service, operation, vec![Resource::nameless()])
             }
+            // They are asked by target alone; without one, the door goes by the path, which is SageMaker's.
+            service if !IN_FORMS.contains(&service) => return Err(Denial::ScopeService { expected: SAGEMAKER }),
             service => {
                 let action = form_member(head.query.as_bytes(), "Action")
                     .or_else(|| form_member(body.unwrap_or_default(), "Action"));
@@ -211,7 +219,11 @@ fn of_object(head: &Head<'_>, place: Place<'_>) -> Action {
         Some(bucket) => (bucket, path),
         None => path.split_once('/').unwrap_or((path, "")),
     };
-    let has = |name: &str| head.query.split('&').any(|pair| pair.split('=').next() == Some(name));
+    // Names of parameters may be escaped too.
+    let has = |name: &str| {
+        let mut names = head.query.split('&').filter_map(|pair| pair.split('=').next());
+        names.any(|found| crate::scope::percent_decoded(found).is_some_and(|found| found == name))
+    };
     let in_bucket = |rest: &str| Resource::of(format!("arn:aws:s3:::{bucket}{rest}"));
     if bucket.is_empty() && !key.is_empty() {
         return named(S3, ANY, vec![Resource::everything()]);
@@ -317,6 +329,7 @@ mod tests {
             (action("GET", "/b/k%20x/y", &[], "", "s3"), "s3:GetObject arn:aws:s3:::b/k x/y".to_owned()),
             (action("PUT", "/b", &[], "", "s3"), "s3:CreateBucket arn:aws:s3:::b".to_owned()),
             (action("POST", "/b?delete", &[], "", "s3"), "s3:DeleteObject arn:aws:s3:::b/*".to_owned()),
+            (action("POST", "/b?%64elete", &[], "", "s3"), "s3:DeleteObject arn:aws:s3:::b/*".to_owned()),
             (action("GET", "/", &[], "", "s3"), "s3:ListAllMyBuckets *".to_owned()),
             (action("GET", "//b/k", &[], "", "s3"), "s3:* *".to_owned()),
             (
@@ -351,5 +364,13 @@ mod tests {
         let rpc = action("POST", "/service/GraniteServiceVersion20100801/operation/PutMetricData", &[], "", "sts");
         assert_eq!(rpc, Err(Denial::ScopeService { expected: "monitoring" }));
         assert_eq!(action("GET", "/", &[], "", "lambda"), Err(Denial::ScopeService { expected: "sagemaker" }));
+        for service in ["logs", "events", "application-autoscaling"] {
+            let tail = action("GET", "/captura/v1/tail?Action=DescribeLogGroups", &[], "", service);
+            assert_eq!(tail, Err(Denial::ScopeService { expected: "sagemaker" }), "{service}");
+        }
+        // Behind the door this is no target, and the form is read.
+        let target = [("x-amz-target", "GraniteServiceVersion20100801.ListMetrics\u{e9}")];
+        let form = action("POST", "/", &target, "Action=DeleteAlarms", "monitoring");
+        assert_eq!(told(form), "monitoring:* *");
     }
 }
