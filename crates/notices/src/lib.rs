@@ -82,8 +82,11 @@ impl Notices {
     /// # Errors
     /// When the folder cannot be used.
     pub fn open(settings: &Settings, clock: Clock) -> Result<Self, OpenError> {
-        let open = |webhook: &Webhook| Outbox::open(&settings.folder, webhook.clone(), settings.keep).map(Arc::new);
-        let outboxes: Result<Vec<_>, _> = settings.webhooks.iter().map(open).collect();
+        let open = |(index, webhook): (usize, &Webhook)| {
+            let turn = settings.webhooks[..index].iter().filter(|before| before.url == webhook.url).count();
+            Outbox::open(&settings.folder, (webhook.clone(), turn), settings.keep).map(Arc::new)
+        };
+        let outboxes: Result<Vec<_>, _> = settings.webhooks.iter().enumerate().map(open).collect();
         Ok(Self { outboxes: outboxes?.into(), clock })
     }
 

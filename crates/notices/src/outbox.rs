@@ -59,11 +59,12 @@ struct Waiting {
 }
 
 impl Outbox {
-    /// The folder is named by the address, so that each webhook finds its own again.
-    pub(crate) fn open(folder: &Path, webhook: Webhook, keep: Duration) -> Result<Self, OpenError> {
+    /// The folder is named by the address, so that each webhook finds its own again; of several with one address, each
+    /// but the first by its `turn` too, so that none takes another's files for its own.
+    pub(crate) fn open(folder: &Path, (webhook, turn): (Webhook, usize), keep: Duration) -> Result<Self, OpenError> {
         let digest = Sha256::digest(webhook.url.as_str().as_bytes());
         let name: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        let folder = folder.join(name);
+        let folder = folder.join(if turn == 0 { name } else { format!("{name}-{turn}") });
         let open = || {
             std::fs::create_dir_all(&folder)?;
             let mut numbers = Vec::new();

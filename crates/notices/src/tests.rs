@@ -169,3 +169,17 @@ async fn a_notice_that_is_too_old_is_dropped_and_so_is_a_file_that_is_none() {
     sending.stop().await;
     assert_eq!(notices.figures().dropped, 2);
 }
+
+#[tokio::test]
+async fn two_webhooks_with_one_address_lose_each_other_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::answering(&[]).await;
+    let settings = settings(&folder, vec![webhook(&receiver, &["aws.sagemaker"]), webhook(&receiver, &[TOPIC])]);
+    let notices = Notices::open(&settings, noon()).unwrap();
+    notices.event(&serde_json::json!({"source": "aws.sagemaker"}));
+    notices.message(TOPIC, None, &serde_json::json!("message"));
+    let sending = notices.start(&settings).unwrap();
+    let got = receiver.until_got(2).await;
+    assert_ne!(got[0].1, got[1].1);
+    sending.stop().await;
+}
