@@ -15,6 +15,9 @@ use crate::stream::{Birth, Stream};
 /// Most streams in all groups together; whoever would begin another one is refused.
 pub(crate) const STREAMS_MAX: usize = 100_000;
 
+/// Most groups; whoever would begin another one is refused.
+pub(crate) const GROUPS_MAX: usize = 10_000;
+
 /// Why the logs cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -80,6 +83,9 @@ impl Store {
         if groups.contains_key(group) {
             return Ok(false);
         }
+        if groups.len() >= GROUPS_MAX {
+            return Err(io::Error::other(format!("there are {GROUPS_MAX} log groups already")));
+        }
         let birth = Birth { created_ms: self.now_ms() };
         birth.write(&self.folder(group))?;
         groups.insert(group.to_owned(), Group { birth, streams: BTreeMap::new() });
@@ -88,17 +94,17 @@ impl Store {
 
     /// Begins a stream in a group that is there; false when the stream is there too.
     pub(crate) fn create_stream(&self, groups: &mut Groups, group: &str, stream: &str) -> io::Result<bool> {
-        let streams: usize = groups.values().map(|group| group.streams.len()).sum();
-        let Some(found) = groups.get_mut(group) else { return Err(io::ErrorKind::NotFound.into()) };
+        let Some(found) = groups.get(group) else { return Err(io::ErrorKind::NotFound.into()) };
         if found.streams.contains_key(stream) {
             return Ok(false);
         }
-        if streams >= STREAMS_MAX {
+        if groups.values().map(|group| group.streams.len()).sum::<usize>() >= STREAMS_MAX {
             return Err(io::Error::other(format!("there are {STREAMS_MAX} log streams already")));
         }
         let folder = self.folder(group).join(name::folder(stream));
         let new = Stream::create(folder, Birth { created_ms: self.now_ms() })?;
-        found.streams.insert(stream.to_owned(), new);
+        let group = groups.get_mut(group).expect("our bug: the group was just found");
+        group.streams.insert(stream.to_owned(), new);
         Ok(true)
     }
 
