@@ -271,7 +271,8 @@ mod tests {
     #[test]
     fn what_is_no_json_object_is_a_serialization_exception() {
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(500), "]".repeat(500));
-        for bad in ["{", "[]", "1", "\"x\"", "{\"a\":}", "{\"a\":1}x", "\u{0}", &deep] {
+        let strange = ["\u{feff}{}", r#"{"a":1e400}"#, r#"{"a":"\ud800"}"#, "{\"a\":\"\n\"}"];
+        for bad in ["{", "[]", "1", "\"x\"", "{\"a\":}", "{\"a\":1}x", "\u{0}", &deep].into_iter().chain(strange) {
             assert_eq!(read_input(bad.as_bytes()).unwrap_err().code, FaultCode::SerializationException, "{bad}");
         }
         assert!(read_input(b"{\"a\":\"\xff\"}").is_err());

@@ -140,3 +140,27 @@ async fn endpoints_are_filtered_and_sorted_by_state() {
     assert_eq!(config["EndpointConfigName"], "c");
     assert!(config["EndpointConfigArn"].is_string() && config["CreationTime"].is_number());
 }
+
+#[tokio::test]
+async fn the_environment_of_a_model_is_told_with_the_model_and_nowhere_else() {
+    let house = House::new();
+    let container = json!({"Image": "echo", "Environment": {"TOKEN": "canary"}});
+    house.ok("CreateModel", json!({"ModelName": "m", "PrimaryContainer": container})).await;
+    let variant = json!({"VariantName": "v", "ModelName": "m"});
+    house.ok("CreateEndpointConfig", json!({"EndpointConfigName": "c", "ProductionVariants": [variant]})).await;
+    house.ok("CreateEndpoint", json!({"EndpointName": "e", "EndpointConfigName": "c"})).await;
+    house.settle().await;
+    for (operation, input) in [
+        ("ListModels", json!({})),
+        ("ListEndpointConfigs", json!({})),
+        ("ListEndpoints", json!({})),
+        ("DescribeEndpointConfig", json!({"EndpointConfigName": "c"})),
+        ("DescribeEndpoint", json!({"EndpointName": "e"})),
+    ] {
+        let told = house.ok(operation, input).await;
+        assert!(!told.to_string().contains("canary"), "{operation}: {told}");
+    }
+    // As on AWS.
+    let told = house.ok("DescribeModel", json!({"ModelName": "m"})).await;
+    assert_eq!(told["PrimaryContainer"]["Environment"]["TOKEN"], "canary");
+}

@@ -174,3 +174,12 @@ async fn what_the_drain_leaves_behind_is_booked() {
     let account = at_rest(&world).await;
     assert_eq!((account.invoked, account.captured, account.imbalance()), (1, 1, 0));
 }
+
+#[tokio::test]
+async fn a_compressed_body_is_a_body_like_any_other() {
+    let world = capturing(&everything()).await;
+    let bomb = "not even gzip";
+    let reply = world.invoke(&[("content-encoding", "gzip, br, gzip")], bomb).await;
+    assert_eq!((reply.status, reply.text()), (200, bomb));
+    assert_eq!(&*records(&world)[0].request.as_ref().unwrap().body, bomb.as_bytes());
+}

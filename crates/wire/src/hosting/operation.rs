@@ -237,4 +237,17 @@ mod tests {
         let extra: Vec<_> = lines.iter().filter(|line| !expected.contains(&line.as_str())).collect();
         assert!(missing.is_empty() && extra.is_empty(), "missing: {missing:#?}\nextra: {extra:#?}");
     }
+    #[test]
+    fn no_member_names_a_file_of_the_server() {
+        // A path of HTTP inside a container, and addresses in buckets.
+        let harmless = ["MetricsEndpointPath", "S3OutputPath", "S3FailurePath"];
+        let of_files = ["path", "file", "folder", "directory", "socket", "mount"];
+        let lines = include_str!("constraints.txt").lines().filter(|line| !line.starts_with('#'));
+        for path in lines.filter_map(|line| line.split(' ').next()) {
+            for name in path.split('.').map(|name| name.trim_end_matches(['*', '[', ']'])) {
+                let lower = name.to_ascii_lowercase();
+                assert!(harmless.contains(&name) || !of_files.iter().any(|word| lower.contains(word)), "{path}");
+            }
+        }
+    }
 }
