@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::generation::Event;
 use crate::name::{self, Kind};
 use crate::pattern::Pattern;
-use crate::store::{Groups, Store};
+use crate::store::Store;
 use crate::stream::Stream;
 use crate::{Request, store};
 
@@ -199,7 +199,6 @@ impl Desk<'_> {
         let mut events = stream.events().map_err(failed)?;
         drop(groups);
         events.retain(|event| self.is_in_time(event));
-        let bad_token = || invalid("The specified nextToken is invalid.");
         let (forward, edge) = match self.input.next_token.as_deref() {
             None => (self.input.start_from_head, if self.input.start_from_head { 0 } else { next_sequence }),
             Some(token) => {
@@ -246,16 +245,15 @@ impl Desk<'_> {
             Some(prefix) => name.starts_with(prefix),
             None => names.is_empty() || names.contains(name),
         };
-        let mut found = self.gather(&mut self.store.groups(), &group, is_asked)?;
-        found.retain(|(_, event)| self.is_in_time(event) && pattern.matches(&event.message));
-        found.sort_by(|(a_stream, a), (b_stream, b)| {
-            (a.timestamp_ms, a_stream, a.sequence).cmp(&(b.timestamp_ms, b_stream, b.sequence))
-        });
         let key = |(stream, event): &(String, Event)| format!("{}/{}/{stream}", event.timestamp_ms, event.sequence);
-        if let Some(token) = &self.input.next_token {
-            let at = found.iter().position(|one| key(one) == *token);
-            found.drain(..=at.ok_or_else(|| invalid("The specified nextToken is invalid."))?);
-        }
+        let after = self.input.next_token.as_deref().map(Place::parse).transpose()?;
+        let is_next = |event: &Event, stream: &str| {
+            let place = Place { timestamp_ms: event.timestamp_ms, stream, sequence: event.sequence };
+            after.as_ref().is_none_or(|after| place > *after)
+                && self.is_in_time(event)
+                && pattern.matches(&event.message)
+        };
+        let mut found = self.gather(&group, size, (is_asked, is_next))?;
         let fitting = fitting(found.iter().map(|(_, event)| event), size);
         let more = fitting < found.len();
         found.truncate(fitting);
@@ -268,16 +266,32 @@ impl Desk<'_> {
         Ok(answer)
     }
 
+    /// The first events by time of those streams, one more than fits into an answer if there are more. The streams are
+    /// read one by one, and whoever speaks may write in between: neither memory nor waiting grows with their number.
     fn gather(
         &self,
-        groups: &mut Groups,
         group: &str,
-        is_asked: impl Fn(&String) -> bool,
+        size: usize,
+        (is_asked, is_next): (impl Fn(&String) -> bool, impl Fn(&Event, &str) -> bool),
     ) -> Result<Vec<(String, Event)>, Fault> {
-        let mut found = Vec::new();
-        let streams = &mut groups.get_mut(group).ok_or_else(no_group)?.streams;
-        for (name, stream) in streams.iter_mut().filter(|(name, _)| is_asked(name)) {
-            found.extend(stream.events().map_err(failed)?.into_iter().map(|event| (name.clone(), event)));
+        let names: Vec<String> = {
+            let groups = self.store.groups();
+            let streams = &groups.get(group).ok_or_else(no_group)?.streams;
+            streams.keys().filter(|name| is_asked(name)).cloned().collect()
+        };
+        let mut found: Vec<(String, Event)> = Vec::new();
+        for name in names {
+            // A stream that was removed meanwhile holds nothing.
+            let events =
+                self.store.groups().get_mut(group).and_then(|group| Some(group.streams.get_mut(&name)?.events()));
+            let events = events.transpose().map_err(failed)?.unwrap_or_default();
+            let next = events.into_iter().filter(|event| is_next(event, &name));
+            found.extend(next.map(|event| (name.clone(), event)));
+            found.sort_by(|(a_stream, a), (b_stream, b)| {
+                (a.timestamp_ms, a_stream, a.sequence).cmp(&(b.timestamp_ms, b_stream, b.sequence))
+            });
+            let fitting = fitting(found.iter().map(|(_, event)| event), size);
+            found.truncate(fitting + 1);
         }
         Ok(found)
     }
@@ -299,6 +313,28 @@ impl Desk<'_> {
         let next = stream.figures().map_err(failed)?.next_sequence;
         Ok(json!({ "nextSequenceToken": next.to_string() }))
     }
+}
+
+/// Where an event stands among those of several streams. A token names the last one that was told.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Place<'a> {
+    timestamp_ms: i64,
+    stream: &'a str,
+    sequence: u64,
+}
+
+impl<'a> Place<'a> {
+    fn parse(token: &'a str) -> Result<Self, Fault> {
+        let mut parts = token.splitn(3, '/');
+        let mut part = || parts.next().ok_or_else(bad_token);
+        let (timestamp_ms, sequence, stream) = (part()?, part()?, part()?);
+        let timestamp_ms = timestamp_ms.parse().map_err(|_| bad_token())?;
+        Ok(Self { timestamp_ms, stream, sequence: sequence.parse().map_err(|_| bad_token())? })
+    }
+}
+
+fn bad_token() -> Fault {
+    invalid("The specified nextToken is invalid.")
 }
 
 /// A page of lines that were gathered in order, one more than fits if there are more.

@@ -106,6 +106,22 @@ fn events_of_several_streams_come_by_time_and_in_pages() {
     let (page, answer) = house.messages("FilterLogEvents", &rest);
     assert_eq!(page, ["fourth"]);
     assert!(answer.get("nextToken").is_none());
+
+    let (mut one_by_one, mut token) = (Vec::new(), Value::Null);
+    loop {
+        let input = json!({"logGroupName": GROUP, "limit": 1, "nextToken": token});
+        let (page, answer) = house.messages("FilterLogEvents", &input);
+        one_by_one.extend(page);
+        token = answer["nextToken"].clone();
+        if token.is_null() {
+            break;
+        }
+    }
+    assert_eq!(one_by_one, all);
+    for bad in ["x", "1/x/A", "1/2"] {
+        let input = json!({"logGroupName": GROUP, "nextToken": bad});
+        assert!(house.ask("FilterLogEvents", &input).unwrap_err().contains("nextToken is invalid"), "{bad}");
+    }
 }
 
 #[test]
