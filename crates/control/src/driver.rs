@@ -27,8 +27,9 @@ pub(crate) struct Reconcilers {
 impl Reconcilers {
     /// One pass of each; components come after the endpoints that they share.
     async fn reconcile(&self) -> Result<Open, CatalogError> {
-        let open = self.endpoints.reconcile().await?;
+        let mut open = self.endpoints.reconcile().await?;
         self.components.reconcile().await?;
+        open.wake_in = open.wake_in.into_iter().chain(self.components.wake_in().await).min();
         Ok(open)
     }
 }

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use captura_names::{EndpointName, InferenceComponentName, ModelName, ResourceKind, Timestamp};
 use captura_route::{Answer, Backend, BackendError, CapturePolicy, Clock, Component, Invoking, ModelRequest};
@@ -21,6 +22,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::loads::{LoadKey, Loads, Progress, Wanted};
+use super::traffic::LOOK_AGAIN;
 use crate::catalog::{Catalog, CatalogError, ComponentRow, EndpointRow, StateChange, Work};
 use crate::deployment::{DeployedVariant, Deployment};
 use crate::fleet::StandingView;
@@ -44,6 +46,8 @@ pub(crate) struct Components {
     loads: Loads,
     /// What the table was told: rows, and where their backends and policies lie.
     published: Vec<(i64, usize, usize)>,
+    /// Copies start, of which nobody tells when they are up.
+    waits: bool,
     /// Answers for components without copies.
     empty: Arc<dyn Backend>,
 }
@@ -84,7 +88,7 @@ impl Backend for NoCopies {
 
 impl Components {
     pub(crate) fn new(loads: Loads) -> Self {
-        Self { served: BTreeMap::new(), loads, published: Vec::new(), empty: Arc::new(NoCopies) }
+        Self { served: BTreeMap::new(), loads, published: Vec::new(), waits: false, empty: Arc::new(NoCopies) }
     }
 }
 
@@ -95,6 +99,7 @@ impl ComponentReconciler {
     /// One pass. Gives how many components that were in service before are still being loaded.
     pub(crate) async fn reconcile(&self) -> Result<usize, CatalogError> {
         let mut actual = self.actual.lock().await;
+        actual.waits = false;
         let read = |work: &Work<'_>| Ok::<_, CatalogError>((work.components()?, work.endpoints()?));
         let (rows, endpoints) = self.catalog.run(read).await?;
         let wanted: Vec<_> = rows.iter().flat_map(wanted_loads).collect();
@@ -117,6 +122,11 @@ impl ComponentReconciler {
         }
         self.publish(&mut actual);
         Ok(loading)
+    }
+
+    /// When copies that start are looked at again.
+    pub(crate) async fn wake_in(&self) -> Option<Duration> {
+        self.actual.lock().await.waits.then_some(LOOK_AGAIN)
     }
 
     async fn remove(&self, actual: &mut Components, state: &EndpointRow) -> Result<(), CatalogError> {
@@ -180,7 +190,12 @@ impl ComponentReconciler {
             model.instances.scale(usize::try_from(count).unwrap_or(0));
         }
         let up = self.serve(actual, row, place, (wanted, variant, model));
-        if up >= count { Readiness::Ready } else { Readiness::Underway }
+        if up >= count {
+            return Readiness::Ready;
+        }
+        // One in service whose copy died gets it back without being looked at.
+        actual.waits |= row.state.status != EndpointStatus::InService;
+        Readiness::Underway
     }
 
     /// Gives how many copies are up.

@@ -248,3 +248,26 @@ async fn what_a_component_cannot_be_is_refused() {
     let text = format!("Cannot create already existing inference component \"{}\".", arn("inference-component/C"));
     assert_eq!(house.refused("CreateInferenceComponent", component("C", "echo", 1)).await, text);
 }
+
+#[tokio::test]
+async fn copies_that_start_slowly_are_looked_at_until_they_are_up() {
+    let house = House::new();
+    shared(&house).await;
+    house.ok("CreateInferenceComponent", component("c", "many", 1)).await;
+    settle(&house).await;
+    house.strings.instances_max.store(1, std::sync::atomic::Ordering::SeqCst);
+    let wanted = json!({"InferenceComponentName": "c", "DesiredRuntimeConfig": {"CopyCount": 2}});
+    house.ok("UpdateInferenceComponentRuntimeConfig", wanted).await;
+    house.control.start();
+    house.pass().await;
+    assert_eq!(status(&house, "c").await, "Updating");
+    // Nothing tells the driver of this.
+    house.strings.instances_max.store(2, std::sync::atomic::Ordering::SeqCst);
+    let up = async {
+        while status(&house, "c").await != "InService" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), up).await.expect("the driver looks again");
+    house.control.close().await;
+}
