@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use captura_archive::batch::Plan;
 use captura_archive::destinations::Patience;
 use captura_archive::uploader::ANSWER_WITHIN;
@@ -37,6 +37,7 @@ use crate::config::{
 use crate::identity;
 use crate::metering::{self, Metering, Sources};
 use crate::observe::Rooms;
+use crate::telling::Telling;
 use crate::{scaling, telling};
 
 /// Below the data directory.
@@ -63,7 +64,7 @@ pub(crate) struct Running {
     metering: Metering,
     logs: captura_logs::Writing,
     scaling: JoinHandle<()>,
-    telling: JoinHandle<()>,
+    telling: Telling,
     sending: captura_notices::Sending,
     backends: Backends,
     stop_gateway: oneshot::Sender<()>,
@@ -115,6 +116,7 @@ impl Running {
             Ok(listener) => listener,
             Err(error) => {
                 control.close().await;
+                backends.close().await;
                 capture.close().await.context("the journal could not be closed cleanly")?;
                 return Err(error).with_context(|| format!("cannot listen on {listen}"));
             }
@@ -181,28 +183,31 @@ impl Running {
         let _ = self.stop_gateway.send(());
         // Asynchronous calls under way have as long as the others; what is left is begun again at the next start.
         let (gateway, ()) = tokio::join!(self.gateway, self.backlog.stop(self.archive_deadline));
-        gateway.context("our bug: the gateway panicked")?.context("the gateway failed")?;
-        self.capture.close().await.context("the journal could not be closed cleanly")?;
+        // What fails in one room keeps no other from closing: containers would be left running.
+        let served = gateway.context("our bug: the gateway panicked");
+        let served = served.and_then(|served| served.context("the gateway failed"));
+        let sealed = self.capture.close().await.context("the journal could not be closed cleanly");
         self.metering.stop().await;
         if let Err(error) = self.cloudwatch.close().await {
             tracing::warn!(%error, "metrics of the last seconds are not on the disk");
         }
-        match self.archiving.stop(self.archive_deadline).await {
-            Stopped::Finished => {}
+        let archived = match self.archiving.stop(self.archive_deadline).await {
+            Stopped::Finished => Ok(()),
             // Cut off anywhere, the archive goes on where it was: what is not confirmed is still in the journal.
             Stopped::BrokenOff => {
                 tracing::info!("not everything is archived yet; it stays in the journal, and the next start goes on");
+                Ok(())
             }
-            Stopped::Panicked => bail!("our bug: the uploader panicked"),
-        }
+            Stopped::Panicked => Err(anyhow!("our bug: the uploader panicked")),
+        };
         self.scaling.abort();
         self.control.close().await;
         self.backends.close().await;
-        self.telling.abort();
+        self.telling.stop().await;
         self.sending.stop().await;
         let logs = self.logs;
         tokio::task::spawn_blocking(move || logs.close()).await.context("our bug: the logs could not be closed")?;
-        Ok(())
+        served.and(sealed).and(archived)
     }
 }
 

@@ -11,7 +11,7 @@ use captura_notices::Notices;
 use captura_scaling::Scaling;
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -59,37 +59,70 @@ impl Teller {
     }
 }
 
-/// Tells of everything from here on, until the tellers and the alarms are gone.
-pub(crate) fn start(untold: Untold, cloudwatch: &Cloudwatch, (notices, scaling): (Notices, Scaling)) -> JoinHandle<()> {
-    let (mut changes, mut news) = (cloudwatch.watch(), untold.0);
-    tokio::spawn(async move {
-        loop {
-            let told = tokio::select! {
-                change = changes.recv() => match change {
-                    Ok(change) => on_disk({
-                        let (notices, scaling) = (notices.clone(), scaling.clone());
-                        move || tell_change(&notices, &scaling, &change)
-                    }),
-                    Err(RecvError::Lagged(missed)) => {
-                        tracing::error!(missed, "changes of alarms were told to nobody");
-                        continue;
-                    }
-                    Err(broadcast::error::RecvError::Closed) => return,
-                },
-                Some(news) = news.recv() => on_disk({
+/// The task that tells.
+pub(crate) struct Telling {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Telling {
+    /// Tells what waits, and ends; what is told later is told to nobody, and said in the log.
+    pub(crate) async fn stop(self) {
+        // A task that ended by itself has said why, or panicked and was reported.
+        let _ = self.stop.send(());
+        let _ = self.task.await;
+    }
+}
+
+/// Tells of everything from here on, until it is stopped.
+pub(crate) fn start(untold: Untold, cloudwatch: &Cloudwatch, (notices, scaling): (Notices, Scaling)) -> Telling {
+    let (stop, stopped) = oneshot::channel();
+    Telling { stop, task: tokio::spawn(tell(untold, cloudwatch.watch(), (notices, scaling), stopped)) }
+}
+
+async fn tell(
+    Untold(mut news): Untold,
+    mut changes: broadcast::Receiver<StateChange>,
+    (notices, scaling): (Notices, Scaling),
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let mut stops = false;
+    loop {
+        let told = tokio::select! {
+            biased;
+            _ = &mut stopped, if !stops => {
+                news.close();
+                stops = true;
+                continue;
+            }
+            change = changes.recv() => match change {
+                Ok(change) => on_disk({
+                    let (notices, scaling) = (notices.clone(), scaling.clone());
+                    move || tell_change(&notices, &scaling, &change)
+                }),
+                Err(RecvError::Lagged(missed)) => {
+                    tracing::error!(missed, "changes of alarms were told to nobody");
+                    continue;
+                }
+                Err(RecvError::Closed) => return,
+            },
+            said = news.recv() => match said {
+                Some(said) => on_disk({
                     let notices = notices.clone();
-                    move || match news {
+                    move || match said {
                         News::Event(event) => notices.event(&event),
                         News::Message { topic, message } => notices.message(&topic, None, &message),
                     }
                 }),
-            };
-            // A notice is on the disk before the next one is looked at.
-            if let Err(error) = told.await {
-                tracing::error!(%error, "our bug: a notice could not be told");
-            }
+                // Closed and empty, and no change of an alarm was at hand: it is asked first.
+                None => return,
+            },
+        };
+        // A notice is on the disk before the next one is looked at.
+        if let Err(error) = told.await {
+            tracing::error!(%error, "our bug: a notice could not be told");
         }
-    })
+    }
 }
 
 fn on_disk(act: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
@@ -120,4 +153,47 @@ fn breach(change: &StateChange) -> Option<f64> {
     let data: Value = serde_json::from_str(event["detail"]["state"]["reasonData"].as_str()?).ok()?;
     let latest = data["recentDatapoints"].as_array()?.iter().rev().find_map(Value::as_f64)?;
     Some(latest - data["threshold"].as_f64()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use captura_names::Timestamp;
+    use captura_notices::Webhook;
+    use captura_route::Clock;
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_said_before_the_end_is_on_the_disk_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::fixed(Timestamp::from_unix_us(1_769_860_800_000_000));
+        let below = |name: &str| folder.path().join(name);
+        let settings = captura_cloudwatch::Settings::new(below("cloudwatch"), "000000000000".to_owned());
+        let cloudwatch = Cloudwatch::open(settings, clock.clone()).unwrap();
+        let scaling = crate::scaling::open(
+            (folder.path(), "000000000000"),
+            captura_scaling::Settings::DEFAULT_PERIOD,
+            captura_scaling::Doors {
+                readings: Arc::new(|query| vec![None; query.periods]),
+                capacity: Arc::new(|_| Box::pin(async { None })),
+                set_capacity: Arc::new(|_, _| Box::pin(async { Ok(()) })),
+            },
+            &clock,
+        );
+        let settings = captura_notices::Settings {
+            folder: below("notices"),
+            webhooks: vec![Webhook::new("http://127.0.0.1:9/", vec![], None).unwrap()],
+            keep: captura_notices::Settings::DEFAULT_KEEP,
+            answer_within: captura_notices::Settings::DEFAULT_ANSWER_WITHIN,
+        };
+        let notices = Notices::open(&settings, clock).unwrap();
+        let (teller, untold) = channel();
+        let telling = start(untold, &cloudwatch, (notices.clone(), scaling.unwrap()));
+        for number in 0..10 {
+            teller.message("arn:aws:sns:us-east-1:000000000000:done", json!({ "number": number }));
+        }
+        telling.stop().await;
+        assert_eq!(notices.figures().waiting, 10);
+    }
 }
