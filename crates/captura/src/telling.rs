@@ -77,6 +77,12 @@ impl Telling {
 /// Tells of everything from here on, until it is stopped.
 pub(crate) fn start(untold: Untold, cloudwatch: &Cloudwatch, (notices, scaling): (Notices, Scaling)) -> Telling {
     let (stop, stopped) = oneshot::channel();
+    // Scaling forgets with the process which policies act, and an alarm that goes on ringing tells of no change.
+    for change in cloudwatch.standing() {
+        for policy in change.actions.iter().filter(|action| action.starts_with(SCALING_POLICY)) {
+            scaling.alarm(policy, Some(breach(&change).unwrap_or(0.0)));
+        }
+    }
     Telling { stop, task: tokio::spawn(tell(untold, cloudwatch.watch(), (notices, scaling), stopped)) }
 }
 
@@ -195,5 +201,71 @@ mod tests {
         }
         telling.stop().await;
         assert_eq!(notices.figures().waiting, 10);
+    }
+
+    #[tokio::test]
+    async fn a_policy_whose_alarm_rings_through_a_restart_goes_on_to_act() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::fixed(Timestamp::from_unix_us(1_769_860_800_000_000));
+        let settings = captura_cloudwatch::Settings::new(folder.path().join("cloudwatch"), "000000000000".to_owned());
+        let cloudwatch = Cloudwatch::open(settings, clock.clone()).unwrap();
+        let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let told = Arc::clone(&asked);
+        let doors = captura_scaling::Doors {
+            readings: Arc::new(|query| vec![None; query.periods]),
+            capacity: Arc::new(|_| Box::pin(async { Some(captura_scaling::Capacity { current: 1, desired: 1 }) })),
+            set_capacity: Arc::new(move |_, count| {
+                told.lock().unwrap().push(count);
+                Box::pin(async { Ok(()) })
+            }),
+        };
+        let period = captura_scaling::Settings::DEFAULT_PERIOD;
+        let scaling = crate::scaling::open((folder.path(), "000000000000"), period, doors, &clock).unwrap();
+        let scale = |operation: &str, more: Value| {
+            let mut input = json!({
+                "ServiceNamespace": "sagemaker", "ResourceId": "endpoint/e/variant/v",
+                "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+            });
+            input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let target = format!("AnyScaleFrontendService.{operation}");
+            let body = input.to_string().into();
+            let reply = scaling.answer(&captura_scaling::Request { target: &target, region: "us-east-1", body });
+            serde_json::from_slice::<Value>(&reply.body).unwrap()
+        };
+        scale("RegisterScalableTarget", json!({"MinCapacity": 1, "MaxCapacity": 3}));
+        let steps = json!({
+            "AdjustmentType": "ChangeInCapacity",
+            "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 2}],
+        });
+        let policy = json!({"PolicyName": "p", "PolicyType": "StepScaling", "StepScalingPolicyConfiguration": steps});
+        let arn = scale("PutScalingPolicy", policy)["PolicyARN"].clone();
+        let alarm = json!({
+            "AlarmName": "a", "AlarmActions": [arn], "Namespace": "n", "MetricName": "m", "Statistic": "Sum",
+            "Period": 60, "EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold",
+        });
+        let rings = json!({"AlarmName": "a", "StateValue": "ALARM", "StateReason": "by hand"});
+        for (operation, input) in [("PutMetricAlarm", alarm), ("SetAlarmState", rings)] {
+            let (target, body) = (format!("GraniteServiceVersion20100801.{operation}"), input.to_string());
+            let request = captura_wire::cloudwatch::Request {
+                path: "/",
+                target: Some(&target),
+                body: body.as_bytes(),
+                ..captura_wire::cloudwatch::Request::default()
+            };
+            let reply = cloudwatch.answer(&request, "us-east-1").await;
+            assert_eq!(reply.status, 200, "{}", String::from_utf8_lossy(&reply.body));
+        }
+        // Whoever begins to tell only now has not heard of the change.
+        let settings = captura_notices::Settings {
+            folder: folder.path().join("notices"),
+            webhooks: vec![],
+            keep: captura_notices::Settings::DEFAULT_KEEP,
+            answer_within: captura_notices::Settings::DEFAULT_ANSWER_WITHIN,
+        };
+        let notices = Notices::open(&settings, clock).unwrap();
+        let telling = start(channel().1, &cloudwatch, (notices, scaling.clone()));
+        scaling.tick().await;
+        assert_eq!(*asked.lock().unwrap(), [3]);
+        telling.stop().await;
     }
 }

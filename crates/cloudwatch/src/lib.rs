@@ -322,6 +322,13 @@ impl Cloudwatch {
         self.0.changes.subscribe()
     }
 
+    /// Every alarm as if it had just come to stand as it does, for whoever keeps what alarms say in memory alone.
+    #[must_use]
+    pub fn standing(&self) -> Vec<StateChange> {
+        let alarms = lock(&self.0.alarms);
+        alarms.iter().map(|(_, alarm)| StateChange::new(alarm, &alarm.standing)).collect()
+    }
+
     /// A statistic over time, by the start of its periods; periods without samples are left out.
     #[must_use]
     pub fn statistics(&self, query: &Query) -> Vec<(Timestamp, f64)> {

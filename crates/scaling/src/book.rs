@@ -1,7 +1,7 @@
 //! Targets, policies and activities, in one file.
 //!
 //! Invariant: what was answered is on the disk: written beside, synced, renamed, and the folder synced. Alarms that fire
-//! are kept in memory only; after a restart they are told again when they change.
+//! are kept in memory only; after a restart they are told again.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
