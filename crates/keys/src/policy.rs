@@ -162,7 +162,7 @@ impl Rule {
             _ => glob::matches(pattern, text),
         };
         let about = self.is_about(operation, glob::touches);
-        about && self.resources.iter().any(|pattern| on(pattern, &resource.arn, fits))
+        about && self.resources.iter().any(|pattern| on(&in_any_region(pattern), &resource.arn, fits))
     }
 }
 
@@ -175,6 +175,16 @@ fn on(pattern: &str, arn: &str, fits: impl Fn(&str, &str) -> bool) -> bool {
         return fits(&folded(pattern), &folded(text));
     }
     fits(pattern, text)
+}
+
+/// A resource is the same in every region, and callers choose which one they sign for: what is denied is denied in all.
+fn in_any_region(pattern: &str) -> Cow<'_, str> {
+    let mut parts: Vec<&str> = pattern.splitn(6, ':').collect();
+    match parts.as_mut_slice() {
+        ["arn", _, "sagemaker", region, _, _] => *region = "*",
+        _ => return Cow::Borrowed(pattern),
+    }
+    Cow::Owned(parts.join(":"))
 }
 
 /// `churn` of `arn:aws:sagemaker:…:endpoint/churn`, `bucket/key` of `arn:aws:s3:::bucket/key`.
@@ -284,5 +294,21 @@ mod tests {
         assert!(serde_json::from_str::<Policy>(text).is_err());
         let policy: Policy = serde_json::from_str(r#"{"allow":[{"operations":["*"]}]}"#).unwrap();
         assert_eq!(policy, Policy::default());
+    }
+
+    #[test]
+    fn what_is_denied_in_one_region_is_denied_in_all() {
+        let churn = "arn:aws:sagemaker:us-east-1:000000000000:endpoint/churn";
+        let limited = Policy {
+            allow: vec!["*".parse().unwrap()],
+            deny: vec![Rule { operations: vec!["sagemaker:DeleteEndpoint".into()], resources: vec![churn.into()] }],
+        };
+        for (arn, denied) in [
+            (churn, true),
+            ("arn:aws:sagemaker:eu-west-1:000000000000:endpoint/churn", true),
+            ("arn:aws:sagemaker:eu-west-1:000000000000:endpoint/other", false),
+        ] {
+            assert_eq!(limited.refusal(&action("sagemaker:DeleteEndpoint", arn)).is_some(), denied, "{arn}");
+        }
     }
 }
