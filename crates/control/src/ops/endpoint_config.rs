@@ -13,6 +13,8 @@ use crate::deployment::{DeployedCapture, Deployment};
 const KIND: ResourceKind = ResourceKind::EndpointConfig;
 /// The lists of variants, as requests name them.
 const VARIANT_LISTS: [&str; 2] = ["ProductionVariants", "ShadowProductionVariants"];
+/// Longest part of a key where objects are files; as the buckets take it.
+const FOLDER_NAME_MAX_BYTES: usize = 240;
 /// Seconds between two publications of a metric.
 const METRIC_FREQUENCIES: [i64; 7] = [10, 30, 60, 120, 180, 240, 300];
 
@@ -78,9 +80,13 @@ fn refuse_unusable(request: &CreateEndpointConfig, input: &Map<String, Value>) -
 }
 
 fn refuse_no_place(what: &str, path: &str, uri: &str) -> Result<(), Fault> {
-    S3Uri::parse(uri)
-        .map(drop)
-        .map_err(|error| Fault::validation(format!("{what} cannot go to '{path}' {uri:?}: {error}.")))
+    let refused = |why: &str| Fault::validation(format!("{what} cannot go to '{path}' {uri:?}: {why}."));
+    let place = S3Uri::parse(uri).map_err(|error| refused(&error.to_string()))?;
+    // What can never be written would hold its segments of the journal for ever, and everybody's records in them.
+    if place.key().split('/').any(|part| part.len() > FOLDER_NAME_MAX_BYTES) {
+        return Err(refused(&format!("a part of a key between slashes may have {FOLDER_NAME_MAX_BYTES} bytes")));
+    }
+    Ok(())
 }
 
 fn refuse_unusable_async(config: &AsyncInferenceConfig, request: &CreateEndpointConfig) -> Result<(), Fault> {

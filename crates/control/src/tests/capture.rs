@@ -99,7 +99,8 @@ async fn tags_of_the_configuration_choose_how_surely_captures_are_kept() {
 async fn a_destination_that_is_no_bucket_is_refused_when_the_configuration_is_created() {
     let house = House::new();
     house.config("c", "echo").await;
-    for destination in ["https://host/x", "s3://B/x", "s3://captures/../x", "s3://captures//x"] {
+    let long = format!("s3://captures/x/{}", "y".repeat(241));
+    for destination in ["https://host/x", "s3://B/x", "s3://captures/../x", "s3://captures//x", &long] {
         let config = json!({"EndpointConfigName": "d", "ProductionVariants": [{"VariantName": "v", "ModelName": "c"}],
             "DataCaptureConfig": capture(&json!({"DestinationS3Uri": destination}))});
         let message = house.refused("CreateEndpointConfig", config).await;
