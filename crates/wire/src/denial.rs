@@ -17,6 +17,8 @@ use crate::sigv4::{Head, S3};
 pub enum Denial {
     /// There is no signature.
     Unsigned,
+    /// The address is presigned as S3 did it before version 4, which some clients still do unless told otherwise.
+    OldSignature,
     /// The signature cannot be read; the text says what of it.
     Malformed(String),
     /// The credential is not `KEY/yyyymmdd/region/service/aws4_request`.
@@ -157,6 +159,7 @@ impl Denial {
             Self::Unsigned => {
                 ("MissingAuthenticationTokenException", "MissingAuthenticationToken", "AccessDenied", 403)
             }
+            Self::OldSignature => ("IncompleteSignatureException", "IncompleteSignature", "InvalidRequest", 400),
             Self::Malformed(_) | Self::UnusableCredential => {
                 ("IncompleteSignatureException", "IncompleteSignature", "AuthorizationHeaderMalformed", 400)
             }
@@ -200,6 +203,9 @@ impl Denial {
         match self {
             Self::Unsigned if dialect == Dialect::S3 => "Access Denied".into(),
             Self::Unsigned => "Request is missing Authentication Token".into(),
+            Self::OldSignature => "The authorization mechanism you have provided is not supported. Please use \
+                                   AWS4-HMAC-SHA256."
+                .into(),
             Self::Malformed(what) => format!("The signature cannot be used: {what}.").into(),
             Self::UnusableCredential => "Credential must have exactly 5 slash-delimited elements, e.g. \
                                          keyid/date/region/service/term, with a date of the form YYYYMMDD and a valid \

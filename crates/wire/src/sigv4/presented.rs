@@ -18,6 +18,8 @@ use crate::scope::{ALGORITHM, CREDENTIAL_PARAMETER, Scope, percent_decoded};
 
 /// Query parameter that carries the signature of a presigned address.
 pub(super) const SIGNATURE_PARAMETER: &str = "X-Amz-Signature";
+/// Query parameter that names the key where a signature is older than version 4.
+const OLD_KEY_PARAMETER: &str = "AWSAccessKeyId";
 const ALGORITHM_PARAMETER: &str = "X-Amz-Algorithm";
 const DATE_PARAMETER: &str = "X-Amz-Date";
 const EXPIRES_PARAMETER: &str = "X-Amz-Expires";
@@ -64,6 +66,7 @@ impl<'a> Presented<'a> {
                 Self::of_header(head, header).map(Some)
             }
             (None, true) => Self::of_query(head).map(Some),
+            (None, false) if parameter(head.query, OLD_KEY_PARAMETER)?.is_some() => Err(Denial::OldSignature),
             (None, false) => Ok(None),
         }
     }

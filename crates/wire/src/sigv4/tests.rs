@@ -187,7 +187,13 @@ fn credentials_stand_in_one_place_once() {
     }
     let twice = request.clone().replace("authorization", "SignedHeaders=", "SignedHeaders=host, SignedHeaders=");
     assert!(matches!(twice.verify(), Err(Denial::Malformed(_))));
-    assert_eq!(request.without("authorization").verify(), Err(Denial::Unsigned));
+    let unsigned = request.without("authorization");
+    assert_eq!(unsigned.verify(), Err(Denial::Unsigned));
+    let query = "AWSAccessKeyId=AKID&Signature=c2ln&Expires=1795699331".into();
+    let old = Request { query, ..unsigned };
+    let answer = old.verify().unwrap_err().answer(crate::denial::Dialect::S3, "");
+    assert_eq!((answer.status, answer.code), (400, "InvalidRequest"));
+    assert!(String::from_utf8(answer.body).unwrap().contains("Please use AWS4-HMAC-SHA256."));
 }
 
 #[test]
