@@ -66,7 +66,8 @@ pub(crate) async fn send(outbox: Arc<Outbox>, client: reqwest::Client, clock: Cl
                     outbox.remove(number);
                     continue;
                 }
-                tracing::warn!(why, retry_in_ms = back_off.as_millis() as u64, "a webhook did not take a notice");
+                let (host, retry_in_ms) = (outbox.webhook.url.host_str(), back_off.as_millis() as u64);
+                tracing::warn!(host, why, retry_in_ms, "a webhook did not take a notice");
                 tokio::select! {
                     () = tokio::time::sleep(back_off) => {}
                     _ = stop.wait_for(|stopped| *stopped) => return,
@@ -97,6 +98,27 @@ async fn attempt(outbox: &Outbox, client: &reqwest::Client, notice: &Notice) -> 
             if final_word || status.is_redirection() { Attempt::Refused(why) } else { Attempt::Failed(why) }
         }
         // The address may hold a secret, so it is left out.
-        Err(error) => Attempt::Failed(error.without_url().to_string()),
+        Err(error) => Attempt::Failed(with_causes(&error.without_url())),
+    }
+}
+
+/// An error and what led to it: of one that was sent into nothing, only the last cause says why.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_of_a_failure_is_told_and_not_only_that_there_was_one() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("error sending request")]
+        struct Sending(#[source] std::io::Error);
+
+        let refused = std::io::Error::other("connection refused");
+        assert_eq!(with_causes(&Sending(refused)), "error sending request: connection refused");
     }
 }
