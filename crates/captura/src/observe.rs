@@ -27,6 +27,7 @@ use crate::sts;
 
 /// Most records in one answer of `tail`.
 const TAIL_MAX: usize = 1_000;
+const UNKNOWN_OPERATION: &str = "UnknownOperationException";
 const HELLO: &str = "This is captura: SageMaker's API for model endpoints, with a memory. \
     Point a client here: export AWS_ENDPOINT_URL=<this address>. GET /captura/v1/endpoints tells what is served.\n";
 
@@ -76,7 +77,7 @@ impl Rooms {
             (&Method::GET, "/captura/v1/ledger") => self.ledger(),
             (&Method::GET, "/captura/v1/endpoints") => self.endpoints(),
             (&Method::GET, "/captura/v1/tail") => self.tail(request.uri().query().unwrap_or_default()),
-            (method, path) => unknown(method, path),
+            _ => unknown(&request),
         }
     }
 
@@ -236,9 +237,42 @@ fn refusal(message: &str) -> Response<Bytes> {
     response
 }
 
-fn unknown(method: &Method, path: &str) -> Response<Bytes> {
+/// Clients of services that ask in forms and read XML, IAM's and EC2's among them, cannot make sense of anything else.
+fn unknown(request: &Request<Bytes>) -> Response<Bytes> {
+    let (method, path) = (request.method(), request.uri().path());
+    if let (&Method::POST, Some(action)) = (method, sts::action(request)) {
+        let scope = scope(request);
+        let service = scope.as_ref().map_or("this service", |scope| scope.service());
+        return sts::refusal(UNKNOWN_OPERATION, &format!("The action {action:.64} of {service} is not known here."));
+    }
     let message = format!("nothing answers {method} {path} here; SageMaker operations are POST / with X-Amz-Target");
-    let mut response = json_answer(&json!({ "__type": "UnknownOperationException", "message": message }));
+    let mut response = json_answer(&json!({ "__type": UNKNOWN_OPERATION, "message": message }));
     *response.status_mut() = StatusCode::NOT_FOUND;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_of_a_service_that_is_not_here_is_refused_in_xml_and_anything_else_in_json() {
+        let request = |body: &'static str| {
+            let authorization =
+                "AWS4-HMAC-SHA256 Credential=k/20260131/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0";
+            let request = Request::builder().method("POST").uri("/").header("authorization", authorization);
+            request.body(Bytes::from_static(body.as_bytes())).unwrap()
+        };
+        let answer = unknown(&request("Action=GetRole&RoleName=r&Version=2010-05-08"));
+        assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (400, &"text/xml".parse().unwrap()));
+        let body = String::from_utf8_lossy(answer.body());
+        assert!(
+            body.contains(
+                "<Code>UnknownOperationException</Code><Message>The action GetRole of iam is not known here."
+            ),
+            "{body}"
+        );
+        let answer = unknown(&request("{}"));
+        assert_eq!((answer.status().as_u16(), answer.body().first()), (404, Some(&b'{')));
+    }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use captura_names::EventId;
 use captura_route::Consumer;
 use captura_wire::action::form_member;
+use captura_wire::denial::query_fault;
 use captura_wire::scope::Scope;
 use captura_wire::sts::{CONTENT_TYPE, caller_identity, invalid_action};
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -20,7 +21,8 @@ fn scope(request: &Request<Bytes>) -> Option<Scope<'_>> {
     }
 }
 
-fn action(request: &Request<Bytes>) -> Option<String> {
+/// What a request of the query protocol asks for.
+pub(crate) fn action(request: &Request<Bytes>) -> Option<String> {
     let in_query = request.uri().query().and_then(|query| form_member(query.as_bytes(), "Action"));
     in_query.or_else(|| form_member(request.body(), "Action"))
 }
@@ -44,6 +46,16 @@ pub(crate) fn answer(request: &Request<Bytes>, account: &str) -> Response<Bytes>
         Some(GET_CALLER_IDENTITY) => (StatusCode::OK, caller_identity(account, consumer.as_str(), user_id, &id)),
         other => (StatusCode::BAD_REQUEST, invalid_action(other.unwrap_or_default(), &id)),
     };
+    in_xml(status, body, &id)
+}
+
+/// An error of the query protocol.
+pub(crate) fn refusal(code: &str, message: &str) -> Response<Bytes> {
+    let id = EventId::from_random_bytes(*uuid::Uuid::new_v4().as_bytes()).to_string();
+    in_xml(StatusCode::BAD_REQUEST, query_fault(code, message, &id), &id)
+}
+
+fn in_xml(status: StatusCode, body: Vec<u8>, id: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
