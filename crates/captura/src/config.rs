@@ -129,6 +129,7 @@ pub(crate) struct Aws {
     #[serde(deserialize_with = "twelve_digits")]
     pub(crate) account: String,
     /// Region of requests that name none.
+    #[serde(deserialize_with = "not_empty")]
     pub(crate) region: String,
 }
 
@@ -175,7 +176,8 @@ impl Default for Limits {
 pub(crate) struct Capture {
     /// A journal segment is sealed when its first record is this old.
     pub(crate) seal_after: Span,
-    /// A journal segment is sealed at this size.
+    /// A journal segment is sealed at this size, 64 KiB at least.
+    #[serde(deserialize_with = "segment_size")]
     pub(crate) seal_bytes: Size,
     /// Longest time between a record and its fdatasync in mode `ack-after-write`.
     pub(crate) sync_interval: Span,
@@ -426,6 +428,24 @@ fn metric_period<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Sp
     Err(serde::de::Error::custom("it must be 1s, 5s, 10s, 20s, 30s or whole minutes"))
 }
 
+/// A size of journal segments with which the journal can work.
+fn segment_size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
+    const SEGMENT_MIN_BYTES: u64 = 64 << 10;
+    let size = Size::deserialize(deserializer)?;
+    if size.0 >= SEGMENT_MIN_BYTES {
+        return Ok(size);
+    }
+    Err(serde::de::Error::custom("it must be 64KiB at least"))
+}
+
+fn not_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if !text.is_empty() {
+        return Ok(text);
+    }
+    Err(serde::de::Error::custom("it cannot be empty"))
+}
+
 fn twelve_digits<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -505,6 +525,9 @@ mod tests {
         assert!(listen.starts_with("captura.toml:2: listen: "), "{listen}");
         let often = error("[cloudwatch]\npublish_every = \"10ms\"\n");
         assert_eq!(often, "captura.toml:2: publish_every: it must be a second at least");
+        let segment = error("[capture]\nseal_bytes = \"0\"\n");
+        assert_eq!(segment, "captura.toml:2: seal_bytes: it must be 64KiB at least");
+        assert_eq!(error("[aws]\nregion = \"\"\n"), "captura.toml:2: region: it cannot be empty");
         let notice = error("[[notices]]\nurl = \"http://h/\"\ntopic = \"x\"\n");
         assert!(
             notice.starts_with("captura.toml:3: unknown key `topic`; the nearest known key is `topics`"),

@@ -80,6 +80,7 @@ impl Running {
     pub(crate) async fn start(config: Config) -> anyhow::Result<Self> {
         identity::check(&config)?;
         let tls = identity::tls(&config)?;
+        let webhooks = webhooks(&config)?;
         let data_dir = config.server.data_dir.clone();
         std::fs::create_dir_all(&data_dir)
             .with_context(|| format!("cannot create the data directory {}", data_dir.display()))?;
@@ -90,7 +91,7 @@ impl Running {
 
         let cloudwatch = cloudwatch(&config, &clock)?;
         let logs = logs(&config, &clock)?;
-        let (notices, sending) = notices(&config, &clock)?;
+        let (notices, sending) = notices(webhooks, &data_dir, &clock)?;
         let writing = logs.start().context("the logs cannot be written")?;
         let (teller, untold) = telling::channel();
         let (table_sender, table) = watch::channel(Arc::new(RouteTable::default()));
@@ -324,11 +325,16 @@ fn logs(config: &Config, clock: &Clock) -> anyhow::Result<Logs> {
     Ok(Logs::open(settings, clock.clone())?)
 }
 
-fn notices(config: &Config, clock: &Clock) -> anyhow::Result<(Notices, Sending)> {
+/// Looked at before the journal is opened: a mistake in the configuration must not leave one behind that was not closed.
+fn webhooks(config: &Config) -> anyhow::Result<Vec<Webhook>> {
     let webhook = |notice: &Notice| Webhook::new(&notice.url, notice.topics.clone(), notice.secret_file.as_deref());
+    Ok(config.notices.iter().map(webhook).collect::<Result<_, _>>()?)
+}
+
+fn notices(webhooks: Vec<Webhook>, data_dir: &Path, clock: &Clock) -> anyhow::Result<(Notices, Sending)> {
     let settings = captura_notices::Settings {
-        folder: config.server.data_dir.join(NOTICES_FOLDER),
-        webhooks: config.notices.iter().map(webhook).collect::<Result<_, _>>()?,
+        folder: data_dir.join(NOTICES_FOLDER),
+        webhooks,
         keep: captura_notices::Settings::DEFAULT_KEEP,
         answer_within: captura_notices::Settings::DEFAULT_ANSWER_WITHIN,
     };
