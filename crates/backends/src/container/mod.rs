@@ -3,7 +3,7 @@
 //! Any image that speaks SageMaker's container contract runs here: it is started with `serve`, finds its model below
 //! `/opt/ml/model`, and answers `/ping` and `/invocations`.
 //!
-//! Invariant: a container has the least that it needs ([`specification`]); every container carries the name of its
+//! Invariant: a container has the least that it needs (`specification.rs`); every container carries the name of its
 //! server's data directory, and those that an earlier run left behind are removed before the first new one starts.
 //! Refuses to: run anything for which the operator's Docker is not there, or let a model resource ask for more rights.
 

@@ -3,7 +3,7 @@
 //!
 //! A request is decoded into a table, put into the order of the model's features, predicted and written in the format
 //! that was asked for: `score` for each row, an array of scores where the model has several outputs. Where the image is
-//! SageMaker's own XGBoost container, requests are taken and answers worded as it does ([`container`]).
+//! SageMaker's own XGBoost container, requests are taken and answers worded as it does (`container/`).
 //!
 //! Invariant: a model that loads cannot fail to predict; all checks are made while it loads. Small requests run in the
 //! caller's task, large ones on tokio's blocking threads, so no task is held up for more than about a millisecond.
