@@ -97,6 +97,14 @@ pub enum LoadError {
         /// What cannot promise it.
         where_it_runs: &'static str,
     },
+    /// More instances than a machine can be asked for.
+    #[error("{wanted} instances are asked for, and this server runs {most} of one model at most")]
+    TooManyInstances {
+        /// As many.
+        wanted: usize,
+        /// The limit.
+        most: usize,
+    },
     /// The server stops.
     #[error("the server shuts down")]
     ShuttingDown,

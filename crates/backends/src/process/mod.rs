@@ -125,7 +125,9 @@ impl ProcessFactory {
     }
 
     async fn try_once(&self) -> Result<Arc<dyn Instance>, Failed> {
-        let other = |error: std::io::Error| Failed::Otherwise(format!("it cannot be started: {error}"));
+        let program = self.rule.command.first().map_or("", String::as_str);
+        let other =
+            |error: std::io::Error| Failed::Otherwise(format!("it cannot be started with {program:?}: {error}"));
         let port = Port::free().map_err(other)?;
         let folder = Scratch::new(&self.folder).map_err(other)?;
         let id = folder.name().to_owned();

@@ -66,6 +66,9 @@ pub struct Keeping {
     pub(crate) closing: watch::Receiver<bool>,
 }
 
+/// Most instances of one model that are programs or containers: whoever asks for more asks for the whole machine.
+pub const INSTANCES_MAX: usize = 256;
+
 /// The instances of one model.
 pub struct Replicas {
     kind: Kind,
@@ -98,6 +101,9 @@ impl Replicas {
     /// # Errors
     /// When one of them cannot be started; then none is left running.
     pub async fn start(factory: Arc<dyn InstanceFactory>, keeping: Keeping) -> Result<Self, LoadError> {
+        if keeping.instances > INSTANCES_MAX {
+            return Err(LoadError::TooManyInstances { wanted: keeping.instances, most: INSTANCES_MAX });
+        }
         let extras = factory.extras();
         let mut starting = JoinSet::new();
         for _ in 0..keeping.instances {
@@ -125,7 +131,7 @@ impl Replicas {
         let count = count.max(1);
         match &self.kind {
             Kind::Shared { instances, .. } => instances.store(count, Ordering::Relaxed),
-            Kind::Kept { desired, .. } => drop(desired.send_replace(count)),
+            Kind::Kept { desired, .. } => drop(desired.send_replace(count.min(INSTANCES_MAX))),
             Kind::Pipeline(pipeline) => pipeline.scale(count),
         }
     }

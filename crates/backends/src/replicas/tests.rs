@@ -307,3 +307,15 @@ async fn instances_of_an_embedded_model_share_it() {
     assert_eq!((replicas.desired(), replicas.instances()), (5, 5));
     assert!(ask(&replicas).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn nobody_gets_more_instances_than_a_machine_can_be_asked_for() {
+    let (_closing, closed) = watch::channel(false);
+    let keeping =
+        Keeping { instances: usize::MAX, routing: Routing::default(), patience: Patience::default(), closing: closed };
+    let refused = Replicas::start(Arc::new(Shared(Arc::new(Factory::default()))), keeping).await.unwrap_err();
+    assert!(matches!(refused, LoadError::TooManyInstances { most: super::INSTANCES_MAX, .. }), "{refused}");
+    let world = world(1, Routing::default(), Factory::default()).await;
+    world.replicas.scale(usize::MAX);
+    assert_eq!(world.replicas.desired(), super::INSTANCES_MAX);
+}
