@@ -50,7 +50,7 @@ pub(super) fn measure(backends: &Backends, captura: &Path, folder: &Path) -> Res
     let container = Process::floor()?;
     let configuration = configuration(&container, folder)?;
     let server = |name: &str, percent| {
-        let endpoints = [("remote", "bench/remote".into()), ("process", "bench/process".into())];
+        let endpoints = [("remote", "bench/remote:1".into()), ("process", "bench/process:1".into())];
         Process::serving(
             captura,
             folder,
@@ -110,8 +110,8 @@ fn configuration(container: &Process, folder: &Path) -> Result<String> {
     let program: PathBuf = std::env::current_exe().context("who am I")?;
     let user = if rustix::process::geteuid().is_root() { "user = \"0\"\n" } else { "" };
     Ok(format!(
-        "[models]\nprocess_dir = {processes:?}\n[[models.images]]\nimage = \"bench/remote\"\nbackend = \"remote\"\nurl = \"http://{}\"\n\
-         [[models.images]]\nimage = \"bench/process\"\nbackend = \"process\"\ncommand = [{program:?}, \"floor\"]\n\
+        "[models]\nprocess_dir = {processes:?}\n[[models.images]]\nimage = \"bench/remote*\"\nbackend = \"remote\"\nurl = \"http://{}\"\n\
+         [[models.images]]\nimage = \"bench/process*\"\nbackend = \"process\"\ncommand = [{program:?}, \"floor\"]\n\
          sandbox = \"degraded\"\n{user}",
         container.address(),
         processes = folder.join("processes"),
