@@ -25,6 +25,7 @@ pub(crate) fn policy(endpoint: &str, variant: &str, destination: &str, csv: &[&s
             durability: Durability::AckAfterWrite,
             when_unavailable: WhenUnavailable::Serve,
         }),
+        signature: None,
     }
 }
 

@@ -38,6 +38,7 @@ fn policy(durability: Durability) -> Result<Arc<CapturePolicy>, Failure> {
             durability,
             when_unavailable: WhenUnavailable::Serve,
         }),
+        signature: None,
     }))
 }
 

@@ -58,6 +58,7 @@ fn policy_of(endpoint: &str, settings: Option<CaptureSettings>) -> Arc<CapturePo
         model: ModelName::parse("churn-1").unwrap(),
         endpoint_config: EndpointConfigName::parse("churn-config").unwrap(),
         settings,
+        signature: None,
     })
 }
 

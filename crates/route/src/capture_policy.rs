@@ -4,6 +4,8 @@ use captura_names::{EndpointConfigName, EndpointName, ModelName, Percent, S3Uri,
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::Signature;
+
 /// When the reply may leave, seen from the capture (`anchors/reliability.md` 2.2 in the project's plan).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,13 +68,29 @@ pub struct CapturePolicy {
     pub endpoint_config: EndpointConfigName,
     /// The settings; `None` when the configuration asks for no capture.
     pub settings: Option<CaptureSettings>,
+    /// Names and types of what the model takes and answers, where it tells: records are read long after it is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
 }
+
+/// Longest signature that a policy holds, bytes of JSON; a policy is written into every segment of the journal that has
+/// records of it, twice.
+const SIGNATURE_MAX_BYTES: usize = 128 << 10;
 
 impl CapturePolicy {
     /// Whether calls under this policy may leave records.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.settings.as_ref().is_some_and(|settings| settings.enabled)
+    }
+
+    /// The same policy with the model's signature, unless that is too long to go with records.
+    #[must_use]
+    pub fn with_signature(mut self, signature: Option<&Signature>) -> Self {
+        let fits =
+            |signature: &&Signature| serde_json::to_vec(signature).is_ok_and(|json| json.len() <= SIGNATURE_MAX_BYTES);
+        self.signature = signature.filter(fits).cloned();
+        self
     }
 
     /// Identity of the policy's content: the first eight bytes of SHA-256 over its JSON form.
@@ -87,6 +105,7 @@ impl CapturePolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Field, FieldType};
 
     fn policy(sampling: i64) -> CapturePolicy {
         CapturePolicy {
@@ -106,7 +125,24 @@ mod tests {
                 durability: Durability::AckAfterWrite,
                 when_unavailable: WhenUnavailable::Serve,
             }),
+            signature: None,
         }
+    }
+
+    #[test]
+    fn a_policy_without_signature_has_the_identity_that_it_always_had() {
+        let json = serde_json::to_string(&policy(100)).unwrap();
+        assert!(!json.contains("signature"), "{json}");
+        let field = |name: String| Field { name, kind: FieldType::Fractional, shape: vec![] };
+        let signature = |fields: u32| Signature {
+            inputs: (0..fields).map(|i| field(format!("feature_{i}"))).collect(),
+            outputs: vec![field("score".into())],
+        };
+        let told = policy(100).with_signature(Some(&signature(30)));
+        assert_ne!(told.id(), policy(100).id());
+        let text = serde_json::to_string(&told).unwrap();
+        assert_eq!(serde_json::from_str::<CapturePolicy>(&text).unwrap(), told);
+        assert_eq!(policy(100).with_signature(Some(&signature(30_000))), policy(100), "too long to go with records");
     }
 
     #[test]

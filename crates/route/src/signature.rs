@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A model's inputs and outputs, in order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Signature {
     /// What goes in.
     pub inputs: Vec<Field>,
@@ -12,7 +12,7 @@ pub struct Signature {
 }
 
 /// One named value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Field {
     /// Its name in the model.
     pub name: String,
@@ -25,7 +25,7 @@ pub struct Field {
 }
 
 /// Types of values, in Model Monitor's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FieldType {
     /// Whole numbers.
     Integral,

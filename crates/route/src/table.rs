@@ -213,6 +213,7 @@ mod tests {
                 model: ModelName::parse("m").unwrap(),
                 endpoint_config: EndpointConfigName::parse("c").unwrap(),
                 settings: None,
+                signature: None,
             };
             Variant {
                 name: variant,

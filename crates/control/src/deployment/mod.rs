@@ -96,6 +96,7 @@ impl Deployment {
             model: model.clone(),
             endpoint_config: self.config_name.clone(),
             settings: self.capture.as_ref().and_then(DeployedCapture::settings),
+            signature: None,
         }
     }
 

@@ -209,11 +209,11 @@ impl ComponentReconciler {
         // A component keeps its model for the next copies, but without copies none answers.
         let live = model.clone().filter(|_| variant.instance_count > 0);
         let backend = live.map_or_else(|| Arc::clone(&actual.empty), |model| model.backend);
-        let known = actual.served.get(&row.state.id).filter(|served| served.policy_of == in_service.id);
-        let capture = match known.filter(|served| served.component.capture.model == model_name(row, variant)) {
-            Some(served) => Arc::clone(&served.component.capture),
-            None => policy(row, (endpoint, in_service), variant),
-        };
+        let fresh = policy(row, (endpoint, in_service), variant);
+        let fresh = Arc::new(fresh.with_signature(model.as_ref().and_then(|model| model.backend.signature())));
+        // The one that is known stays, so that nothing is published anew.
+        let known = actual.served.get(&row.state.id).filter(|served| served.component.capture == fresh);
+        let capture = known.map_or(fresh, |served| Arc::clone(&served.component.capture));
         let up = i64::try_from(backend.instances()).unwrap_or(i64::MAX);
         let component = Component { name: row.name(), backend, capture };
         let (endpoint, policy_of) = (endpoint.id, in_service.id);
@@ -269,13 +269,14 @@ fn renew_policy(actual: &mut Components, row: &ComponentRow, (endpoint, in_servi
     let served = actual.served.get_mut(&row.state.id).filter(|served| served.policy_of != in_service.id);
     if let (Some(served), Some(variant)) = (served, variant) {
         served.policy_of = in_service.id;
-        served.component.capture = policy(row, (endpoint, in_service), variant);
+        let fresh = policy(row, (endpoint, in_service), variant);
+        served.component.capture = Arc::new(fresh.with_signature(served.component.capture.signature.as_ref()));
     }
 }
 
-fn policy(row: &ComponentRow, (endpoint, in_service): Place<'_>, variant: &DeployedVariant) -> Arc<CapturePolicy> {
+fn policy(row: &ComponentRow, (endpoint, in_service): Place<'_>, variant: &DeployedVariant) -> CapturePolicy {
     let name: &EndpointName = &endpoint.name;
-    Arc::new(in_service.capture_policy(name, variant, &model_name(row, variant)))
+    in_service.capture_policy(name, variant, &model_name(row, variant))
 }
 
 /// The model's name, and of a component that brings its own container, the component's.

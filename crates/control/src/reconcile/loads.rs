@@ -222,11 +222,12 @@ impl Loading {
             .await
             .unwrap_or_else(|_| Err(format!("it did not load within {} s", timeout.as_secs())))
             .map_err(|reason| format!("Variant {}, model {name}: {reason}", variant.name))?;
+        let capture = self.deployment.capture_policy(&self.endpoint, variant, name);
         let variant = Variant {
             name: variant.name.clone(),
             weight: variant.weight,
             backend: Arc::clone(&model.backend),
-            capture: Arc::new(self.deployment.capture_policy(&self.endpoint, variant, name)),
+            capture: Arc::new(capture.with_signature(model.backend.signature())),
             concurrency_max: variant.concurrency_max(),
         };
         Ok(Some(LoadedVariant { model, variant }))

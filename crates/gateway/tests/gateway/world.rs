@@ -171,6 +171,7 @@ pub(crate) fn variant((name, weight, model): (&str, f32, &Arc<Model>), settings:
         model: ModelName::parse("churn-1").unwrap(),
         endpoint_config: EndpointConfigName::parse("churn-config").unwrap(),
         settings: settings.cloned(),
+        signature: None,
     };
     let backend: Arc<dyn Backend> = Arc::clone(model) as _;
     Variant { name, weight, backend, capture: Arc::new(capture), concurrency_max: None }
