@@ -15,15 +15,19 @@ use super::{csv_rows, json_rows};
 
 /// One row of the data set before it is laid into columns.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Row<'a> {
+pub struct Row<'a> {
     /// Name of each cell where the body gave one; empty when no cell has a name.
-    pub(crate) names: Vec<Option<String>>,
-    pub(crate) cells: Vec<Cell<'a>>,
+    pub names: Vec<Option<String>>,
+    /// The cells, in the order of the body.
+    pub cells: Vec<Cell<'a>>,
 }
+
+/// A row of the answer and the row of the request that it belongs to; a side that was not captured is absent.
+pub type Pair<'a> = (Option<Row<'a>>, Option<Row<'a>>);
 
 /// Text of a body and how to read it, kept so that rows can borrow from it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Body<'a> {
+pub struct Body<'a> {
     text: Cow<'a, str>,
     json: bool,
 }
@@ -42,17 +46,25 @@ impl<'a> Body<'a> {
 
     fn of_base64(side: &Side<'_>) -> Result<Self, String> {
         let content_type = side.observed_content_type.as_ref().map_or("", |text| text.0.as_ref());
-        let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-        let json = match media_type.as_str() {
-            "text/csv" | "csv" => false,
-            "application/json" | "application/vnd.sagemaker.json" => true,
-            "" => return Err("the body is BASE64 without a content type, so it cannot be read as CSV or JSON".into()),
-            other => return Err(format!("the body is BASE64 of {other}; only text/csv and application/json are read")),
-        };
+        let (media_type, json) = read_as(content_type)?;
         let bytes =
             STANDARD.decode(side.data.0.as_bytes()).map_err(|error| format!("the body is not BASE64: {error}"))?;
         let text = String::from_utf8(bytes).map_err(|_| format!("the body says {media_type} but is not UTF-8"))?;
         Ok(Self { text: Cow::Owned(text), json })
+    }
+
+    /// A body as it travelled: CSV or JSON where it is captured as such, else by what its content type says.
+    ///
+    /// # Errors
+    /// Why it is neither CSV nor JSON text.
+    pub fn travelled(encoding: Encoding, content_type: Option<&str>, bytes: &'a [u8]) -> Result<Self, String> {
+        let (name, json) = match encoding {
+            Encoding::Csv => ("CSV".to_owned(), false),
+            Encoding::Json => ("JSON".to_owned(), true),
+            Encoding::Base64 => read_as(content_type.unwrap_or(""))?,
+        };
+        let text = std::str::from_utf8(bytes).map_err(|_| format!("the body says {name} but is not UTF-8"))?;
+        Ok(Self { text: Cow::Borrowed(text), json })
     }
 
     /// The only line of a CSV body without quotes, when it is one: the common case, which needs no row objects.
@@ -87,6 +99,17 @@ impl<'a> Body<'a> {
     }
 }
 
+/// The media type of a body that was not captured as text, and whether it is read as JSON.
+fn read_as(content_type: &str) -> Result<(String, bool), String> {
+    let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    match media_type.as_str() {
+        "text/csv" | "csv" => Ok((media_type, false)),
+        "application/json" | "application/jsonlines" | "application/vnd.sagemaker.json" => Ok((media_type, true)),
+        "" => Err("the body is BASE64 without a content type, so it cannot be read as CSV or JSON".into()),
+        other => Err(format!("the body is BASE64 of {other}; only text/csv and application/json are read")),
+    }
+}
+
 /// The bodies of a call, output first; a side that was not captured is absent.
 ///
 /// # Errors
@@ -103,31 +126,47 @@ pub(crate) fn bodies<'a>(record: &'a CapturedRecord<'a>) -> Result<(Option<Body<
     Ok((output, input))
 }
 
-/// Pairs the rows of both bodies.
+/// Rows of both bodies, each pair joined to one row.
 ///
 /// # Errors
 /// When they are no rows or do not pair.
 pub(crate) fn paired<'b>(output: Option<&'b Body<'_>>, input: Option<&'b Body<'_>>) -> Result<Vec<Row<'b>>, String> {
+    let joined = |pair: Pair<'b>| match pair {
+        (Some(mut output), Some(input)) => {
+            if !(output.names.is_empty() && input.names.is_empty()) {
+                output.names.resize(output.cells.len(), None);
+                output.names.extend(input.names);
+                output.names.resize(output.cells.len() + input.cells.len(), None);
+            }
+            output.cells.extend(input.cells);
+            Some(output)
+        }
+        (one, other) => one.or(other),
+    };
+    Ok(pairs(output, input)?.into_iter().filter_map(joined).collect())
+}
+
+/// Pairs the rows of both bodies; there is one pair at least.
+///
+/// # Errors
+/// When they are no rows or do not pair.
+pub fn pairs<'b>(output: Option<&'b Body<'_>>, input: Option<&'b Body<'_>>) -> Result<Vec<Pair<'b>>, String> {
     let rows_of = |body: Option<&'b Body<'_>>, name: &str| {
         body.map(Body::rows).transpose().map_err(|reason| format!("{name}: {reason}"))
     };
-    let (mut outputs, inputs) = match (rows_of(output, "output")?, rows_of(input, "input")?) {
-        (Some((rows, _)), None) | (None, Some((rows, _))) => return non_empty(rows),
+    let pairs: Vec<Pair<'b>> = match (rows_of(output, "output")?, rows_of(input, "input")?) {
+        (Some((rows, _)), None) => rows.into_iter().map(|row| (Some(row), None)).collect(),
+        (None, Some((rows, _))) => rows.into_iter().map(|row| (None, Some(row))).collect(),
         (None, None) => return Ok(Vec::new()),
-        (Some((outputs, flat)), Some((inputs, _))) => (one_value_per_row(outputs, flat, inputs.len()), inputs),
-    };
-    if outputs.len() != inputs.len() {
-        return Err(format!("{} output rows do not pair with {} input rows", outputs.len(), inputs.len()));
-    }
-    for (output, input) in outputs.iter_mut().zip(inputs) {
-        if !(output.names.is_empty() && input.names.is_empty()) {
-            output.names.resize(output.cells.len(), None);
-            output.names.extend(input.names);
-            output.names.resize(output.cells.len() + input.cells.len(), None);
+        (Some((outputs, flat)), Some((inputs, _))) => {
+            let outputs = one_value_per_row(outputs, flat, inputs.len());
+            if outputs.len() != inputs.len() {
+                return Err(format!("{} output rows do not pair with {} input rows", outputs.len(), inputs.len()));
+            }
+            outputs.into_iter().map(Some).zip(inputs.into_iter().map(Some)).collect()
         }
-        output.cells.extend(input.cells);
-    }
-    non_empty(outputs)
+    };
+    if pairs.is_empty() { Err("the bodies hold no rows".into()) } else { Ok(pairs) }
 }
 
 fn one_value_per_row(mut outputs: Vec<Row<'_>>, flat: bool, input_rows: usize) -> Vec<Row<'_>> {
@@ -136,10 +175,6 @@ fn one_value_per_row(mut outputs: Vec<Row<'_>>, flat: bool, input_rows: usize) -
         return cells.into_iter().map(|cell| Row { names: Vec::new(), cells: vec![cell] }).collect();
     }
     outputs
-}
-
-fn non_empty(rows: Vec<Row<'_>>) -> Result<Vec<Row<'_>>, String> {
-    if rows.is_empty() { Err("the bodies hold no rows".into()) } else { Ok(rows) }
 }
 
 #[cfg(test)]
@@ -181,6 +216,20 @@ mod tests {
         }
         assert_eq!(pair(&csv("0.1,0.9"), &csv("1")).unwrap(), [["0.1", "0.9", "1"]]);
         assert!(pair(&csv("0.1\n0.2"), &csv("1,2")).unwrap_err().contains("2 output rows do not pair with 1 input"));
+    }
+
+    #[test]
+    fn bodies_as_they_travelled_are_read_like_captured_ones() {
+        let read = |encoding, content_type, bytes: &'static [u8]| {
+            Body::travelled(encoding, content_type, bytes)
+                .and_then(|body| pairs(None, Some(&body)).map(|rows| rows.len()))
+        };
+        assert_eq!(read(Encoding::Csv, None, b"1,2\n3,4\n"), Ok(2));
+        assert_eq!(read(Encoding::Json, Some("application/jsonlines"), b"{\"a\":1}\n{\"a\":2}\n\n"), Ok(2));
+        assert_eq!(read(Encoding::Base64, Some("application/json; charset=utf-8"), b"[[1],[2],[3]]"), Ok(3));
+        assert!(read(Encoding::Base64, None, b"1").unwrap_err().contains("without a content type"));
+        assert!(read(Encoding::Csv, None, b"\xff").unwrap_err().contains("not UTF-8"));
+        assert!(read(Encoding::Json, None, b"").unwrap_err().contains("not JSON"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 /// One value of one row.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Cell<'a> {
+pub enum Cell<'a> {
     /// Nothing was sent: an empty CSV cell or JSON's `null`.
     Missing,
     /// A number, and the text it was written as.
@@ -26,7 +26,7 @@ pub(super) enum Cell<'a> {
 impl<'a> Cell<'a> {
     /// Classifies a cell. Blanks around numbers are ignored, a blank cell is missing.
     #[must_use]
-    pub(super) fn parse(text: Cow<'a, str>) -> Self {
+    pub(crate) fn parse(text: Cow<'a, str>) -> Self {
         match number(&text) {
             Parsed::Blank => Self::Missing,
             Parsed::Number { value, integral } => Self::Number { value, integral, text },

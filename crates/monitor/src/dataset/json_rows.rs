@@ -39,8 +39,16 @@ pub(crate) struct JsonRows {
 /// # Errors
 /// A description of why the body holds no rows.
 pub(crate) fn rows(text: &str) -> Result<JsonRows, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("the body is not JSON: {error}"))?;
-    of_value(&value, 0)
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+    let mut next = || values.next().transpose().map_err(|error| format!("the body is not JSON: {error}"));
+    let first = next()?.ok_or("the body is not JSON: it is empty")?;
+    let mut all = of_value(&first, 0)?;
+    // JSON Lines: one value after the other.
+    while let Some(value) = next()? {
+        all.rows.extend(of_value(&value, 0)?.rows);
+        all.flat = false;
+    }
+    Ok(all)
 }
 
 fn of_value(value: &Value, depth: usize) -> Result<JsonRows, String> {

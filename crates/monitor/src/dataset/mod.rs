@@ -14,6 +14,8 @@ pub mod record;
 
 pub(crate) use batch::number_text;
 pub use batch::{BATCH_ROWS, Batch, Columns, Kinds};
+pub use body::{Body, Pair, Row, pairs};
+pub use cell::Cell;
 pub(crate) use cell::{Parsed, number};
 pub use reader::{BadRecord, Header, MAX_DESCRIBED, Matching, Plan, Reader, Tally};
 
