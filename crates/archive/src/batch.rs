@@ -17,11 +17,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::jsonl::write_line;
 use crate::layout::key_of_object;
+use crate::rendering::{Renderer, TablePlan};
 use crate::runs::Runs;
 
 /// How a segment is cut into objects. It is written down before the first object, so that settings changed between two
 /// attempts cannot change keys or bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Plan {
     /// Whether lines end with the key `captura`.
@@ -30,11 +31,14 @@ pub struct Plan {
     pub object_max_bytes: u64,
     /// The largest object is closed when all open ones together have reached this size, bytes.
     pub buffer_max_bytes: u64,
+    /// Tables that are made of the same records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<TablePlan>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { extension: true, object_max_bytes: 32 << 20, buffer_max_bytes: 64 << 20 }
+        Self { extension: true, object_max_bytes: 32 << 20, buffer_max_bytes: 64 << 20, tables: Vec::new() }
     }
 }
 
@@ -55,6 +59,8 @@ pub struct Rendered {
     pub runs: Runs,
     /// Position of its first record.
     pub first: Lsn,
+    /// Whether it is a part of a table; its records are in captured objects as well.
+    pub is_table: bool,
 }
 
 /// Buffers of objects that are in their store, to be filled again. Growing a fresh buffer to an object's size touches
@@ -168,7 +174,18 @@ impl Batcher {
             bytes: open.buffer.into(),
             runs: open.runs,
             first: open.first,
+            is_table: false,
         })
+    }
+}
+
+impl Renderer for Batcher {
+    fn push(&mut self, record: &Record) -> Result<Vec<Rendered>, String> {
+        Ok(Vec::from_iter(Self::push(self, record)))
+    }
+
+    fn finish(&mut self) -> Result<Option<Rendered>, String> {
+        Ok(Self::finish(self))
     }
 }
 
@@ -206,8 +223,8 @@ mod tests {
         owners.iter().enumerate().map(with_policy).collect()
     }
 
-    fn all(records: &[Record], plan: Plan) -> Vec<Rendered> {
-        let mut batcher = Batcher::new(plan, Spare::default());
+    fn all(records: &[Record], plan: &Plan) -> Vec<Rendered> {
+        let mut batcher = Batcher::new(plan.clone(), Spare::default());
         let mut objects: Vec<Rendered> = records.iter().filter_map(|record| batcher.push(record)).collect();
         objects.extend(std::iter::from_fn(|| batcher.finish()));
         objects
@@ -215,7 +232,7 @@ mod tests {
 
     #[test]
     fn one_object_per_policy_in_log_order() {
-        let objects = all(&records(&[0, 1, 0, 0, 2]), Plan::default());
+        let objects = all(&records(&[0, 1, 0, 0, 2]), &Plan::default());
         let mut shape: Vec<(&str, Vec<u64>)> =
             objects.iter().map(|object| (object.policy.endpoint.as_str(), object.runs.numbers().collect())).collect();
         shape.sort();
@@ -252,9 +269,9 @@ mod tests {
             object_max_bytes in 1_u64..6_000,
             buffer_max_bytes in 1_u64..9_000,
         ) {
-            let plan = Plan { extension: true, object_max_bytes, buffer_max_bytes };
+            let plan = Plan { object_max_bytes, buffer_max_bytes, ..Plan::default() };
             let records = records(&owners);
-            let objects = all(&records, plan);
+            let objects = all(&records, &plan);
             let mut seen = Runs::default();
             for object in &objects {
                 let lines: Vec<Line> = object.bytes.split_inclusive(|byte| *byte == b'\n').map(|line| Line::parse(line).unwrap()).collect();
@@ -264,7 +281,7 @@ mod tests {
                 prop_assert_eq!(&object.sha256, &sha256_hex(&object.bytes));
             }
             prop_assert_eq!(seen.count(), records.len() as u64);
-            let again = all(&records, plan);
+            let again = all(&records, &plan);
             prop_assert!(objects.iter().zip(&again).all(|(a, b)| a.key == b.key && a.bytes == b.bytes));
             let mut keys: Vec<&str> = objects.iter().map(|object| object.key.as_str()).collect();
             keys.sort_unstable();

@@ -113,6 +113,10 @@ impl Destinations {
         closed_until.is_none_or(|until| retrying && until <= now)
     }
 
+    pub(crate) fn is_unwritable(&self, destination: &S3Uri) -> bool {
+        self.states.get(destination).is_some_and(|state| state.unwritable)
+    }
+
     /// Destinations that failed last time and may be tried now.
     pub(crate) fn due(&self, now: Instant) -> Vec<S3Uri> {
         let due = |state: &State| state.closed_until.is_some_and(|until| until <= now);

@@ -22,6 +22,7 @@ pub mod manifest;
 pub mod put;
 pub mod reader;
 pub mod reconcile;
+pub mod rendering;
 pub mod runs;
 mod segment;
 pub mod stores;

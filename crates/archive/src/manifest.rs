@@ -12,6 +12,8 @@
 //!     "damaged": [ { "firstN": 4, "lastN": 4, "reason": "…" } ],
 //!     "accounts": [ { "endpoint": "…", "variant": "…", "uploaded": 2 } ] }
 //! ```
+//! Parts of tables that were made of the segment stand in `"tables"` like objects, and those that were not, because their
+//! destination failed for too long, in `"owed"`; both are left out where there are none.
 //! `runs` is the set of the object's record numbers, see [`crate::runs`]. Each file is written under another name, synced,
 //! renamed, and the folder synced.
 //!
@@ -59,6 +61,12 @@ pub struct Manifest {
     pub plan: Plan,
     /// Its objects, in the order of their uris.
     pub objects: Vec<ManifestObject>,
+    /// Confirmed parts of tables, in the order of their uris; their records are in `objects` too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<ManifestObject>,
+    /// Parts of tables that were given up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owed: Vec<ManifestObject>,
     /// Records that could not be read.
     pub damaged: Vec<ManifestDamage>,
     /// Records per account, in the order of their names.
@@ -202,7 +210,7 @@ impl Manifests {
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn plan(&self, segment: &str, fresh: Plan) -> Result<Plan, ManifestError> {
+    pub fn plan(&self, segment: &str, fresh: &Plan) -> Result<Plan, ManifestError> {
         let name = format!("{segment}{PLAN_SUFFIX}");
         match self.load(&name) {
             Ok(Some(plan)) => return Ok(plan),
@@ -210,8 +218,8 @@ impl Manifests {
             Ok(None) | Err(ManifestError::Content { .. }) => {}
             Err(error) => return Err(error),
         }
-        self.store(&name, &fresh)?;
-        Ok(fresh)
+        self.store(&name, fresh)?;
+        Ok(fresh.clone())
     }
 
     /// The plan of a segment that an upload has begun with, for reading.
@@ -259,10 +267,10 @@ mod tests {
         let journal = tempfile::tempdir().unwrap();
         let manifests = Manifests::create(journal.path()).unwrap();
         let first = Plan { extension: false, ..Plan::default() };
-        assert_eq!(manifests.plan("seg-1", first).unwrap(), first);
-        assert_eq!(manifests.plan("seg-1", Plan::default()).unwrap(), first);
+        assert_eq!(manifests.plan("seg-1", &first).unwrap(), first);
+        assert_eq!(manifests.plan("seg-1", &Plan::default()).unwrap(), first);
         manifests.forget_plan("seg-1");
-        assert_eq!(manifests.plan("seg-1", Plan::default()).unwrap(), Plan::default());
+        assert_eq!(manifests.plan("seg-1", &Plan::default()).unwrap(), Plan::default());
         assert!(manifests.all().unwrap().is_empty(), "plans are no manifests");
     }
 
@@ -282,6 +290,8 @@ mod tests {
             confirmed_at: "2026-01-01T00:00:00Z".into(),
             plan: Plan::default(),
             objects: Vec::new(),
+            tables: Vec::new(),
+            owed: Vec::new(),
             damaged: vec![ManifestDamage { first_n: 1, last_n: 2, reason: "checksum".into() }],
             accounts: Vec::new(),
         };

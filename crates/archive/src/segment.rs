@@ -2,9 +2,10 @@
 //!
 //! The segment is read and rendered on a blocking thread, object by object through a channel of one, and each object is put
 //! as it comes. A destination that is closed, or fails on the way, costs only its own objects; the attempt goes on with
-//! the others, and the next attempt renders the same objects again and puts what is missing.
+//! the others, and the next attempt renders the same objects again and puts what is missing. Tables are made on the same
+//! way, from the same records; one whose format fails is left out for good, as captured lines must not wait for it.
 //!
-//! Invariant: an object is in `confirmed` only after the store answered for it. Memory is the batcher's bound plus two
+//! Invariant: an object is in `confirmed` only after the store answered for it. Memory is the renderers' bounds plus two
 //! objects.
 //! Refuses to: wait, and to decide when to try again.
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use captura_capture::SealedSegment;
 use captura_capture::journal::reader::Damage;
+use captura_capture::record::Record;
 use captura_names::S3Uri;
 use tokio::sync::mpsc;
 
@@ -21,6 +23,7 @@ use crate::batch::{Batcher, Plan, Rendered, Spare};
 use crate::journal::Journal;
 use crate::manifest::{ManifestDamage, ManifestObject};
 use crate::put::{Placed, PutError, Wanted, in_time, place};
+use crate::rendering::{Renderer, TableFormat};
 use crate::runs::{Run, Runs};
 use crate::stores::Stores;
 
@@ -30,6 +33,21 @@ pub(crate) struct Read {
     pub(crate) damaged: Vec<ManifestDamage>,
     /// Numbers that came out, as records or inside damage.
     pub(crate) seen: Runs,
+    /// Why tables were left out.
+    pub(crate) unmade: Vec<String>,
+}
+
+/// What is known to be in its store, by address.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Confirmed {
+    pub(crate) objects: BTreeMap<String, ManifestObject>,
+    pub(crate) tables: BTreeMap<String, ManifestObject>,
+}
+
+impl Confirmed {
+    fn side(&mut self, object: &Rendered) -> &mut BTreeMap<String, ManifestObject> {
+        if object.is_table { &mut self.tables } else { &mut self.objects }
+    }
 }
 
 impl Read {
@@ -54,6 +72,10 @@ pub(crate) struct Attempt {
     pub(crate) read: Option<Read>,
     /// Destinations whose objects are not all confirmed.
     pub(crate) waiting: BTreeSet<S3Uri>,
+    /// Those of tables.
+    pub(crate) waiting_tables: BTreeSet<S3Uri>,
+    /// Parts of tables that are not confirmed.
+    pub(crate) owed: Vec<ManifestObject>,
     /// Addresses of all objects that the segment makes.
     produced: BTreeSet<String>,
     /// Destinations that failed now.
@@ -70,7 +92,9 @@ pub(crate) struct Attempt {
 pub(crate) struct Way<'a> {
     pub(crate) journal: &'a Arc<dyn Journal>,
     pub(crate) stores: &'a Stores,
-    pub(crate) plan: Plan,
+    pub(crate) plan: &'a Plan,
+    /// What makes tables; without it none are made.
+    pub(crate) tables: Option<&'a Arc<dyn TableFormat>>,
     pub(crate) spare: &'a Spare,
     pub(crate) read_back: bool,
     pub(crate) answer_within: Duration,
@@ -79,16 +103,14 @@ pub(crate) struct Way<'a> {
 }
 
 /// Makes one attempt; `confirmed` holds what earlier ones achieved, by address.
-pub(crate) async fn attempt(
-    way: &Way<'_>,
-    segment: &SealedSegment,
-    confirmed: &mut BTreeMap<String, ManifestObject>,
-) -> Attempt {
+pub(crate) async fn attempt(way: &Way<'_>, segment: &SealedSegment, confirmed: &mut Confirmed) -> Attempt {
     let mut attempt = Attempt::default();
     let (send, mut rendered) = mpsc::channel(1);
     let (journal, segment) = (Arc::clone(way.journal), segment.clone());
-    let batcher = Batcher::new(way.plan, way.spare.clone());
-    let reading = tokio::task::spawn_blocking(move || render(&*journal, &segment, batcher, &send));
+    let batcher = Batcher::new(way.plan.clone(), way.spare.clone());
+    let tables = way.tables.iter().flat_map(|format| way.plan.tables.iter().map(|table| format.renderer(table)));
+    let rendering = Rendering { batcher, tables: tables.collect(), send };
+    let reading = tokio::task::spawn_blocking(move || rendering.run(&*journal, &segment));
     while let Some(object) = rendered.recv().await {
         put(way, &object, confirmed, &mut attempt).await;
         way.spare.give_back(object.bytes);
@@ -99,38 +121,79 @@ pub(crate) async fn attempt(
         Err(panic) => attempt.unreadable = Some(format!("reading the segment broke off: {panic}")),
     }
     // A disk that read differently this time made other objects; what it does not make now proves nothing.
-    confirmed.retain(|uri, _| attempt.produced.contains(uri));
+    for side in [&mut confirmed.objects, &mut confirmed.tables] {
+        side.retain(|uri, _| attempt.produced.contains(uri));
+    }
     attempt
 }
 
-fn render(
-    journal: &dyn Journal,
-    segment: &SealedSegment,
-    mut batcher: Batcher,
-    send: &mpsc::Sender<Rendered>,
-) -> Result<Read, String> {
-    let mut read = Read::default();
-    for item in journal.read(segment)? {
-        match item {
-            Ok(record) => {
-                read.seen.insert(record.lsn.n);
-                if let Some(object) = batcher.push(&record) {
-                    send.blocking_send(object).map_err(|_| "nobody takes the objects".to_owned())?;
+struct Rendering {
+    batcher: Batcher,
+    tables: Vec<Box<dyn Renderer>>,
+    send: mpsc::Sender<Rendered>,
+}
+
+impl Rendering {
+    fn run(mut self, journal: &dyn Journal, segment: &SealedSegment) -> Result<Read, String> {
+        let mut read = Read::default();
+        for item in journal.read(segment)? {
+            match item {
+                Ok(record) => {
+                    read.seen.insert(record.lsn.n);
+                    if let Some(object) = self.batcher.push(&record) {
+                        self.send(object)?;
+                    }
+                    self.push_to_tables(&record, &mut read)?;
                 }
-            }
-            Err(damage) => {
-                if let Some(run) = damaged_run(&damage) {
-                    read.seen.insert_run(run);
-                    let reason = damage.why.to_string();
-                    read.damaged.push(ManifestDamage { first_n: run.first, last_n: run.last, reason });
+                Err(damage) => {
+                    if let Some(run) = damaged_run(&damage) {
+                        read.seen.insert_run(run);
+                        let reason = damage.why.to_string();
+                        read.damaged.push(ManifestDamage { first_n: run.first, last_n: run.last, reason });
+                    }
                 }
             }
         }
+        while let Some(object) = self.batcher.finish() {
+            self.send(object)?;
+        }
+        for mut table in std::mem::take(&mut self.tables) {
+            loop {
+                match table.finish() {
+                    Ok(Some(object)) => self.send(object)?,
+                    Ok(None) => break,
+                    Err(reason) => {
+                        read.unmade.push(reason);
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(read)
     }
-    while let Some(object) = batcher.finish() {
-        send.blocking_send(object).map_err(|_| "nobody takes the objects".to_owned())?;
+
+    fn push_to_tables(&mut self, record: &Record, read: &mut Read) -> Result<(), String> {
+        let mut at = 0;
+        while let Some(table) = self.tables.get_mut(at) {
+            match table.push(record) {
+                Ok(objects) => {
+                    at += 1;
+                    for object in objects {
+                        self.send(object)?;
+                    }
+                }
+                Err(reason) => {
+                    read.unmade.push(reason);
+                    self.tables.remove(at);
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(read)
+
+    fn send(&self, object: Rendered) -> Result<(), String> {
+        self.send.blocking_send(object).map_err(|_| "nobody takes the objects".to_owned())
+    }
 }
 
 /// The numbers that a damage is known to cost; `None` when it costs none or nothing tells.
@@ -139,12 +202,7 @@ pub(crate) fn damaged_run(damage: &Damage) -> Option<Run> {
     (lsns.end.n > lsns.start.n).then(|| Run { first: lsns.start.n, last: lsns.end.n - 1 })
 }
 
-async fn put(
-    way: &Way<'_>,
-    object: &Rendered,
-    confirmed: &mut BTreeMap<String, ManifestObject>,
-    attempt: &mut Attempt,
-) {
+async fn put(way: &Way<'_>, object: &Rendered, confirmed: &mut Confirmed, attempt: &mut Attempt) {
     // A policy without destination leaves no records; should one appear, it waits under a name of its own.
     let Some(destination) = object.destination.clone() else {
         attempt.unreadable = Some(format!("the policy of {} names no destination", object.key));
@@ -153,18 +211,19 @@ async fn put(
     let uri = match destination.join(&object.key) {
         Ok(uri) => uri,
         Err(error) => {
-            attempt.waiting.insert(destination.clone());
+            let waiting = if object.is_table { &mut attempt.waiting_tables } else { &mut attempt.waiting };
+            waiting.insert(destination.clone());
             attempt.failed.insert(destination, PutError::Store(error.into()));
             return;
         }
     };
     attempt.produced.insert(uri.to_string());
+    let confirmed = confirmed.side(object);
     if confirmed.get(&uri.to_string()).is_some_and(|known| known.sha256 == object.sha256) {
         return;
     }
     if attempt.failed.contains_key(&destination) || !(way.is_open)(&destination) {
-        attempt.waiting.insert(destination);
-        return;
+        return attempt.wait(destination, &uri, object);
     }
     let kms_key_id = object.policy.settings.as_ref().and_then(|settings| settings.kms_key_id.as_deref());
     let placed = match way.stores.resolve_encrypted(&uri, kms_key_id) {
@@ -180,13 +239,26 @@ async fn put(
             if placed == Placed::Replaced {
                 tracing::warn!(%uri, "something else was under the object's key and was replaced");
             }
-            attempt.placed.push((placed, object.bytes.len() as u64, object.runs.count()));
+            // Records are counted once, with their captured objects.
+            let records = if object.is_table { 0 } else { object.runs.count() };
+            attempt.placed.push((placed, object.bytes.len() as u64, records));
             attempt.took.insert(destination);
             confirmed.insert(uri.to_string(), describe(&uri, object));
         }
         Err(error) => {
-            attempt.waiting.insert(destination.clone());
+            attempt.wait(destination.clone(), &uri, object);
             attempt.failed.insert(destination, error);
+        }
+    }
+}
+
+impl Attempt {
+    fn wait(&mut self, destination: S3Uri, uri: &S3Uri, object: &Rendered) {
+        if object.is_table {
+            self.waiting_tables.insert(destination);
+            self.owed.push(describe(uri, object));
+        } else {
+            self.waiting.insert(destination);
         }
     }
 }

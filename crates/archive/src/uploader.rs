@@ -26,12 +26,13 @@ use crate::backoff::Backoff;
 use crate::batch::{Plan, Spare};
 use crate::destinations::{Destinations, Patience, Turn};
 use crate::figures::Figures;
-use crate::journal::Journal;
+use crate::journal::{Backlog, Journal};
 use crate::manifest::{
     MANIFEST_VERSION, Manifest, ManifestAccount, ManifestDamage, ManifestError, ManifestObject, Manifests,
 };
 use crate::put::{PutError, in_time, probe};
-use crate::segment::{Attempt, Read, Way, attempt};
+use crate::rendering::TableFormat;
+use crate::segment::{Attempt, Confirmed, Read, Way, attempt};
 use crate::stores::Stores;
 
 /// Wall time, handed in.
@@ -44,6 +45,8 @@ pub struct UploaderSettings {
     pub journal: PathBuf,
     /// How segments are cut into objects.
     pub plan: Plan,
+    /// What makes the tables of the plan.
+    pub tables: Option<Arc<dyn TableFormat>>,
     /// Whether objects are read back and compared after they were written; else only their size is asked for.
     pub read_back: bool,
     /// Time that a store has to take an object, beside a second for each MiB of it.
@@ -61,13 +64,15 @@ const DESTINATIONS_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long the memory of objects is kept when no segment follows.
 const SPARE_KEPT: Duration = Duration::from_secs(5);
+/// Above this share of what the journal may hold, segments do not wait for tables.
+const TABLES_GIVEN_UP_ABOVE: u64 = 2;
 /// Shortest pause between two rounds that nothing asked for.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
 /// A segment on its way.
 struct Waiting {
     segment: SealedSegment,
-    confirmed: BTreeMap<String, ManifestObject>,
+    confirmed: Confirmed,
     /// Destinations whose objects are missing; `None` before the first attempt.
     waits_for: Option<BTreeSet<S3Uri>>,
     /// Damage that the last attempt met; it is believed when the next one meets the same, since a read may also fail for
@@ -196,7 +201,7 @@ impl Uploader {
         for (name, segment) in sealed {
             self.waiting.entry(name).or_insert_with(|| Waiting {
                 segment,
-                confirmed: BTreeMap::new(),
+                confirmed: Confirmed::default(),
                 waits_for: None,
                 damage: Vec::new(),
                 backoff: Backoff::new(retry_base, retry_cap, seed ^ name.sequence),
@@ -216,8 +221,9 @@ impl Uploader {
     /// objects are the better proof.
     async fn probe_destinations(&mut self) {
         let now = Instant::now();
-        let active = self.journal.destinations();
-        let new = active.into_iter().filter(|destination| !self.destinations.is_known(destination));
+        let tables = self.settings.plan.tables.iter().map(|table| table.to.clone());
+        let active = self.journal.destinations().into_iter().chain(tables);
+        let new = active.filter(|destination| !self.destinations.is_known(destination));
         let waited_for = |destination: &S3Uri| {
             let mut sets = self.waiting.values().filter_map(|waiting| waiting.waits_for.as_ref());
             sets.any(|waits_for| waits_for.contains(destination))
@@ -239,7 +245,7 @@ impl Uploader {
     }
 
     fn took(&mut self, destination: &S3Uri) {
-        if self.destinations.took(destination) == Turn::Healed {
+        if self.destinations.took(destination) == Turn::Healed && !self.is_of_tables(destination) {
             tracing::info!(%destination, "the destination can be written again; calls are captured");
             self.journal.mark_destination(destination, None);
         }
@@ -249,11 +255,21 @@ impl Uploader {
         self.figures.failed(&error.to_string());
         match self.destinations.failed(destination, error, Instant::now()) {
             Turn::Unwritable => {
+                if self.is_of_tables(destination) {
+                    tracing::error!(%destination, %error, "the table cannot be written; parts are given up until it can");
+                    return;
+                }
                 tracing::error!(%destination, %error, "the destination cannot be written; its calls are dropped until it can");
                 self.journal.mark_destination(destination, Some(error.to_string()));
             }
             _ => tracing::warn!(%destination, %error, "the destination failed; its records stay in the journal"),
         }
+    }
+
+    /// Whether only tables go there, so that no call is dropped for it.
+    fn is_of_tables(&self, destination: &S3Uri) -> bool {
+        let is_table = self.settings.plan.tables.iter().any(|table| table.to == *destination);
+        is_table && !self.journal.destinations().contains(destination)
     }
 
     fn may_try(&self, name: &SegmentName, retrying: bool) -> bool {
@@ -296,7 +312,7 @@ impl Uploader {
     }
 
     async fn archive(&mut self, name: &SegmentName, retrying: bool) -> Result<(), String> {
-        let plan = self.manifests.plan(&name.to_string(), self.settings.plan).map_err(|error| error.to_string())?;
+        let plan = self.manifests.plan(&name.to_string(), &self.settings.plan).map_err(|error| error.to_string())?;
         let Some(waiting) = self.waiting.get_mut(name) else { return Ok(()) };
         let segment = waiting.segment.clone();
         let mut confirmed = std::mem::take(&mut waiting.confirmed);
@@ -305,7 +321,8 @@ impl Uploader {
         let way = Way {
             journal: &self.journal,
             stores: &self.stores,
-            plan,
+            plan: &plan,
+            tables: self.settings.tables.as_ref(),
             spare: &self.spare,
             read_back: self.settings.read_back,
             answer_within: self.settings.answer_within,
@@ -313,9 +330,10 @@ impl Uploader {
         };
         let attempt = attempt(&way, &segment, &mut confirmed).await;
         self.book(&attempt);
-        let Attempt { read, waiting: waits_for, unreadable, .. } = attempt;
-        let finished = waits_for.is_empty();
-        let manifest = read.filter(|_| finished).map(|read| self.manifest(&segment, plan, read, &confirmed));
+        let Attempt { read, waiting: mut waits_for, waiting_tables, owed, unreadable, .. } = attempt;
+        let finished = waits_for.is_empty() && (waiting_tables.is_empty() || self.gives_tables_up(&waiting_tables));
+        waits_for.extend(waiting_tables);
+        let manifest = read.filter(|_| finished).map(|read| self.manifest(&segment, plan, (read, owed), &confirmed));
         let Some(waiting) = self.waiting.get_mut(name) else { return Ok(()) };
         waiting.confirmed = confirmed;
         waiting.waits_for = Some(waits_for);
@@ -328,10 +346,25 @@ impl Uploader {
             return Err(format!("{} parts are damaged; read once more before that is believed", waiting.damage.len()));
         }
         self.manifests.write(&manifest).map_err(|error| error.to_string())?;
+        if !manifest.owed.is_empty() {
+            tracing::error!(segment = %name, parts = manifest.owed.len(), "parts of tables are given up; the captured objects have their records, and the manifest names the parts");
+        }
         self.free(name, manifest).await
     }
 
+    /// A table must not hold up the log: its parts are given up when its destination refuses to be written, or when what
+    /// waits for it fills the journal. All records are in confirmed objects then.
+    fn gives_tables_up(&self, waiting: &BTreeSet<S3Uri>) -> bool {
+        let Backlog { bytes, limit_bytes } = self.journal.backlog();
+        bytes > limit_bytes / TABLES_GIVEN_UP_ABOVE
+            || waiting.iter().all(|destination| self.destinations.is_unwritable(destination))
+    }
+
     fn book(&mut self, attempt: &Attempt) {
+        for reason in attempt.read.iter().flat_map(|read| &read.unmade) {
+            tracing::error!(reason, "our bug: a table could not be made of records; they are in captured objects");
+            self.figures.failed(reason);
+        }
         for &(placed, bytes, records) in &attempt.placed {
             self.figures.placed(placed, bytes, records);
         }
@@ -347,11 +380,11 @@ impl Uploader {
         &self,
         segment: &SealedSegment,
         plan: Plan,
-        read: Read,
-        confirmed: &BTreeMap<String, ManifestObject>,
+        (read, owed): (Read, Vec<ManifestObject>),
+        confirmed: &Confirmed,
     ) -> Manifest {
         let mut accounts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-        for object in confirmed.values() {
+        for object in confirmed.objects.values() {
             *accounts.entry((&object.endpoint, &object.variant)).or_default() += object.records;
         }
         let account = |((endpoint, variant), uploaded): ((&str, &str), u64)| ManifestAccount {
@@ -369,7 +402,9 @@ impl Uploader {
             missing: read.missing(segment.first_n, segment.end_n),
             confirmed_at: (self.settings.now)().to_string(),
             plan,
-            objects: confirmed.values().cloned().collect(),
+            objects: confirmed.objects.values().cloned().collect(),
+            tables: confirmed.tables.values().cloned().collect(),
+            owed,
             damaged: read.damaged,
             accounts: accounts.into_iter().map(account).collect(),
         }

@@ -353,6 +353,7 @@ fn uploader(config: &Config, capture: &Capture, stores: &Stores, clock: &Clock) 
     let settings = UploaderSettings {
         journal: config.server.data_dir.join(JOURNAL_FOLDER),
         plan: Plan { extension: config.capture.extension, ..Plan::default() },
+        tables: None,
         read_back: false,
         answer_within: ANSWER_WITHIN,
         patience: Patience { seed: u64::from(std::process::id()), ..Patience::default() },

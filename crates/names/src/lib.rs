@@ -4,6 +4,7 @@
 //! Refuses to: read clocks, touch files, know about HTTP.
 
 mod arn;
+mod endpoint_pattern;
 mod event_id;
 mod name;
 mod percent;
@@ -11,6 +12,7 @@ mod s3_uri;
 mod timestamp;
 
 pub use arn::{Arn, InvalidArn, ResourceKind};
+pub use endpoint_pattern::{EndpointPattern, InvalidEndpointPattern};
 pub use event_id::EventId;
 pub use name::{
     ContainerHostname, EndpointConfigName, EndpointName, InferenceComponentName, InferenceId, InvalidName, ModelName,

@@ -40,6 +40,7 @@ mod at_work {
         let settings = UploaderSettings {
             journal: data.join("journal"),
             plan: Plan::default(),
+            tables: None,
             read_back: false,
             answer_within: PATIENT,
             patience: Patience::default(),

@@ -42,6 +42,7 @@ impl World {
         let settings = UploaderSettings {
             journal: self.data.path().join("journal"),
             plan: Plan { object_max_bytes: 2_000, ..Plan::default() },
+            tables: None,
             read_back: true,
             answer_within: crate::uploader::ANSWER_WITHIN,
             patience: Patience::default(),

@@ -1,3 +1,5 @@
+mod tables;
+
 use std::sync::atomic::Ordering;
 
 use captura_capture::journal::reader::Damage;
@@ -41,6 +43,7 @@ impl World {
         let settings = UploaderSettings {
             journal: self.data.path().join("journal"),
             plan,
+            tables: None,
             read_back: true,
             answer_within: crate::uploader::ANSWER_WITHIN,
             patience: Patience::default(),
@@ -177,7 +180,7 @@ async fn killed_after_any_call_and_started_with_other_settings_the_objects_are_t
         first.round().await;
         drop(first);
         dying.store(false, Ordering::SeqCst);
-        let other = Plan { extension: false, object_max_bytes: 1, buffer_max_bytes: 1 };
+        let other = Plan { extension: false, object_max_bytes: 1, buffer_max_bytes: 1, tables: Vec::new() };
         rounds(&mut world.uploader_with(other), 2).await;
         assert!(world.journal.is_empty(), "after {calls} calls");
         assert_eq!(stored(&store).await, expected, "after {calls} calls");
