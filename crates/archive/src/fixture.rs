@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use captura_capture::record::{Lsn, Outcome, Payload, Record};
 use captura_names::{EndpointConfigName, EndpointName, EventId, ModelName, Percent, S3Uri, Timestamp, VariantName};
-use captura_route::{CapturePolicy, CaptureSettings, Consumer, Durability, WhenUnavailable};
+use captura_route::{Caller, CapturePolicy, CaptureSettings, Consumer, Durability, WhenUnavailable};
 
 pub(crate) fn policy(endpoint: &str, variant: &str, destination: &str, csv: &[&str], json: &[&str]) -> CapturePolicy {
     CapturePolicy {
@@ -42,6 +42,7 @@ pub(crate) fn record(n: u64) -> Record {
         policy: Arc::new(policy("churn", "AllTraffic", "s3://captures/churn", &["text/csv"], &json)),
         arrived_at: Timestamp::parse("2022-04-18T00:21:48.871Z").unwrap(),
         consumer: Consumer::new("team \"fraud\""),
+        caller: Caller::default(),
         outcome: Outcome::Ok,
         status: 200,
         inference_id: None,

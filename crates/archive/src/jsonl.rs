@@ -5,10 +5,11 @@
 //!  "endpointOutput":{"observedContentType":"application/json","mode":"OUTPUT","data":"{\"y\": 3}","encoding":"JSON"}},
 //!  "eventMetadata":{"eventId":"…","customAttributes":["…"],"inferenceId":"…","inferenceTime":"2022-04-18T00:21:48Z"},
 //!  "eventVersion":"0",
-//!  "captura":{"lsn":"…","consumer":"…","outcome":"ok","status":200,"modelLatencyUs":1,"totalLatencyUs":2,
+//!  "captura":{"lsn":"…","consumer":"…","principal":"…","sourceIPAddress":"…","userAgent":"…","outcome":"ok","status":200,"modelLatencyUs":1,"totalLatencyUs":2,
 //!   "requestSizeBytes":4,"responseSizeBytes":8,"samplingProbability":1.0,"modelName":"…","endpointConfigName":"…"}}
 //! ```
-//! (line breaks only for reading; the real line has none and ends with `\n`). Behind `modelName` stands `targetModel` where
+//! (line breaks only for reading; the real line has none and ends with `\n`). Of `principal`, `sourceIPAddress` and `userAgent`, which are
+//! CloudTrail's words, those are left out that are not known. Behind `modelName` stands `targetModel` where
 //! the call named one of many models. Everything before `captura` is byte for
 //! byte what the service writes; readers of those files ignore the key they do not know.
 //!
@@ -17,7 +18,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use captura_capture::record::{Outcome, Payload, Record};
+use captura_capture::record::{Caller, Outcome, Payload, Record};
 
 /// How the bytes of a body stand in `data`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -216,7 +217,9 @@ fn write_extension(out: &mut Vec<u8>, record: &Record) {
     write_lsn(out, record);
     out.extend_from_slice(b"\",\"consumer\":\"");
     write_escaped(out, record.consumer.as_str().as_bytes());
-    out.extend_from_slice(b"\",\"outcome\":\"");
+    out.push(b'"');
+    write_caller(out, &record.caller);
+    out.extend_from_slice(b",\"outcome\":\"");
     out.extend_from_slice(outcome_word(record.outcome).as_bytes());
     out.extend_from_slice(b"\",\"status\":");
     write_digits(out, record.status.into(), 1);
@@ -244,6 +247,24 @@ fn write_extension(out: &mut Vec<u8>, record: &Record) {
     out.extend_from_slice(b"\",\"endpointConfigName\":\"");
     write_escaped(out, policy.endpoint_config.as_str().as_bytes());
     out.extend_from_slice(b"\"}");
+}
+
+/// What is known of the caller beside the consumer, with a comma before each member.
+fn write_caller(out: &mut Vec<u8>, caller: &Caller) {
+    use std::io::Write as _;
+    if let Some(principal) = &caller.principal {
+        out.extend_from_slice(b",\"principal\":\"");
+        write_escaped(out, principal.as_str().as_bytes());
+        out.push(b'"');
+    }
+    if let Some(address) = caller.source_address {
+        write!(out, ",\"sourceIPAddress\":\"{address}\"").expect("our bug: a Vec takes every write");
+    }
+    if let Some(user_agent) = &caller.user_agent {
+        out.extend_from_slice(b",\"userAgent\":\"");
+        write_escaped(out, user_agent.as_str().as_bytes());
+        out.push(b'"');
+    }
 }
 
 fn write_lsn(out: &mut Vec<u8>, record: &Record) {

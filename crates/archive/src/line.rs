@@ -4,11 +4,12 @@
 //! Refuses to: decode what the bodies mean.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use captura_capture::record::Lsn;
+use captura_capture::record::{Caller, Lsn, Principal, UserAgent};
 use captura_names::{EventId, Timestamp};
 use serde::Deserialize;
 
@@ -32,6 +33,10 @@ pub struct Line {
     pub event_id: EventId,
     /// Position in the log; absent in lines of the service and where the extension is off.
     pub lsn: Option<Lsn>,
+    /// Who called; absent where `lsn` is.
+    pub consumer: Option<String>,
+    /// From where, and by which credentials, as far as the line tells.
+    pub caller: Caller,
     /// When the call arrived, whole seconds.
     pub inference_time: Timestamp,
     /// The caller's own id.
@@ -114,6 +119,23 @@ struct RawMetadata<'a> {
 struct RawExtension<'a> {
     #[serde(borrow)]
     lsn: Cow<'a, str>,
+    consumer: Option<String>,
+    #[serde(borrow)]
+    principal: Option<Cow<'a, str>>,
+    #[serde(rename = "sourceIPAddress")]
+    source_ip_address: Option<IpAddr>,
+    #[serde(rename = "userAgent", borrow)]
+    user_agent: Option<Cow<'a, str>>,
+}
+
+impl RawExtension<'_> {
+    fn caller(&self) -> Caller {
+        Caller {
+            principal: self.principal.as_deref().and_then(Principal::new),
+            source_address: self.source_ip_address,
+            user_agent: self.user_agent.as_deref().and_then(UserAgent::new),
+        }
+    }
 }
 
 impl Line {
@@ -125,14 +147,16 @@ impl Line {
         let raw: RawLine<'_> = serde_json::from_slice(line).map_err(LineError::Shape)?;
         let value = |member: &'static str, value: &str| LineError::Value { member, value: value.to_owned() };
         let metadata = raw.event_metadata;
-        let lsn = raw
-            .captura
-            .map(|extension| parse_lsn(&extension.lsn).ok_or_else(|| value("captura.lsn", &extension.lsn)))
-            .transpose()?;
+        let own = raw.captura;
+        let lsn =
+            own.as_ref().map(|own| parse_lsn(&own.lsn).ok_or_else(|| value("captura.lsn", &own.lsn))).transpose()?;
+        let caller = own.as_ref().map(RawExtension::caller).unwrap_or_default();
         Ok(Self {
             event_id: EventId::parse(&metadata.event_id)
                 .ok_or_else(|| value("eventMetadata.eventId", &metadata.event_id))?,
             lsn,
+            consumer: own.and_then(|own| own.consumer),
+            caller,
             inference_time: Timestamp::parse(&metadata.inference_time)
                 .map_err(|_| value("eventMetadata.inferenceTime", &metadata.inference_time))?,
             inference_id: metadata.inference_id,

@@ -56,3 +56,24 @@ pub(crate) fn decode(bytes: &Bytes) -> Result<(Deferred, Bytes), BadEntry> {
     }
     Ok((serde_json::from_slice(&rest[..head_bytes])?, rest.slice(head_bytes..)))
 }
+
+#[cfg(test)]
+mod tests {
+    use captura_route::Caller;
+
+    use super::*;
+
+    /// The head of a call as captura kept it before calls had callers.
+    const HEAD_WITHOUT_CALLER: &str = r#"{"endpoint":"churn","region":"eu-west-1","consumer":"billing","inference_id":"order-7","accepted_at":1650241308871000,"expires_at":1650241368871000,"timeout_seconds":900,"content_type":"text/csv","accept":null,"custom_attributes":null,"input":null,"output":"s3://answers/7.out","output_named":false,"failure":null,"settings":{"output":"s3://answers/","failure":null,"kms_key_id":null,"success_topic":null,"error_topic":null,"include_response_in":[],"concurrency_max":null}}"#;
+
+    #[test]
+    fn a_call_that_an_older_captura_kept_is_still_read() {
+        let (head, body) = (HEAD_WITHOUT_CALLER.as_bytes(), b"1,2");
+        let checksum = crc32c::crc32c_append(crc32c::crc32c(head), body);
+        let length = u32::try_from(head.len()).unwrap();
+        let bytes = [&MAGIC[..], &length.to_le_bytes(), &checksum.to_le_bytes(), head, body].concat();
+        let (deferred, found) = decode(&bytes.into()).unwrap();
+        assert_eq!((deferred.consumer.as_str(), &deferred.caller), ("billing", &Caller::default()));
+        assert_eq!((deferred.inference_id.as_str(), &found[..]), ("order-7", &body[..]));
+    }
+}

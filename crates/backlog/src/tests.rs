@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use captura_names::{EndpointName, InferenceId, S3Uri, Timestamp};
-use captura_route::{Answer, AsyncInference, Clock, Deferred, Served};
+use captura_route::{Answer, AsyncInference, Caller, Clock, Deferred, Served};
 use object_store::memory::InMemory;
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt as _};
@@ -183,6 +183,7 @@ fn call(number: u32) -> Deferred {
         endpoint: EndpointName::parse("churn").unwrap(),
         region: "eu-west-1".into(),
         consumer: "billing".into(),
+        caller: Caller::default(),
         inference_id: InferenceId::parse(&format!("order-{number}")).unwrap(),
         accepted_at,
         expires_at: accepted_at.plus_us(60_000_000),

@@ -13,7 +13,7 @@ use captura_capture::record::{Conclusion, Outcome, Payload};
 use captura_capture::{Capture, Captured, Settings, Stream};
 use captura_names::{EndpointConfigName, EndpointName, EventId, ModelName, Percent, S3Uri, VariantName};
 use captura_route::{
-    CapturePolicy, CaptureSettings, Clock, Consumer, Durability, Invocation, ModelRequest, WhenUnavailable,
+    Caller, CapturePolicy, CaptureSettings, Clock, Consumer, Durability, Invocation, ModelRequest, WhenUnavailable,
 };
 
 const TASKS: u64 = 64;
@@ -49,6 +49,7 @@ fn invocation(number: u64, endpoint: &EndpointName, body: &Bytes) -> Invocation 
         event_id: EventId::from_bytes(id),
         arrived_at: captura_names::Timestamp::from_unix_us(1_700_000_000_000_000),
         consumer: Consumer::anonymous(),
+        caller: Caller::default(),
         endpoint: endpoint.clone(),
         target_variant: None,
         inference_id: None,

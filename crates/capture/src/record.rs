@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use captura_names::{EventId, InferenceId, Timestamp};
-use captura_route::{CapturePolicy, Consumer};
+use captura_route::CapturePolicy;
 use serde::{Deserialize, Serialize};
 
 /// What a record was captured under; here too, because records are read in rooms that know no routes.
 pub use captura_route::CapturePolicy as Policy;
+/// What a record says of its caller; here for the same reason.
+pub use captura_route::{Caller, Consumer, Principal, UserAgent};
 
 /// Position of a record in the log of one node. `n` has no gaps within an epoch; the epoch grows at every start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -91,6 +93,8 @@ pub struct Record {
     pub arrived_at: Timestamp,
     /// Who called.
     pub consumer: Consumer,
+    /// From where, and by which credentials; all of it absent in records that an older captura wrote.
+    pub caller: Caller,
     /// How it ended.
     pub outcome: Outcome,
     /// HTTP status of the reply.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use captura_names::{EndpointConfigName, EndpointName, EventId, ModelName, Percent, S3Uri, Timestamp, VariantName};
 use captura_route::{
-    CapturePolicy, CaptureSettings, Clock, Consumer, Durability, Invocation, ModelRequest, WhenUnavailable,
+    Caller, CapturePolicy, CaptureSettings, Clock, Consumer, Durability, Invocation, ModelRequest, WhenUnavailable,
 };
 
 use crate::journal::disk::{Disk, RealDisk};
@@ -76,6 +76,7 @@ fn invocation(number: u64, body_bytes: usize) -> Invocation {
         event_id: EventId::from_bytes(id),
         arrived_at: Timestamp::from_unix_us(1_650_241_308_000_000 + i64::try_from(number).unwrap()),
         consumer: Consumer::new("billing"),
+        caller: Caller::default(),
         endpoint: EndpointName::parse("churn").unwrap(),
         target_variant: None,
         inference_id: None,

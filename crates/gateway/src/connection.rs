@@ -45,6 +45,8 @@ pub(crate) struct Line {
 impl Line {
     fn new(premises: Arc<Premises>, source: IpAddr) -> Self {
         let routes = Mutex::new(Routes::new(premises.table.clone(), &premises.preparer));
+        // A listener for both families sees IPv4 in IPv6; a caller has one address, however it was reached.
+        let source = source.to_canonical();
         Self { pulse: Arc::new(Pulse::new(&premises.settings)), source, routes, premises }
     }
 

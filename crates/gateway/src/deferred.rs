@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use captura_names::{ContainerHostname, EndpointName, EventId, InferenceId, S3Uri, Timestamp};
-use captura_route::{AsyncInference, BackendError, Consumer, Deferred, Endpoint, Invocation, ModelRequest, Served};
+use captura_route::{
+    AsyncInference, BackendError, Caller, Consumer, Deferred, Endpoint, Invocation, ModelRequest, Served,
+};
 use captura_wire::runtime::{self, ModelPlace};
 use http::{HeaderName, HeaderValue, StatusCode};
 use tokio::time::Instant;
@@ -43,6 +45,7 @@ pub(crate) struct Asked {
     pub(crate) members: Members,
     pub(crate) body: Bytes,
     pub(crate) consumer: Consumer,
+    pub(crate) caller: Caller,
     pub(crate) arrived_at: Timestamp,
 }
 
@@ -68,7 +71,7 @@ pub(crate) async fn accept(premises: &Premises, endpoint: &Endpoint, asked: Aske
 }
 
 fn deferred(endpoint: &Endpoint, settings: &AsyncInference, asked: Asked) -> Result<(Deferred, Bytes), Refused> {
-    let Asked { members, body, consumer, arrived_at } = asked;
+    let Asked { members, body, consumer, caller, arrived_at } = asked;
     let invalid = |text: &str| Refused::Invalid(text.to_owned());
     let Queueing { input, ttl, timeout, path_extension, filename } = *members.queueing.unwrap_or_default();
     // A body that was read for its signature has met only the larger limit.
@@ -98,6 +101,7 @@ fn deferred(endpoint: &Endpoint, settings: &AsyncInference, asked: Asked) -> Res
         endpoint: endpoint.name.clone(),
         region: endpoint.region.clone(),
         consumer: consumer.as_str().to_owned(),
+        caller,
         inference_id: inference_id.expect("our bug: a UUID is an inference id"),
         accepted_at: arrived_at,
         expires_at: arrived_at.plus_us(us(ttl.unwrap_or(TTL_DEFAULT))),
@@ -163,6 +167,7 @@ impl Runner {
             event_id: EventId::from_random_bytes(rand::random()),
             arrived_at: premises.clock.now(),
             consumer: Consumer::new(&deferred.consumer),
+            caller: deferred.caller.clone(),
             endpoint: deferred.endpoint.clone(),
             target_variant: None,
             inference_id: members.inference_id,

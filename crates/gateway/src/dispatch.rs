@@ -13,6 +13,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use captura_names::S3Uri;
+use captura_route::{Caller, UserAgent};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, BodyStream, Full};
@@ -23,7 +24,7 @@ use crate::body::{self, Arriving, RequestBody};
 use crate::connection::Line;
 use crate::fault::{Plane, Refused};
 use crate::head::Operation;
-use crate::identity::{Caller, SignedFor};
+use crate::identity::{Claim, SignedFor};
 use crate::invoke::{self, Call};
 use crate::premises::Premises;
 use crate::pulse::Phase;
@@ -80,7 +81,7 @@ async fn handle(line: &Line, request: Request<Incoming>, arrived: Instant) -> Re
     let premises = &*line.premises;
     let (mut head, body) = request.into_parts();
     check(line, &head)?;
-    let Caller { mut consumer, signed_for } = Caller::of(&head);
+    let Claim { mut consumer, mut principal, signed_for } = Claim::of(&head);
     let destination = destination(premises, &head, signed_for);
     let (mut body, mut held_to) = (RequestBody::Arriving(body), HeldTo::Nothing);
     if let Some(verifier) = &premises.settings.verifier
@@ -88,12 +89,14 @@ async fn handle(line: &Line, request: Request<Incoming>, arrived: Instant) -> Re
     {
         let streams = matches!(destination, Destination::Buckets(_));
         let verified = Box::pin(verification::verify(line, &**verifier, &head, body, streams)).await?;
-        (consumer, body, held_to) = (verified.consumer, verified.body, verified.held_to);
+        (consumer, principal) = (verified.consumer, verified.principal);
+        (body, held_to) = (verified.body, verified.held_to);
     }
     match destination {
         Destination::Invoke { endpoint, operation } => {
             let arrived_at = premises.clock.now();
-            let call = Call { endpoint, operation, head: &head, body, consumer, arrived_at, arrived };
+            let caller = Caller { principal, source_address: Some(line.source), user_agent: user_agent(&head) };
+            let call = Call { endpoint, operation, head: &head, body, consumer, caller, arrived_at, arrived };
             invoke::invoke(line, call).await
         }
         Destination::Refuse(refused) => Err(refused),
@@ -109,6 +112,12 @@ async fn handle(line: &Line, request: Request<Incoming>, arrived: Instant) -> Re
             Box::pin(other(line, head, body)).await
         }
     }
+}
+
+/// What the caller's program calls itself, where it says so in text.
+fn user_agent(head: &Parts) -> Option<UserAgent> {
+    let value = head.headers.get(header::USER_AGENT)?;
+    UserAgent::new(&String::from_utf8_lossy(value.as_bytes()))
 }
 
 /// What is answered without a signature where all else needs one.

@@ -3,7 +3,7 @@
 //!
 //! Refuses to: verify; where signatures count, [`crate::verification`] says who calls, and what stands here is only a claim.
 
-use captura_route::Consumer;
+use captura_route::{Consumer, Principal};
 use captura_wire::scope::Scope;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -26,16 +26,18 @@ pub(crate) enum SignedFor {
     Another,
 }
 
-/// What the credentials of a request say.
+/// What the credentials of a request say, true or not.
 #[derive(Debug)]
-pub(crate) struct Caller {
+pub(crate) struct Claim {
     /// Who calls.
     pub(crate) consumer: Consumer,
+    /// The same, as records tell it that nobody has verified it.
+    pub(crate) principal: Option<Principal>,
     /// The service that the credentials are scoped to.
     pub(crate) signed_for: SignedFor,
 }
 
-impl Caller {
+impl Claim {
     /// Reads the credentials out of the head of a request.
     pub(crate) fn of(head: &Parts) -> Self {
         let header = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -45,9 +47,10 @@ impl Caller {
             (None, None) => None,
         };
         scope.map_or_else(
-            || Self { consumer: Consumer::anonymous(), signed_for: SignedFor::Nothing },
+            || Self { consumer: Consumer::anonymous(), principal: None, signed_for: SignedFor::Nothing },
             |scope| Self {
                 consumer: Consumer::new(scope.access_key_id()),
+                principal: Some(Principal::unverified(scope.access_key_id())),
                 signed_for: match scope.service() {
                     SAGEMAKER => SignedFor::SageMaker,
                     S3 => SignedFor::S3,
@@ -69,8 +72,8 @@ mod tests {
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let caller = Caller::of(&request.body(()).unwrap().into_parts().0);
-        (caller.consumer.as_str().to_owned(), caller.signed_for)
+        let claim = Claim::of(&request.body(()).unwrap().into_parts().0);
+        (claim.consumer.as_str().to_owned(), claim.signed_for)
     }
 
     fn signed(key: &str, service: &str) -> String {

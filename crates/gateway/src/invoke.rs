@@ -4,7 +4,7 @@
 //! in `streaming`, and one that nobody waits for in `deferred`.
 
 use captura_names::{EventId, Timestamp};
-use captura_route::{Consumer, Invocation, ModelRequest};
+use captura_route::{Caller, Consumer, Invocation, ModelRequest};
 use captura_wire::runtime::ModelPlace;
 use http::request::Parts;
 use http::{StatusCode, header};
@@ -32,6 +32,7 @@ pub(crate) struct Call<'a> {
     pub(crate) head: &'a Parts,
     pub(crate) body: RequestBody,
     pub(crate) consumer: Consumer,
+    pub(crate) caller: Caller,
     pub(crate) arrived_at: Timestamp,
     pub(crate) arrived: Instant,
 }
@@ -39,7 +40,7 @@ pub(crate) struct Call<'a> {
 /// Takes a call through its life: whole request, variant, permit, begin, copies, model, conclusion, capture, reply.
 pub(crate) async fn invoke(line: &Line, call: Call<'_>) -> Result<Reply, Refused> {
     let premises = &*line.premises;
-    let Call { endpoint, operation, head, body, consumer, arrived_at, arrived } = call;
+    let Call { endpoint, operation, head, body, consumer, caller, arrived_at, arrived } = call;
 
     let (endpoint, members) = head::parse(endpoint, &head.headers, operation)?;
     let body_max_bytes = match operation {
@@ -55,13 +56,14 @@ pub(crate) async fn invoke(line: &Line, call: Call<'_>) -> Result<Reply, Refused
     };
     let Chosen { variant, shadows } = choice::choose(route, operation, &members, rand::random())?;
     if operation == Operation::InvokeAsync {
-        let asked = Asked { members, body: bytes, consumer, arrived_at };
+        let asked = Asked { members, body: bytes, consumer, caller, arrived_at };
         return Box::pin(deferred::accept(premises, &route.endpoint, asked)).await;
     }
     let invocation = Invocation {
         event_id: EventId::from_random_bytes(rand::random()),
         arrived_at,
         consumer,
+        caller,
         endpoint,
         target_variant: members.target_variant,
         inference_id: members.inference_id,

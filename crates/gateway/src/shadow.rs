@@ -67,6 +67,7 @@ fn duplicate(original: &Invocation) -> Invocation {
         event_id: original.event_id,
         arrived_at: original.arrived_at,
         consumer: original.consumer.clone(),
+        caller: original.caller.clone(),
         endpoint: original.endpoint.clone(),
         target_variant: None,
         inference_id: original.inference_id.clone(),

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use captura_route::Consumer;
+use captura_route::{Consumer, Principal};
 use captura_wire::denial::{Denial, Dialect};
 use captura_wire::scope::Scope;
 use captura_wire::sigv4::{Admitted, Asked, ChunkWatch, Head, RunningDigest, Verifier};
@@ -25,6 +25,7 @@ use crate::settings::BodyError;
 /// A request that may come in.
 pub(crate) struct Verified {
     pub(crate) consumer: Consumer,
+    pub(crate) principal: Option<Principal>,
     pub(crate) body: RequestBody,
     /// What a body must be that is passed on piece by piece.
     pub(crate) held_to: HeldTo,
@@ -87,13 +88,13 @@ pub(crate) async fn verify(
     };
     let asked = Asked { head: &head, body: whole, source: line.source, now: premises.clock.now() };
     match verifier.admit(&asked) {
-        Ok(Admitted { user, body_sha256, chunks }) => {
+        Ok(Admitted { user, principal, body_sha256, chunks }) => {
             let held_to = match (body_sha256, chunks) {
                 (Some(digest), _) => HeldTo::Digest(digest, RunningDigest::default()),
                 (None, Some(chain)) => HeldTo::Chunks(Box::new(ChunkWatch::new(chain))),
                 (None, None) => HeldTo::Nothing,
             };
-            Ok(Verified { consumer: Consumer::new(&user), body, held_to })
+            Ok(Verified { consumer: Consumer::new(&user), principal: Principal::new(&principal), body, held_to })
         }
         // Who is passed on to the buckets speaks S3, signed or not.
         Err(denial) if streams => Err(Refused::Denied(Box::new((denial, Dialect::S3)))),

@@ -109,7 +109,8 @@ impl Guard {
             Some(_) => (None, None),
             None => (presented.payload().digest(), presented.chunks(&key.secret)),
         };
-        Ok(Admitted { user: key.consumer.to_string(), body_sha256, chunks })
+        let principal = format!("key:{}", key.id);
+        Ok(Admitted { user: key.consumer.to_string(), principal, body_sha256, chunks })
     }
 
     /// The key that made the signature.

@@ -4,7 +4,7 @@
 use captura_names::{EndpointName, InferenceId, S3Uri, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Answer, AsyncInference};
+use crate::{Answer, AsyncInference, Caller};
 
 /// An invocation that is answered in its own time: everything that outlives the server which accepted it, but its body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ pub struct Deferred {
     pub region: String,
     /// Who calls.
     pub consumer: String,
+    /// From where, and by which credentials; unknown of calls that an older captura accepted.
+    #[serde(default)]
+    pub caller: Caller,
     /// The caller's own id for this inference, or one that was drawn for it.
     pub inference_id: InferenceId,
     /// When it was accepted.

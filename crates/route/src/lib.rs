@@ -7,6 +7,7 @@
 //! Refuses to: do IO, know HTTP or the wire's shapes.
 
 mod backend;
+mod caller;
 mod capture_policy;
 mod clock;
 mod deferred;
@@ -15,9 +16,10 @@ mod signature;
 mod table;
 
 pub use backend::{Answer, Backend, BackendError, Chunks, Extras, Invoking, StreamedAnswer, Streaming};
+pub use caller::{Caller, Consumer, Principal, UserAgent};
 pub use capture_policy::{CapturePolicy, CaptureSettings, Durability, WhenUnavailable};
 pub use clock::Clock;
 pub use deferred::{Deferred, Served};
-pub use invocation::{Consumer, Invocation, ModelRequest};
+pub use invocation::{Invocation, ModelRequest};
 pub use signature::{Field, FieldType, Signature};
 pub use table::{AsyncInference, Component, Endpoint, Fleet, NoVariant, Place, RouteTable, Variant};

@@ -1,4 +1,5 @@
 use captura_names::InferenceId;
+use captura_route::{Principal, UserAgent};
 use proptest::prelude::*;
 
 use super::*;
@@ -41,6 +42,14 @@ fn the_extension_is_the_last_key() {
         r#""samplingProbability":1.0,"modelName":"churn-1","endpointConfigName":"churn-config"}"#
     );
     assert_eq!(with, format!("{}{extension}}}\n", without.strip_suffix("}\n").unwrap()));
+    let told = |record: &Record| line(record, true).replace(&without[..without.len() - 2], "");
+    record.caller.user_agent = UserAgent::new("say \"hi\"");
+    assert!(told(&record).contains(r#""consumer":"team \"fraud\"","userAgent":"say \"hi\"","outcome""#));
+    record.caller.principal = Principal::new("key:AKIA");
+    record.caller.source_address = Some("2001:db8::7".parse().unwrap());
+    let caller = r#","principal":"key:AKIA","sourceIPAddress":"2001:db8::7","userAgent":"say \"hi\"","outcome""#;
+    assert!(told(&record).contains(caller), "{}", told(&record));
+    record.caller = Caller::default();
     record.target_model = Some("eu/\"north\".tar.gz".into());
     assert_eq!(line(&record, false), without);
     let told = r#""modelName":"churn-1","targetModel":"eu/\"north\".tar.gz","endpointConfigName":"churn-config"}}"#;
@@ -147,15 +156,23 @@ proptest! {
         request_type in proptest::option::of(prop_oneof!["text/csv", "application/json", "[ -~]{0,20}"]),
         attributes in proptest::option::of("[ -~]{1,40}"),
         extension: bool,
+        origin in (proptest::option::of("\\PC{0,40}"), any::<Option<std::net::IpAddr>>()),
     ) {
         let mut one = record(7);
         one.request = request.map(|body| Payload { content_type: request_type.map(Into::into), body: body.into() });
         one.response = response.map(|body| payload(Some("application/json"), body.as_bytes()));
         one.custom_attributes = attributes.map(Into::into);
+        one.caller = Caller {
+            principal: origin.0.as_deref().and_then(Principal::new),
+            source_address: origin.1,
+            user_agent: origin.0.as_deref().and_then(UserAgent::new),
+        };
         let text = line(&one, extension);
         prop_assert_eq!(text.matches('\n').count(), 1);
         let back = Line::parse(text.as_bytes()).unwrap();
         prop_assert_eq!(back.event_id, one.event_id);
+        prop_assert_eq!(back.caller, if extension { one.caller.clone() } else { Caller::default() });
+        prop_assert_eq!(back.consumer, extension.then(|| one.consumer.as_str().to_owned()));
         prop_assert_eq!(back.lsn, extension.then_some(one.lsn));
         prop_assert_eq!(back.custom_attributes, one.custom_attributes.as_deref().map(|text| vec![text.to_owned()]));
         for (side, original) in [(back.input, &one.request), (back.output, &one.response)] {

@@ -6,7 +6,7 @@ use captura_capture::journal::disk::RealDisk;
 use captura_capture::record::{Conclusion, Outcome, Payload};
 use captura_capture::{Capture, Captured, Settings};
 use captura_names::{EventId, Timestamp};
-use captura_route::{Clock, Consumer, Invocation, ModelRequest};
+use captura_route::{Caller, Clock, Consumer, Invocation, ModelRequest};
 
 use super::*;
 use crate::batch::{Plan, sha256_hex};
@@ -67,6 +67,7 @@ impl World {
                 event_id,
                 arrived_at: Timestamp::from_unix_us(self.now.fetch_add(1_000, Ordering::SeqCst)),
                 consumer: Consumer::new("tester"),
+                caller: Caller::default(),
                 endpoint: captura_names::EndpointName::parse("churn").unwrap(),
                 target_variant: None,
                 inference_id: None,

@@ -1,7 +1,7 @@
 //! The bytes of a record inside its frame, little endian:
 //!
 //! ```text
-//!  0  1  version, 1                      56  8  model latency, µs
+//!  0  1  version, 2                      56  8  model latency, µs
 //!  1  1  outcome                         64  8  total latency, µs
 //!  2  2  status                          72  2  length of custom attributes
 //!  4  1  presence: 1 inference id,       74  2  length of request content type
@@ -9,26 +9,33 @@
 //!        8 response, 16 and 32 their     78  2  length of target model
 //!        content types, 64 target model  80  4  length of request body
 //!  5  1  length of consumer              84  4  length of response body
-//!  6  1  length of inference id          88  …  consumer, inference id, custom attributes, request content
-//!  7  1  zero                                   type, response content type, target model, bodies
-//!  8  8  id of the policy
-//! 16 16  event id, big endian
+//!  6  1  length of inference id          88  2  length of principal
+//!  7  1  length of source address:       90  2  length of user agent
+//!        0, 4 or 16                      92  …  consumer, inference id, custom attributes, request content
+//!  8  8  id of the policy                       type, response content type, target model, principal, user
+//! 16 16  event id, big endian                   agent, source address, bodies
 //! 32  8  arrived, µs since 1970
 //! 40  8  request size   48  8  response size
 //! ```
 //!
 //! The position in the log is in the frame's head. Bodies come last, so that they are copied once, from where they lie
 //! into the journal's buffer, and reading a record's head touches no body.
+//!
+//! Version 1 had a zero at 7, nothing of the caller, and its texts from 88 on. It is still read.
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use captura_names::{EventId, InferenceId, Timestamp};
-use captura_route::{CapturePolicy, Consumer, Invocation};
+use captura_route::{Caller, CapturePolicy, Consumer, Invocation, Principal, UserAgent};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Conclusion, Lsn, Outcome, Payload, Record};
 
-const VERSION: u8 = 1;
-const FIXED_BYTES: usize = 88;
+const VERSION: u8 = 2;
+const FIXED_BYTES: usize = 92;
+/// The version without the caller.
+const VERSION_1: u8 = 1;
+const FIXED_BYTES_1: usize = 88;
 const POLICY_ID_AT: usize = 8;
 
 const INFERENCE_ID: u8 = 1;
@@ -87,9 +94,13 @@ pub(crate) fn encode(
         | (u8::from(request_type.is_some()) * REQUEST_TYPE)
         | (u8::from(response_type.is_some()) * RESPONSE_TYPE)
         | (u8::from(target_model.is_some()) * TARGET_MODEL);
-    let texts =
-        [Some(invocation.consumer.as_str()), inference_id, attributes, request_type, response_type, target_model];
-    let text_bytes: usize = texts.iter().flatten().map(|text| text.len()).sum();
+    let caller = &invocation.caller;
+    let principal = caller.principal.as_ref().map(Principal::as_str);
+    let user_agent = caller.user_agent.as_ref().map(UserAgent::as_str);
+    let consumer = Some(invocation.consumer.as_str());
+    let texts = [consumer, inference_id, attributes, request_type, response_type, target_model, principal, user_agent];
+    let address = Octets::of(caller.source_address);
+    let text_bytes = texts.iter().flatten().map(|text| text.len()).sum::<usize>() + address.as_slice().len();
 
     let mut head = Vec::with_capacity(FIXED_BYTES + text_bytes);
     head.put_u8(VERSION);
@@ -98,7 +109,7 @@ pub(crate) fn encode(
     head.put_u8(presence);
     head.put_u8(u8::try_from(invocation.consumer.as_str().len()).expect("our bug: consumers have at most 128 bytes"));
     head.put_u8(u8::try_from(inference_id.map_or(0, str::len)).expect("our bug: inference ids have at most 64 bytes"));
-    head.put_u8(0);
+    head.put_u8(address.length);
     head.put_u64_le(policy_id);
     head.put_slice(invocation.event_id.as_bytes());
     head.put_i64_le(invocation.arrived_at.unix_us());
@@ -117,9 +128,12 @@ pub(crate) fn encode(
     }
     head.put_u32_le(request_body.len() as u32);
     head.put_u32_le(response_body.len() as u32);
+    head.put_u16_le(short("principal", principal)?);
+    head.put_u16_le(short("user agent", user_agent)?);
     for text in texts.into_iter().flatten() {
         head.put_slice(text.as_bytes());
     }
+    head.put_slice(address.as_slice());
     let checksum = crc32c::crc32c_append(crc32c::crc32c(&head), &request_body);
     let checksum = crc32c::crc32c_append(checksum, &response_body);
     Ok(Encoded { head, bodies: [request_body, response_body], checksum, payload_bytes: length as u32 })
@@ -164,6 +178,43 @@ impl Texts {
     }
 }
 
+/// The octets of an address, none when it is not known.
+struct Octets {
+    octets: [u8; 16],
+    length: u8,
+}
+
+impl Octets {
+    fn of(address: Option<IpAddr>) -> Self {
+        let mut octets = [0; 16];
+        let length = match address {
+            None => 0,
+            Some(IpAddr::V4(address)) => {
+                octets[..4].copy_from_slice(&address.octets());
+                4
+            }
+            Some(IpAddr::V6(address)) => {
+                octets = address.octets();
+                16
+            }
+        };
+        Self { octets, length }
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.octets[..usize::from(self.length)]
+    }
+
+    fn read(octets: &[u8]) -> Result<Option<IpAddr>, BadRecord> {
+        let malformed = |_| BadRecord::Malformed("source address");
+        Ok(match octets.len() {
+            0 => None,
+            4 => Some(<[u8; 4]>::try_from(octets).map_err(malformed)?.into()),
+            _ => Some(<[u8; 16]>::try_from(octets).map_err(malformed)?.into()),
+        })
+    }
+}
+
 fn outcome(byte: u8) -> Result<Outcome, BadRecord> {
     Ok(match byte {
         0 => Outcome::Ok,
@@ -185,17 +236,24 @@ pub(crate) fn decode(
     lsn: Lsn,
     policy_of: impl FnOnce(u64) -> Option<Arc<CapturePolicy>>,
 ) -> Result<Record, BadRecord> {
-    let mut fixed = payload.get(..FIXED_BYTES).ok_or(BadRecord::Malformed("head"))?;
-    let version = fixed.get_u8();
-    if version != VERSION {
-        return Err(if version > VERSION { BadRecord::Newer(version) } else { BadRecord::Malformed("version") });
-    }
+    let version = *payload.first().ok_or(BadRecord::Malformed("head"))?;
+    let fixed_bytes = match version {
+        VERSION_1 => FIXED_BYTES_1,
+        VERSION => FIXED_BYTES,
+        0 => return Err(BadRecord::Malformed("version")),
+        newer => return Err(BadRecord::Newer(newer)),
+    };
+    let mut fixed = payload.get(1..fixed_bytes).ok_or(BadRecord::Malformed("head"))?;
     let outcome = outcome(fixed.get_u8())?;
     let status = fixed.get_u16_le();
     let presence = fixed.get_u8();
     let has = |bit: u8| presence & bit != 0;
     let (consumer_bytes, inference_id_bytes) = (usize::from(fixed.get_u8()), usize::from(fixed.get_u8()));
-    fixed.advance(1);
+    let address_bytes = match (version, fixed.get_u8()) {
+        // It meant nothing.
+        (VERSION_1, _) => 0,
+        (_, length) => usize::from(length),
+    };
     let policy_id = fixed.get_u64_le();
     let mut event_id = [0; 16];
     fixed.copy_to_slice(&mut event_id);
@@ -207,7 +265,12 @@ pub(crate) fn decode(
     let target_model_bytes = usize::from(fixed.get_u16_le());
     let (request_bytes, response_bytes) = (fixed.get_u32_le() as usize, fixed.get_u32_le() as usize);
 
-    let mut rest = Texts(payload.slice(FIXED_BYTES..));
+    let (principal_bytes, user_agent_bytes) = match version {
+        VERSION_1 => (0, 0),
+        _ => (usize::from(fixed.get_u16_le()), usize::from(fixed.get_u16_le())),
+    };
+
+    let mut rest = Texts(payload.slice(fixed_bytes..));
     let consumer = rest.text(true, consumer_bytes, "consumer")?.unwrap_or_default();
     let inference_id = rest.text(has(INFERENCE_ID), inference_id_bytes, "inference id")?;
     let inference_id = inference_id.map(|text| InferenceId::parse(&text)).transpose();
@@ -216,6 +279,11 @@ pub(crate) fn decode(
     let request_type = rest.text(has(REQUEST_TYPE), request_type_bytes, "request content type")?;
     let response_type = rest.text(has(RESPONSE_TYPE), response_type_bytes, "response content type")?;
     let target_model = rest.text(has(TARGET_MODEL), target_model_bytes, "target model")?;
+    let caller = Caller {
+        principal: rest.text(true, principal_bytes, "principal")?.and_then(|text| Principal::new(&text)),
+        user_agent: rest.text(true, user_agent_bytes, "user agent")?.and_then(|text| UserAgent::new(&text)),
+        source_address: Octets::read(&rest.take(address_bytes, "source address")?)?,
+    };
     let request_body = rest.take(request_bytes, "request body")?;
     let response_body = rest.take(response_bytes, "response body")?;
     if !rest.0.is_empty() {
@@ -228,6 +296,7 @@ pub(crate) fn decode(
         policy,
         arrived_at,
         consumer: Consumer::new(&consumer),
+        caller,
         outcome,
         status,
         inference_id,
@@ -274,6 +343,7 @@ mod tests {
             event_id: EventId::from_bytes([7; 16]),
             arrived_at: Timestamp::from_unix_us(1_650_241_308_871_000),
             consumer: Consumer::new("billing"),
+            caller: Caller::default(),
             endpoint: EndpointName::parse("e").unwrap(),
             target_variant: None,
             inference_id: inference_id.map(|text| InferenceId::parse(text).unwrap()),
@@ -298,13 +368,60 @@ mod tests {
             model_latency_us: 30,
             total_latency_us: 40,
         };
-        let encoded =
-            encode(&call(request, Some("id")), &conclusion, &policy(true, true), 0x0102_0304_0506_0708).unwrap();
+        let mut call = call(request, Some("id"));
+        let encoded = encode(&call, &conclusion, &policy(true, true), 0x0102_0304_0506_0708).unwrap();
         let hex: String = bytes_of(&encoded).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, GOLDEN);
+        call.caller = caller();
+        let encoded = encode(&call, &conclusion, &policy(true, true), 0x0102_0304_0506_0708).unwrap();
+        let hex: String = bytes_of(&encoded).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, GOLDEN_WITH_CALLER);
     }
 
-    const GOLDEN: &str = "0102f4011f070200080706050403020107070707070707070707070707070707584902bfe2dc050003000000000000000300\
+    fn caller() -> Caller {
+        Caller {
+            principal: Principal::new("key:AKIA"),
+            source_address: Some("10.0.0.7".parse().unwrap()),
+            user_agent: UserAgent::new("curl/8"),
+        }
+    }
+
+    #[test]
+    fn a_record_of_version_1_is_still_read_and_has_no_caller() {
+        let bytes: Vec<u8> =
+            (0..GOLDEN_1.len() / 2).map(|at| u8::from_str_radix(&GOLDEN_1[2 * at..2 * at + 2], 16).unwrap()).collect();
+        let payload = Bytes::from(bytes);
+        let record = decode(&payload, LSN, |_| Some(policy(true, true))).unwrap();
+        assert_eq!(record.caller, Caller::default());
+        assert_eq!((record.consumer.as_str(), record.status), ("billing", 500));
+        assert_eq!(record.inference_id.as_ref().unwrap().as_str(), "id");
+        assert_eq!(record.request.unwrap().body, "1,2");
+        assert_eq!(record.response.unwrap().body, "0.5");
+        for cut in 0..payload.len() {
+            assert!(decode(&payload.slice(..cut), LSN, |_| Some(policy(true, true))).is_err());
+        }
+    }
+
+    #[test]
+    fn an_address_has_four_octets_or_sixteen_and_nothing_else() {
+        for address in ["10.0.0.7", "::1", "2001:db8::7"] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(Octets::read(Octets::of(Some(address)).as_slice()), Ok(Some(address)));
+        }
+        assert_eq!(Octets::read(&[]), Ok(None));
+        for length in [1, 3, 5, 15, 17] {
+            assert!(Octets::read(&vec![0; length]).is_err());
+        }
+    }
+
+    const GOLDEN: &str = "0202f4011f070200080706050403020107070707070707070707070707070707584902bfe2dc050003000000000000000300\
+        0000000000001e000000000000002800000000000000030008000000000003000000030000000000000062696c6c696e6769\
+        64613d62746578742f637376312c32302e35";
+    const GOLDEN_WITH_CALLER: &str = "0202f4011f070204080706050403020107070707070707070707070707070707584902bfe2dc050003000000000000000300\
+        0000000000001e000000000000002800000000000000030008000000000003000000030000000800060062696c6c696e6769\
+        64613d62746578742f6373766b65793a414b49416375726c2f380a000007312c32302e35";
+    /// As the first captura wrote it.
+    const GOLDEN_1: &str = "0102f4011f070200080706050403020107070707070707070707070707070707584902bfe2dc050003000000000000000300\
         0000000000001e0000000000000028000000000000000300080000000000030000000300000062696c6c696e676964613d62\
         746578742f637376312c32302e35";
 
@@ -313,7 +430,8 @@ mod tests {
         fn a_record_survives_the_round_trip(
             request_body: Vec<u8>,
             response_body: Vec<u8>,
-            texts in prop::collection::vec(prop::option::of("[ -~é]{0,80}"), 4),
+            texts in prop::collection::vec(prop::option::of("[ -~é]{0,80}"), 6),
+            address: Option<IpAddr>,
             inference_id in prop::option::of("[ -~]{1,64}"),
             kept: (bool, bool),
             status: u16,
@@ -336,7 +454,12 @@ mod tests {
                 model_latency_us: times.0,
                 total_latency_us: times.1,
             };
-            let invocation = call(request, inference_id.as_deref());
+            let mut invocation = call(request, inference_id.as_deref());
+            invocation.caller = Caller {
+                principal: texts[4].as_deref().and_then(Principal::new),
+                user_agent: texts[5].as_deref().and_then(UserAgent::new),
+                source_address: address,
+            };
             let payload = bytes_of(&encode(&invocation, &conclusion, &policy, 9).unwrap());
             prop_assert_eq!(policy_id(&payload), Some(9));
             let record = decode(&payload, LSN, |id| (id == 9).then(|| Arc::clone(&policy))).unwrap();
@@ -347,6 +470,7 @@ mod tests {
             prop_assert_eq!(record.response, kept.1.then_some(conclusion.response));
             prop_assert_eq!(record.custom_attributes, text(1));
             prop_assert_eq!(record.target_model, text(3));
+            prop_assert_eq!(record.caller, invocation.caller.clone());
             prop_assert_eq!(record.inference_id, invocation.inference_id);
             prop_assert_eq!((record.lsn, record.event_id), (LSN, invocation.event_id));
             prop_assert_eq!((record.status, record.outcome), (status, Outcome::TimedOut));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use captura_route::WhenUnavailable;
+use captura_route::{Principal, UserAgent, WhenUnavailable};
 
 use super::*;
 use crate::{Captured, DropReason, FreeError, OpenError, inspect};
@@ -15,6 +15,11 @@ async fn a_record_comes_out_as_it_went_in() {
     let mut sent = invocation(7, 40);
     sent.inference_id = Some(captura_names::InferenceId::parse("order 57").unwrap());
     sent.request.custom_attributes = Some("trace=1".into());
+    sent.caller = Caller {
+        principal: Principal::new("key:AKIABILLING"),
+        source_address: Some("2001:db8::7".parse().unwrap()),
+        user_agent: UserAgent::new("Boto3/1.40"),
+    };
     let begun = stream.begin(sent).unwrap();
     assert_eq!(begun.invocation().consumer.as_str(), "billing");
     let captured = begun.conclude(answered()).captured().await;
@@ -30,6 +35,9 @@ async fn a_record_comes_out_as_it_went_in() {
     let again = invocation(7, 40);
     assert_eq!(record.lsn, lsn);
     assert_eq!(record.event_id, again.event_id);
+    assert_eq!(record.caller.principal.as_ref().unwrap().as_str(), "key:AKIABILLING");
+    assert_eq!(record.caller.source_address, Some("2001:db8::7".parse().unwrap()));
+    assert_eq!(record.caller.user_agent.as_ref().unwrap().as_str(), "Boto3/1.40");
     assert_eq!(record.policy, policy(Durability::AckAfterWrite));
     assert_eq!(record.arrived_at, again.arrived_at);
     assert_eq!(record.inference_id.as_ref().unwrap().as_str(), "order 57");
@@ -41,6 +49,30 @@ async fn a_record_comes_out_as_it_went_in() {
     assert_eq!((record.model_latency_us, record.total_latency_us), (30, 40));
     assert_eq!(capture.tail(None, None, 10), vec![Arc::new(record)]);
     balanced(&capture);
+}
+
+/// Three records as the first captura wrote them, in a sealed segment.
+const SEGMENT_OF_VERSION_1: &[u8] = include_bytes!("fixtures/record-1.seg");
+
+#[test]
+fn a_segment_of_before_records_had_callers_is_still_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("seg-0000000001-000000000001.seg");
+    std::fs::write(&path, SEGMENT_OF_VERSION_1).unwrap();
+    let mut reader = SegmentReader::open(&path).unwrap();
+    assert_eq!(reader.digest_matches(), Some(true));
+    let records: Vec<Record> = reader.map(Result::unwrap).collect();
+    assert_eq!(records.iter().map(number_of).collect::<Vec<_>>(), [7, 8, 9]);
+    let first = &records[0];
+    assert_eq!((first.consumer.as_str(), first.caller.clone()), ("billing", Caller::default()));
+    assert_eq!(first.inference_id.as_ref().unwrap().as_str(), "order 57");
+    assert_eq!(
+        (first.custom_attributes.as_deref(), first.target_model.as_deref()),
+        (Some("trace=1"), Some("eu.tar.gz"))
+    );
+    assert_eq!(first.policy, policy(Durability::AckAfterWrite));
+    assert_eq!(first.request.as_ref().unwrap().body, invocation(7, 40).request.body);
+    assert_eq!(first.response, Some(answered().response));
 }
 
 #[tokio::test]

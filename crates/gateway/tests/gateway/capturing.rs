@@ -44,6 +44,8 @@ async fn the_reply_names_the_record_and_the_record_is_the_exchange() {
         ("x-amzn-sagemaker-inference-id", "order-57"),
         ("x-amzn-sagemaker-custom-attributes", "trace=7"),
         ("authorization", authorization),
+        ("user-agent", "Boto3/1.40.0 md/Botocore\u{9}x"),
+        ("x-forwarded-for", "203.0.113.9"),
     ];
     let reply = world.invoke(&headers, "1,2,3").await;
     let lsn = reply.header("x-captura-capture").unwrap().strip_prefix("written;lsn=").unwrap();
@@ -51,6 +53,10 @@ async fn the_reply_names_the_record_and_the_record_is_the_exchange() {
     assert_eq!(record.lsn.to_string(), lsn);
     assert_eq!(record.event_id.to_string(), reply.header("x-captura-event-id").unwrap());
     assert_eq!(record.consumer.as_str(), "AKIDBILLING");
+    let caller = &record.caller;
+    assert_eq!(caller.principal.as_ref().unwrap().as_str(), "unverified:AKIDBILLING");
+    assert_eq!(caller.user_agent.as_ref().unwrap().as_str(), "Boto3/1.40.0 md/Botocore?x");
+    assert_eq!(caller.source_address, Some([127, 0, 0, 1].into()), "whatever a header says");
     assert_eq!(record.inference_id.as_ref().unwrap().as_str(), "order-57");
     assert_eq!(record.custom_attributes.as_deref(), Some("trace=7"));
     assert_eq!((record.outcome, record.status), (Outcome::Ok, 200));
@@ -58,6 +64,15 @@ async fn the_reply_names_the_record_and_the_record_is_the_exchange() {
     assert_eq!(record.request.as_ref().unwrap().content_type.as_deref(), Some("text/csv"));
     assert_eq!(&*record.response.as_ref().unwrap().body, b"1,2,3");
     assert!(record.total_latency_us >= record.model_latency_us);
+}
+
+#[tokio::test]
+async fn what_a_caller_does_not_say_is_absent_in_its_record() {
+    let world = capturing(&everything()).await;
+    world.invoke(&[], "1").await;
+    let [record] = records(&world).try_into().unwrap();
+    assert_eq!(record.consumer.as_str(), "anonymous");
+    assert_eq!((record.caller.principal.as_ref(), record.caller.user_agent.as_ref()), (None, None));
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ async fn a_call_is_kept_and_the_reply_says_where_its_answer_will_be() {
         ("X-Amzn-SageMaker-RequestTTLSeconds", "60"),
         ("X-Amzn-SageMaker-InvocationTimeoutSeconds", "5"),
         ("authorization", authorization),
+        ("user-agent", "Boto3/1.40.0"),
     ];
     let reply = invoke(&world, &headers, b"").await;
     assert_eq!((reply.status, reply.header("content-type")), (202, Some("application/json")));
@@ -73,6 +74,8 @@ async fn a_call_is_kept_and_the_reply_says_where_its_answer_will_be() {
     assert_eq!(reply.header("x-amzn-sagemaker-failurelocation"), Some(&*deferred.failure.unwrap().to_string()));
     assert!(deferred.output.to_string().starts_with("s3://answers/churn/") && deferred.output.key().ends_with(".out"));
     assert_eq!(deferred.input.unwrap().to_string(), "s3://inputs/row.csv");
+    assert_eq!(deferred.caller.principal.as_ref().unwrap().as_str(), "unverified:AKIDBILLING");
+    assert_eq!(deferred.caller.source_address, Some([127, 0, 0, 1].into()));
     assert_eq!((deferred.consumer.as_str(), deferred.timeout_seconds), ("AKIDBILLING", 5));
     assert_eq!(deferred.expires_at.unix_us() - deferred.accepted_at.unix_us(), 60_000_000);
     assert_eq!(
@@ -144,6 +147,8 @@ async fn a_run_leaves_the_same_kind_of_record_as_every_other_call() {
     let [record] = world.capture.tail(None, None, 10).try_into().unwrap();
     assert_eq!((record.outcome, record.status), (Outcome::Ok, 200));
     assert_eq!(record.consumer.as_str(), "anonymous");
+    assert_eq!(record.caller, deferred.caller, "of whoever called, whenever it is run");
+    assert!(record.caller.source_address.is_some());
     assert_eq!(record.inference_id.as_ref().unwrap(), &deferred.inference_id);
     assert_eq!(&*record.request.as_ref().unwrap().body, b"1,2,3");
     assert_eq!(&*record.response.as_ref().unwrap().body, b"1,2,3");

@@ -94,6 +94,7 @@ async fn errors_before_the_first_byte_are_ordinary_replies() {
         assert!(reply.header("x-captura-capture").unwrap().starts_with("written;lsn="));
         let record = world.capture.tail(None, None, 10).pop().unwrap();
         assert_eq!(record.status, status);
+        assert!(record.caller.source_address.is_some());
     }
 }
 

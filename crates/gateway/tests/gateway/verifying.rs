@@ -32,7 +32,7 @@ impl Verifier for Porter {
             }),
             Some("throttled") => Err(Denial::TooManyFailures),
             Some(pass) if asked.body == Some(pass.as_bytes()) => {
-                Ok(Admitted { user: "billing".into(), body_sha256: None, chunks: None })
+                Ok(Admitted { user: "billing".into(), principal: "key:AKIA".into(), body_sha256: None, chunks: None })
             }
             Some(_) => Err(Denial::SignatureDoesNotMatch),
             None => Err(Denial::Unsigned),
@@ -113,6 +113,7 @@ async fn a_call_that_is_let_in_is_its_consumers_and_its_body_was_looked_at() {
     assert_eq!((reply.status, reply.text()), (200, "1,2,3"));
     let records = world.capture.tail(None, None, 10);
     assert_eq!(records[0].consumer.as_str(), "billing", "and not who the caller claims to be");
+    assert_eq!(records[0].caller.principal.as_ref().unwrap().as_str(), "key:AKIA");
     let local = IpAddr::from(Ipv4Addr::LOCALHOST);
     let asked = porter.asked.lock().unwrap().clone();
     assert_eq!(asked, [("/endpoints/churn/invocations".to_owned(), Some(b"1,2,3".to_vec()), local)]);

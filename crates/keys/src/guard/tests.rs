@@ -104,7 +104,8 @@ impl<'a> Call<'a> {
 fn the_holder_of_a_key_comes_in_as_its_consumer() {
     let world = World::new();
     let key = world.key(&[]);
-    let admitted = Admitted { user: "billing".into(), body_sha256: None, chunks: None };
+    let principal = format!("key:{}", key.key.id);
+    let admitted = Admitted { user: "billing".into(), principal, body_sha256: None, chunks: None };
     assert_eq!(world.ask(&Call::by(&key)), Ok(admitted.clone()));
     assert_eq!(world.ask(&Call::invokes(&key, "/endpoints/churn/invocations")), Ok(admitted));
 }

@@ -25,6 +25,8 @@ pub struct Asked<'a> {
 pub struct Admitted {
     /// Name of the user whose key signed it.
     pub user: String,
+    /// What its credentials have proved, in one text that begins with their kind.
+    pub principal: String,
     /// The digest that a body must have that is passed on piece by piece.
     pub body_sha256: Option<[u8; 32]>,
     /// What the chunks of such a body are signed with, where they are.
