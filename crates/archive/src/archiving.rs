@@ -193,16 +193,18 @@ impl Shift {
     }
 }
 
+/// Lets callers come first on this thread, and on those that it starts.
 #[cfg(target_os = "linux")]
-fn give_way() {
+pub fn give_way() {
     let nice = rustix::process::getpriority_process(None).map_or(NICE, |now| now.max(NICE));
     if let Err(error) = rustix::process::setpriority_process(None, nice) {
         tracing::debug!(%error, "the archive works at normal priority");
     }
 }
 
+/// Priorities of single threads cannot be set here.
 #[cfg(not(target_os = "linux"))]
-fn give_way() {}
+pub fn give_way() {}
 
 #[cfg(test)]
 mod tests;

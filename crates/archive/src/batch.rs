@@ -59,6 +59,8 @@ pub struct Rendered {
     pub runs: Runs,
     /// Position of its first record.
     pub first: Lsn,
+    /// Key for server-side encryption, where its store is S3.
+    pub kms_key_id: Option<String>,
     /// Whether it is a part of a table; its records are in captured objects as well.
     pub is_table: bool,
 }
@@ -167,6 +169,7 @@ impl Batcher {
         let open = self.open.remove(&id)?;
         self.buffered -= open.buffer.len() as u64;
         Some(Rendered {
+            kms_key_id: open.policy.settings.as_ref().and_then(|settings| settings.kms_key_id.clone()),
             destination: open.policy.settings.as_ref().map(|settings| settings.destination.clone()),
             policy: open.policy,
             key: open.key,

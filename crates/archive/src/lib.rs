@@ -19,6 +19,7 @@ pub mod jsonl;
 pub mod layout;
 pub mod line;
 pub mod manifest;
+pub mod merges;
 pub mod put;
 pub mod reader;
 pub mod reconcile;

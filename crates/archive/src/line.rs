@@ -27,7 +27,7 @@ pub struct Side {
 }
 
 /// A line of a capture file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Line {
     /// Identity of the invocation.
     pub event_id: EventId,
@@ -37,6 +37,8 @@ pub struct Line {
     pub consumer: Option<String>,
     /// From where, and by which credentials, as far as the line tells.
     pub caller: Caller,
+    /// How it ended and what it took; absent where `lsn` is.
+    pub facts: Option<Facts>,
     /// When the call arrived, whole seconds.
     pub inference_time: Timestamp,
     /// The caller's own id.
@@ -47,6 +49,32 @@ pub struct Line {
     pub input: Option<Side>,
     /// What was answered.
     pub output: Option<Side>,
+}
+
+/// What captura's own key says of a call, beside who called. What an older captura did not write is absent.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Facts {
+    /// How it ended, a word of [`crate::jsonl::outcome_word`].
+    pub outcome: Option<String>,
+    /// HTTP status of the reply.
+    pub status: Option<u16>,
+    /// Time in the model, microseconds.
+    pub model_latency_us: Option<u64>,
+    /// Time from arrival to conclusion, microseconds.
+    pub total_latency_us: Option<u64>,
+    /// Size of what was sent, bytes, kept or not.
+    pub request_size_bytes: Option<u64>,
+    /// Size of what was answered, bytes, kept or not.
+    pub response_size_bytes: Option<u64>,
+    /// Share of calls that were kept.
+    pub sampling_probability: Option<f64>,
+    /// The model.
+    pub model_name: Option<String>,
+    /// Key of the model that was asked, where one endpoint has many.
+    pub target_model: Option<String>,
+    /// The endpoint configuration.
+    pub endpoint_config_name: Option<String>,
 }
 
 /// Why a line cannot be read.
@@ -126,6 +154,8 @@ struct RawExtension<'a> {
     source_ip_address: Option<IpAddr>,
     #[serde(rename = "userAgent", borrow)]
     user_agent: Option<Cow<'a, str>>,
+    #[serde(flatten)]
+    facts: Facts,
 }
 
 impl RawExtension<'_> {
@@ -151,12 +181,15 @@ impl Line {
         let lsn =
             own.as_ref().map(|own| parse_lsn(&own.lsn).ok_or_else(|| value("captura.lsn", &own.lsn))).transpose()?;
         let caller = own.as_ref().map(RawExtension::caller).unwrap_or_default();
+        let (consumer, facts) = own.map(|own| (own.consumer, own.facts)).unzip();
+        let consumer = consumer.flatten();
         Ok(Self {
             event_id: EventId::parse(&metadata.event_id)
                 .ok_or_else(|| value("eventMetadata.eventId", &metadata.event_id))?,
             lsn,
-            consumer: own.and_then(|own| own.consumer),
             caller,
+            consumer,
+            facts,
             inference_time: Timestamp::parse(&metadata.inference_time)
                 .map_err(|_| value("eventMetadata.inferenceTime", &metadata.inference_time))?,
             inference_id: metadata.inference_id,

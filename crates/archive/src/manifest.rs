@@ -234,28 +234,36 @@ impl Manifests {
     }
 
     fn load<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ManifestError> {
-        let path = self.0.join(name);
-        match std::fs::read(&path) {
-            Ok(bytes) => {
-                serde_json::from_slice(&bytes).map(Some).map_err(|source| ManifestError::Content { path, source })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(ManifestError::File { act: "read", path, source }),
-        }
+        load_json(&self.0, name)
     }
 
     fn store<T: Serialize>(&self, name: &str, content: &T) -> Result<(), ManifestError> {
-        let path = self.0.join(name);
-        let staged = self.0.join(format!("{name}.new"));
-        let write = || {
-            let mut file = File::create(&staged)?;
-            file.write_all(&serde_json::to_vec(content)?)?;
-            file.sync_all()?;
-            std::fs::rename(&staged, &path)?;
-            File::open(&self.0)?.sync_all()
-        };
-        write().map_err(|source| ManifestError::File { act: "write", path: path.clone(), source })
+        store_json(&self.0, name, content)
     }
+}
+
+/// Reads a file of the folder, where there is one.
+pub(crate) fn load_json<T: DeserializeOwned>(folder: &Path, name: &str) -> Result<Option<T>, ManifestError> {
+    let path = folder.join(name);
+    match std::fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|source| ManifestError::Content { path, source }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ManifestError::File { act: "read", path, source }),
+    }
+}
+
+/// Writes a file of the folder durably.
+pub(crate) fn store_json<T: Serialize>(folder: &Path, name: &str, content: &T) -> Result<(), ManifestError> {
+    let path = folder.join(name);
+    let staged = folder.join(format!("{name}.new"));
+    let write = || {
+        let mut file = File::create(&staged)?;
+        file.write_all(&serde_json::to_vec(content)?)?;
+        file.sync_all()?;
+        std::fs::rename(&staged, &path)?;
+        File::open(folder)?.sync_all()
+    };
+    write().map_err(|source| ManifestError::File { act: "write", path: path.clone(), source })
 }
 
 #[cfg(test)]

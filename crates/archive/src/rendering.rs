@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use captura_capture::SegmentName;
 use captura_capture::record::Record;
 use captura_names::{EndpointName, EndpointPattern, S3Uri};
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,7 @@ pub trait Renderer: Send {
 /// The format of tables.
 pub trait TableFormat: Send + Sync + fmt::Debug {
     /// A renderer for one segment and one table.
-    fn renderer(&self, plan: &TablePlan) -> Box<dyn Renderer>;
+    fn renderer(&self, plan: &TablePlan, segment: SegmentName) -> Box<dyn Renderer>;
 }
 
 /// A table that is made beside captured objects. Stands in the plan of every segment, so that settings changed between two
@@ -48,6 +49,9 @@ pub struct TablePlan {
     pub rows: bool,
     /// How columns of inputs and outputs are named.
     pub columns: ColumnNames,
+    /// Key for server-side encryption of its files, where its store is S3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_key_id: Option<String>,
 }
 
 impl TablePlan {
@@ -55,7 +59,7 @@ impl TablePlan {
     #[must_use]
     pub fn new(to: S3Uri) -> Self {
         let endpoints = vec![EndpointPattern::all()];
-        Self { to, endpoints, bodies: true, rows: true, columns: ColumnNames::default() }
+        Self { to, endpoints, bodies: true, rows: true, columns: ColumnNames::default(), kms_key_id: None }
     }
 
     /// Whether calls of the endpoint are in it.

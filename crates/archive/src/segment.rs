@@ -106,10 +106,11 @@ pub(crate) struct Way<'a> {
 pub(crate) async fn attempt(way: &Way<'_>, segment: &SealedSegment, confirmed: &mut Confirmed) -> Attempt {
     let mut attempt = Attempt::default();
     let (send, mut rendered) = mpsc::channel(1);
-    let (journal, segment) = (Arc::clone(way.journal), segment.clone());
     let batcher = Batcher::new(way.plan.clone(), way.spare.clone());
-    let tables = way.tables.iter().flat_map(|format| way.plan.tables.iter().map(|table| format.renderer(table)));
+    let tables =
+        way.tables.iter().flat_map(|format| way.plan.tables.iter().map(|table| format.renderer(table, segment.name)));
     let rendering = Rendering { batcher, tables: tables.collect(), send };
+    let (journal, segment) = (Arc::clone(way.journal), segment.clone());
     let reading = tokio::task::spawn_blocking(move || rendering.run(&*journal, &segment));
     while let Some(object) = rendered.recv().await {
         put(way, &object, confirmed, &mut attempt).await;
@@ -225,8 +226,7 @@ async fn put(way: &Way<'_>, object: &Rendered, confirmed: &mut Confirmed, attemp
     if attempt.failed.contains_key(&destination) || !(way.is_open)(&destination) {
         return attempt.wait(destination, &uri, object);
     }
-    let kms_key_id = object.policy.settings.as_ref().and_then(|settings| settings.kms_key_id.as_deref());
-    let placed = match way.stores.resolve_encrypted(&uri, kms_key_id) {
+    let placed = match way.stores.resolve_encrypted(&uri, object.kms_key_id.as_deref()) {
         Ok((store, path)) => {
             let (bytes, sha256) = (&object.bytes, object.sha256.as_str());
             let wanted = Wanted { path: &path, bytes, sha256, read_back: way.read_back };

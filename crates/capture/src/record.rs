@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 pub use captura_route::CapturePolicy as Policy;
 /// What a record says of its caller; here for the same reason.
 pub use captura_route::{Caller, Consumer, Principal, UserAgent};
+/// What a policy says of the model's inputs and outputs; here for the same reason.
+pub use captura_route::{Field, FieldType, Signature};
 
 /// Position of a record in the log of one node. `n` has no gaps within an epoch; the epoch grows at every start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

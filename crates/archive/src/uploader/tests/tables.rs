@@ -21,7 +21,7 @@ struct Page {
 }
 
 impl TableFormat for Numbers {
-    fn renderer(&self, plan: &TablePlan) -> Box<dyn Renderer> {
+    fn renderer(&self, plan: &TablePlan, _: SegmentName) -> Box<dyn Renderer> {
         Box::new(Page { plan: plan.clone(), fails_at: self.fails_at, open: BTreeMap::new() })
     }
 }
@@ -41,6 +41,7 @@ impl Page {
             bytes: bytes.into(),
             runs,
             first: records[0].lsn,
+            kms_key_id: None,
             is_table: true,
         }
     }
