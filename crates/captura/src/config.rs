@@ -15,6 +15,7 @@ use captura_backends::remote::RemoteHost;
 use serde::Deserialize;
 
 use crate::images::ImageLine;
+use crate::tables::{self, Table};
 use crate::units::{Size, Span};
 
 /// `captura.toml`.
@@ -35,6 +36,9 @@ pub(crate) struct Config {
     /// `[[notices]]`: webhooks that are told of events and alarms.
     pub(crate) notices: Vec<Notice>,
     pub(crate) docker: Docker,
+    /// `[[tables]]`: captured calls as columns.
+    #[serde(deserialize_with = "tables::tables")]
+    pub(crate) tables: Vec<Table>,
     /// Buckets that live elsewhere than in the server's own folder, by bucket name.
     pub(crate) stores: BTreeMap<String, StoreMapping>,
 }
@@ -537,6 +541,21 @@ mod tests {
         assert!(store.starts_with("captura.toml:2: url: \"ftp://host/x\" is no folder"), "{store}");
         let relative = error("[stores.captures]\nurl = \"srv/x\"\n");
         assert!(relative.contains("is no folder (/…, file://…) and no s3://"), "{relative}");
+    }
+
+    #[test]
+    fn tables_are_understood_and_never_in_each_other() {
+        let config = Config::parse("[[tables]]\nto = \"s3://lake/captura\"\n", Path::new("captura.toml")).unwrap();
+        let plan = config.tables[0].plan();
+        assert!(plan.bodies && plan.rows && config.tables[0].compact);
+        assert!(plan.covers(&captura_names::EndpointName::parse("any").unwrap()));
+        let misspelt = error("[[tables]]\nto = \"s3://lake/x\"\nendpoint = [\"a\"]\n");
+        assert!(misspelt.starts_with("captura.toml:3: unknown key `endpoint`; the nearest known key is `endpoints`"));
+        let pattern = error("[[tables]]\nto = \"s3://lake/x\"\nendpoints = [\"a_b\"]\n");
+        assert!(pattern.contains("\"a_b\" fits no endpoint"), "{pattern}");
+        let nested = error("[[tables]]\nto = \"s3://lake/x\"\n[[tables]]\nto = \"s3://lake/x/y\"\n");
+        assert!(nested.contains("s3://lake/x and s3://lake/x/y are in each other"), "{nested}");
+        assert!(error("[[tables]]\nto = \"lake\"\n").starts_with("captura.toml:2: to: "));
     }
 
     #[test]

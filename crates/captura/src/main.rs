@@ -14,6 +14,7 @@ mod observe;
 mod scaling;
 mod serve;
 mod sts;
+mod tables;
 mod telling;
 mod trust;
 mod units;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use captura_archive::jsonl;
+use captura_archive::rendering::TablePlan;
 use captura_capture::Capture;
 use captura_capture::record::Lsn;
 use captura_cloudwatch::Cloudwatch;
@@ -44,6 +45,8 @@ pub(crate) struct Rooms {
     pub(crate) account: String,
     /// Whether records carry captura's own key.
     pub(crate) extension: bool,
+    /// Tables that calls go into.
+    pub(crate) tables: Vec<TablePlan>,
 }
 
 impl Rooms {
@@ -145,7 +148,10 @@ impl Rooms {
                     "whenUnavailable": settings.map(|settings| settings.when_unavailable),
                 })
             });
-            json!({ "name": endpoint.name, "variants": variants.collect::<Vec<Value>>() })
+            let variants: Vec<Value> = variants.collect();
+            let tables = self.tables.iter().filter(|table| table.covers(&endpoint.name));
+            let tables: Vec<String> = tables.map(|table| table.to.to_string()).collect();
+            json!({ "name": endpoint.name, "variants": variants, "tables": tables })
         });
         json_answer(&json!({ "endpoints": endpoints.collect::<Vec<Value>>() }))
     }

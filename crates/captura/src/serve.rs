@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use captura_archive::batch::Plan;
 use captura_archive::destinations::Patience;
+use captura_archive::rendering::TablePlan;
 use captura_archive::uploader::ANSWER_WITHIN;
 use captura_archive::{Archiving, Figures, Stopped, StoreError, StoreSettings, Stores, Uploader, UploaderSettings};
 use captura_backends::{Backends, ImageRule, LogSink};
@@ -25,6 +26,7 @@ use captura_logs::Logs;
 use captura_names::S3Uri;
 use captura_notices::{Notices, Sending, Webhook};
 use captura_route::{Clock, RouteTable};
+use captura_table::compact::{Compacting, Compactor};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -37,6 +39,7 @@ use crate::config::{
 use crate::identity;
 use crate::metering::{self, Metering, Sources};
 use crate::observe::Rooms;
+use crate::tables::Table;
 use crate::telling::Telling;
 use crate::{scaling, telling};
 
@@ -71,6 +74,8 @@ pub(crate) struct Running {
     gateway: JoinHandle<std::io::Result<()>>,
     backlog: Backlog,
     archiving: Archiving,
+    /// Where tables are compacted.
+    compacting: Option<Compacting>,
     /// How long the archive may go on with what is sealed, after the calls have drained.
     archive_deadline: Duration,
 }
@@ -99,12 +104,9 @@ impl Running {
         // Beside the boot: what does not run as a container need not wait for Docker.
         let recovering = backends.clone();
         tokio::spawn(async move { recovering.recover().await });
-        let settings = captura_control::Settings {
-            alarms: alarm_states(&cloudwatch),
-            notices: teller.events(),
-            logs: log_sinks(&writing),
-            ..captura_control::Settings::new(data_dir.join(CATALOG_FILE), config.aws.account.clone())
-        };
+        let settings = captura_control::Settings { notices: teller.events(), ..control_settings(&config) };
+        let settings = captura_control::Settings { alarms: alarm_states(&cloudwatch), ..settings };
+        let settings = captura_control::Settings { logs: log_sinks(&writing), ..settings };
         let control = Control::open(settings, backends.clone(), table_sender, clock.clone())?;
         control.recover().await?;
         control.start();
@@ -128,6 +130,7 @@ impl Running {
         let uploader = uploader(&config, &capture, &stores, &clock)?;
         let figures = uploader.figures();
         let archiving = uploader.start().context("the archive cannot begin its work")?;
+        let compacting = compacting(&config, &stores, &clock)?;
 
         let rooms = Rooms {
             control: control.clone(),
@@ -139,6 +142,7 @@ impl Running {
             region: config.aws.region.clone(),
             account: config.aws.account.clone(),
             extension: config.capture.extension,
+            tables: table_plans(&config),
         };
         let backlog = backlog::open(&data_dir, &config.aws.account, &clock)?;
         let mut settings =
@@ -174,6 +178,7 @@ impl Running {
             gateway,
             backlog,
             archiving,
+            compacting,
             archive_deadline,
         })
     }
@@ -201,6 +206,9 @@ impl Running {
             }
             Stopped::Panicked => Err(anyhow!("our bug: the uploader panicked")),
         };
+        if let Some(compacting) = self.compacting {
+            compacting.stop().await;
+        }
         self.scaling.abort();
         self.control.close().await;
         self.backends.close().await;
@@ -304,6 +312,10 @@ fn log_sinks(writing: &captura_logs::Writing) -> captura_control::LogSinks {
     })
 }
 
+fn control_settings(config: &Config) -> captura_control::Settings {
+    captura_control::Settings::new(config.server.data_dir.join(CATALOG_FILE), config.aws.account.clone())
+}
+
 /// What control asks of alarms.
 fn alarm_states(cloudwatch: &Cloudwatch) -> captura_control::AlarmStates {
     let cloudwatch = cloudwatch.clone();
@@ -348,12 +360,27 @@ fn absolute(folder: &Path) -> String {
     folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).display().to_string()
 }
 
+fn table_plans(config: &Config) -> Vec<TablePlan> {
+    config.tables.iter().map(Table::plan).collect()
+}
+
+fn compacting(config: &Config, stores: &Stores, clock: &Clock) -> anyhow::Result<Option<Compacting>> {
+    let tables: Vec<TablePlan> = config.tables.iter().filter(|table| table.compact).map(Table::plan).collect();
+    if tables.is_empty() {
+        return Ok(None);
+    }
+    let now = clock.clone();
+    let journal = config.server.data_dir.join(JOURNAL_FOLDER);
+    let compactor = Compactor::new(stores.clone(), journal, captura_table::compact::clock(move || now.now()));
+    Ok(Some(Compacting::start(compactor, tables).context("compaction of tables cannot begin")?))
+}
+
 fn uploader(config: &Config, capture: &Capture, stores: &Stores, clock: &Clock) -> anyhow::Result<Uploader> {
     let now = clock.clone();
     let settings = UploaderSettings {
         journal: config.server.data_dir.join(JOURNAL_FOLDER),
-        plan: Plan { extension: config.capture.extension, ..Plan::default() },
-        tables: None,
+        plan: Plan { extension: config.capture.extension, tables: table_plans(config), ..Plan::default() },
+        tables: Some(Arc::new(captura_table::Parquet)),
         read_back: false,
         answer_within: ANSWER_WITHIN,
         patience: Patience { seed: u64::from(std::process::id()), ..Patience::default() },

@@ -57,14 +57,16 @@ impl Describe {
         let client = self.server.client()?;
         let mut described = client.operation("DescribeEndpoint", &json!({ "EndpointName": self.name })).await?;
         let served = client.observe("/captura/v1/endpoints").await?;
-        let variants = served["endpoints"]
+        let endpoint = served["endpoints"]
             .as_array()
             .context("the server's list of endpoints has another form than this program knows")?
             .iter()
-            .find(|endpoint| endpoint["name"] == json!(self.name))
-            .map_or(Value::Null, |endpoint| endpoint["variants"].clone());
+            .find(|endpoint| endpoint["name"] == json!(self.name));
+        let part = |key: &str| endpoint.map_or(Value::Null, |endpoint| endpoint[key].clone());
+        let (variants, tables) = (part("variants"), part("tables"));
         if self.server.json {
             described["CapturaVariants"] = variants;
+            described["CapturaTables"] = tables;
             say(&described.to_string());
             return Ok(Outcome::Fine);
         }
@@ -83,6 +85,9 @@ impl Describe {
                 capture["CurrentSamplingPercentage"],
                 text(&capture["DestinationS3Uri"])
             ));
+        }
+        for table in tables.as_array().into_iter().flatten() {
+            say(&format!("table     {}, in invocations/ and rows/ endpoint={}", text(table), self.name));
         }
         for variant in variants.as_array().into_iter().flatten() {
             describe_variant(variant);

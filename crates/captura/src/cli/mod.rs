@@ -12,6 +12,7 @@ mod keys;
 mod ledger;
 mod reconcile;
 mod serve;
+mod table;
 mod tail;
 
 use std::fmt::Write as _;
@@ -52,6 +53,8 @@ enum Verb {
     Keys(keys::Keys),
     /// Prove the account book against journal and objects, on a stopped server
     Reconcile(reconcile::Reconcile),
+    /// The invocation table: merge its files, or make it of captures
+    Table(table::Table),
     /// Statistics of captures or CSV files
     Profile(analysis::Profile),
     /// Statistics and suggested constraints of a baseline
@@ -104,6 +107,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Verb::Ledger(verb) => block_on(verb.run()),
         Verb::Keys(verb) => verb.run(),
         Verb::Reconcile(verb) => block_on(verb.run()),
+        Verb::Table(verb) => block_on(verb.run()),
         Verb::Profile(verb) => block_on(verb.run()),
         Verb::Baseline(verb) => block_on(verb.run()),
         Verb::Check(verb) => block_on(verb.run()),

@@ -1,0 +1,76 @@
+//! Compaction while the server runs, on a thread of its own that gives way to callers.
+//!
+//! Invariant: cut off anywhere, the next pass goes on. Refuses to: report to anybody but the log.
+
+use std::io;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use captura_archive::archiving::give_way;
+use captura_archive::rendering::TablePlan;
+use tokio::sync::watch;
+
+use super::{CompactError, Compactor, Hours};
+
+/// Pause between two passes.
+const EVERY: Duration = Duration::from_secs(5 * 60);
+const THREAD_NAME: &str = "captura-table";
+
+/// Compaction at work.
+#[derive(Debug)]
+pub struct Compacting {
+    stop: watch::Sender<bool>,
+    thread: JoinHandle<()>,
+}
+
+impl Compacting {
+    /// Begins with what an earlier run left, then looks at the last days again and again.
+    ///
+    /// # Errors
+    /// When the system gives no thread or runtime.
+    pub fn start(compactor: Compactor, tables: Vec<TablePlan>) -> io::Result<Self> {
+        let (stop, mut stopped) = watch::channel(false);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_name(THREAD_NAME).build()?;
+        let thread = std::thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
+            give_way();
+            runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    // A word that can no longer come means that nobody waits for the work either.
+                    _ = stopped.wait_for(|stop| *stop) => {}
+                    () = work(&compactor, &tables) => {}
+                }
+            });
+            // A store that does not answer would hold up the end.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends at once.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        let thread = self.thread;
+        if !matches!(tokio::task::spawn_blocking(|| thread.join()).await, Ok(Ok(()))) {
+            tracing::error!("our bug: compaction panicked; the next start goes on with it");
+        }
+    }
+}
+
+async fn work(compactor: &Compactor, tables: &[TablePlan]) {
+    loop {
+        match compactor.pass(tables, Hours::Recent).await {
+            Ok(summary) => {
+                for error in &summary.errors {
+                    tracing::warn!(error, "an hour of a table is not compacted; it is tried again");
+                }
+                if summary.merged > 0 {
+                    tracing::info!(files = summary.merged, parts = summary.parts, "tables are compacted");
+                }
+            }
+            Err(CompactError::Busy) => {}
+            Err(error) => tracing::warn!(%error, "tables are not compacted; it is tried again"),
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}

@@ -1,0 +1,81 @@
+//! Columns to the bytes of a Parquet file, and back for merging.
+//!
+//! Snappy, because everything reads it and it needs no C code; timestamps are microseconds in UTC; strings are UTF-8.
+//! Bodies have neither dictionary nor statistics: they are long, and seldom equal or compared.
+//!
+//! Invariant: same batches, same bytes.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::Schema;
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::Compression;
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use crate::layout::Kind;
+
+/// Version of the columns, in each file under the key `captura.version`.
+pub(crate) const TABLE_VERSION: &str = "1";
+/// Rows of a row group at most: what a reader takes in at once.
+const ROW_GROUP_ROWS: usize = 128 * 1024;
+/// Bytes of a row group at most, so that bodies do not make it large.
+const ROW_GROUP_BYTES: usize = 64 << 20;
+/// Rows that are read at once when files are merged.
+const READ_ROWS: usize = 1024;
+/// Columns that hold bodies.
+const BODIES: [&str; 2] = ["request_body", "response_body"];
+
+fn properties(kind: Kind, endpoint: &str) -> WriterProperties {
+    let pair = |key: &str, value: &str| KeyValue::new(key.to_owned(), value.to_owned());
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_created_by(concat!("captura ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+        .set_key_value_metadata(Some(vec![
+            pair("captura.version", TABLE_VERSION),
+            pair("captura.table", kind.as_str()),
+            pair("captura.endpoint", endpoint),
+        ]))
+        // Every value is another one.
+        .set_column_dictionary_enabled(ColumnPath::from("event_id"), false);
+    for body in BODIES {
+        let column = ColumnPath::from(body);
+        properties = properties
+            .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_statistics_enabled(column, EnabledStatistics::None);
+    }
+    properties.build()
+}
+
+/// A file in the making.
+pub(crate) struct Writer(ArrowWriter<Vec<u8>>);
+
+impl Writer {
+    pub(crate) fn new(kind: Kind, endpoint: &str, schema: Arc<Schema>) -> Result<Self, ParquetError> {
+        let options =
+            ArrowWriterOptions::new().with_properties(properties(kind, endpoint)).with_skip_arrow_metadata(true);
+        ArrowWriter::try_new_with_options(Vec::new(), schema, options).map(Self)
+    }
+
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), ParquetError> {
+        self.0.write(batch)
+    }
+
+    pub(crate) fn finish(self) -> Result<Bytes, ParquetError> {
+        self.0.into_inner().map(Bytes::from)
+    }
+}
+
+/// Reads a file: its schema, and its rows batch by batch.
+pub(crate) fn read(bytes: Bytes) -> Result<(Arc<Schema>, ParquetRecordBatchReader), ParquetError> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?.with_batch_size(READ_ROWS);
+    Ok((Arc::clone(builder.schema()), builder.build()?))
+}
