@@ -37,6 +37,8 @@ pub use uploader::{Uploader, UploaderSettings};
 #[cfg(test)]
 mod fake_journal;
 #[cfg(test)]
+mod fake_table;
+#[cfg(test)]
 mod faulty_store;
 #[cfg(test)]
 mod fixture;

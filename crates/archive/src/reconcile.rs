@@ -2,7 +2,7 @@
 //!
 //! Checked: (a) both identities of every account, and the account against what is really there; (b) every record number of
 //! every run of the server at most once, and no number missing that the book counts; (c) every object as its manifest
-//! says; (d) deep: every record's checksum and every line; (e) every record that a client was told about, byte for byte.
+//! says, and every part of a table or the file that it was merged into; (d) deep: every record's checksum and every line; (e) every record that a client was told about, byte for byte.
 //!
 //! Invariant: only reads. What cannot be looked at makes the answer "cannot tell", never "balanced"; what is merely
 //! unfinished (a segment not yet uploaded, objects put before a kill) is no finding.
@@ -12,6 +12,7 @@ mod books;
 mod objects;
 mod oracle;
 mod segments;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, TryLockError};
@@ -23,8 +24,10 @@ use serde::Serialize;
 
 pub use books::AccountProof;
 pub use oracle::{Oracle, OracleError};
+pub use tables::TablesProof;
 
 use crate::manifest::{Manifest, ManifestObject, Manifests};
+use crate::merges::Merges;
 use crate::runs::{Run, Runs};
 use crate::stores::Stores;
 
@@ -179,6 +182,8 @@ pub struct Report {
     pub acknowledged_found: u64,
     /// Objects under the same prefixes that are not this node's.
     pub foreign_objects: u64,
+    /// What was found of tables.
+    pub tables: TablesProof,
 }
 
 /// Why nothing could be reconciled at all.
@@ -323,6 +328,7 @@ pub async fn reconcile(
     proof.read_segments(&manifests);
     proof.check_objects().await;
     proof.find_strays().await;
+    let tables = proof.check_tables(Merges::at(journal).all()).await;
     let accounts = proof.compare_books();
     let acknowledged_found = proof.close_oracle();
     proof.findings.sort();
@@ -340,6 +346,7 @@ pub async fn reconcile(
         records_read: proof.records_read,
         acknowledged_found,
         foreign_objects: proof.foreign_objects,
+        tables,
     })
 }
 

@@ -15,7 +15,7 @@ use crate::runs::Runs;
 use crate::stores::StoreError;
 
 /// What an address answered.
-enum Fetched {
+pub(super) enum Fetched {
     Bytes(bytes::Bytes),
     Absent,
     Unreachable(String),
@@ -36,7 +36,7 @@ impl Proof<'_> {
         }
     }
 
-    async fn fetch(&self, uri: &str) -> Fetched {
+    pub(super) async fn fetch(&self, uri: &str) -> Fetched {
         let store = S3Uri::parse(uri).map_err(StoreError::from).and_then(|uri| self.stores.resolve_existing(&uri));
         let (store, path) = match store {
             Ok(found) => found,
@@ -158,7 +158,7 @@ impl Proof<'_> {
         }
     }
 
-    async fn list(&self, prefix: &str) -> Result<Vec<String>, String> {
+    pub(super) async fn list(&self, prefix: &str) -> Result<Vec<String>, String> {
         let uri = S3Uri::parse(prefix).map_err(|error| error.to_string())?;
         let (store, path) = match self.stores.resolve_existing(&uri) {
             Ok(found) => found,

@@ -1,3 +1,5 @@
+mod tables;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -11,8 +13,10 @@ use captura_route::{Caller, Clock, Consumer, Invocation, ModelRequest};
 use super::*;
 use crate::batch::{Plan, sha256_hex};
 use crate::destinations::Patience;
+use crate::fake_table::Numbers;
 use crate::fixture::policy;
 use crate::manifest::MANIFEST_FOLDER;
+use crate::rendering::TablePlan;
 use crate::stores::StoreSettings;
 use crate::uploader::{Uploader, UploaderSettings};
 
@@ -39,10 +43,11 @@ impl World {
     }
 
     fn uploader(&self, capture: &Capture) -> Uploader {
+        let table = TablePlan::new(captura_names::S3Uri::parse("s3://lake/x").unwrap());
         let settings = UploaderSettings {
             journal: self.data.path().join("journal"),
-            plan: Plan { object_max_bytes: 2_000, ..Plan::default() },
-            tables: None,
+            plan: Plan { object_max_bytes: 2_000, tables: vec![table], ..Plan::default() },
+            tables: Some(Arc::new(Numbers::default())),
             read_back: true,
             answer_within: crate::uploader::ANSWER_WITHIN,
             patience: Patience::default(),

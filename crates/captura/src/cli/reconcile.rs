@@ -90,6 +90,16 @@ pub(super) fn render(report: &Report) -> String {
         "{} objects compared with their manifests, {} records read in the journal, {} acknowledged records found as told",
         report.objects_checked, report.records_read, report.acknowledged_found
     ));
+    let tables = &report.tables;
+    if tables.parts > 0 || !tables.owed.is_empty() {
+        lines.push(format!(
+            "{} parts of tables are there, in {} files; {} were given up because their destination failed",
+            tables.parts,
+            tables.files_checked,
+            tables.owed.len()
+        ));
+        lines.extend(tables.owed.iter().map(|part| format!("OWED   {part}")));
+    }
     lines.push(
         match report.verdict {
             Verdict::Balanced => "balanced: every invocation is accounted for",

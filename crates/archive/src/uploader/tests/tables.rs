@@ -1,71 +1,11 @@
-//! Tables beside captured objects, with a format that writes numbers of records as text.
+//! Tables beside captured objects.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use captura_capture::record::Lsn;
-
 use super::*;
-use crate::batch::{Rendered, sha256_hex};
-use crate::rendering::{Renderer, TablePlan};
-
-/// Numbers as text, an object for each two records of a policy; fails at record `fails_at`.
-#[derive(Debug, Default)]
-struct Numbers {
-    fails_at: Option<u64>,
-}
-
-struct Page {
-    plan: TablePlan,
-    fails_at: Option<u64>,
-    open: BTreeMap<u64, Vec<Record>>,
-}
-
-impl TableFormat for Numbers {
-    fn renderer(&self, plan: &TablePlan, _: SegmentName) -> Box<dyn Renderer> {
-        Box::new(Page { plan: plan.clone(), fails_at: self.fails_at, open: BTreeMap::new() })
-    }
-}
-
-impl Page {
-    fn object(&self, records: &[Record]) -> Rendered {
-        let numbers: Vec<String> = records.iter().map(|record| record.lsn.n.to_string()).collect();
-        let bytes = numbers.join(" ").into_bytes();
-        let mut runs = crate::runs::Runs::default();
-        assert!(records.iter().all(|record| runs.insert(record.lsn.n)));
-        let Lsn { n, .. } = records[0].lsn;
-        Rendered {
-            policy: Arc::clone(&records[0].policy),
-            destination: Some(self.plan.to.clone()),
-            key: format!("part-{n}.txt"),
-            sha256: sha256_hex(&bytes),
-            bytes: bytes.into(),
-            runs,
-            first: records[0].lsn,
-            kms_key_id: None,
-            is_table: true,
-        }
-    }
-}
-
-impl Renderer for Page {
-    fn push(&mut self, record: &Record) -> Result<Vec<Rendered>, String> {
-        if self.fails_at == Some(record.lsn.n) {
-            return Err("this format knows no such number".into());
-        }
-        if !self.plan.covers(&record.policy.endpoint) {
-            return Ok(Vec::new());
-        }
-        let id = record.policy.id();
-        let open = self.open.entry(id).or_default();
-        open.push(record.clone());
-        let full = if open.len() == 2 { self.open.remove(&id) } else { None };
-        Ok(Vec::from_iter(full.map(|records| self.object(&records))))
-    }
-
-    fn finish(&mut self) -> Result<Option<Rendered>, String> {
-        Ok(self.open.pop_first().map(|(_, records)| self.object(&records)))
-    }
-}
+use crate::batch::sha256_hex;
+use crate::fake_table::Numbers;
+use crate::rendering::TablePlan;
 
 fn plan(to: &str) -> Plan {
     let endpoints = vec![captura_names::EndpointPattern::parse("ch*").unwrap()];
@@ -94,7 +34,7 @@ async fn content(store: &FaultyStore) -> BTreeMap<String, String> {
 
 /// Numbers in the table, duplicates included. Records 0, 3, … are of another endpoint.
 fn numbers(content: &BTreeMap<String, String>) -> Vec<u64> {
-    let parts = content.iter().filter(|(key, _)| key.ends_with(".txt")).map(|(_, text)| text);
+    let parts = content.iter().filter(|(key, _)| key.ends_with(".parquet")).map(|(_, text)| text);
     let mut numbers: Vec<u64> = parts.flat_map(|text| text.split(' ')).map(|number| number.parse().unwrap()).collect();
     numbers.sort_unstable();
     numbers
