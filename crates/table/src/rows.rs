@@ -21,7 +21,7 @@ const BODY_VALUES_MAX: usize = 1 << 20;
 /// Longest reason that is kept, characters.
 const REASON_MAX: usize = 300;
 
-const ROW: [(&str, Type); 3] = [("row", Type::Whole), ("rows", Type::Whole), ("decode_error", Type::Text)];
+const ROW: [(&str, Type); 3] = [("row_index", Type::Whole), ("row_count", Type::Whole), ("decode_error", Type::Text)];
 
 /// Rows of calls of one model.
 pub(crate) struct Rows {

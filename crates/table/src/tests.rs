@@ -226,7 +226,7 @@ fn inputs_and_outputs_have_the_types_of_the_signature_and_what_is_not_decoded_sa
     let rows = rows_of(&parts(&plan(), &records), Kind::Rows).remove(0);
     let whole = |column: &str| wholes(&rows, column);
     assert_eq!(whole("lsn_n"), [0, 0, 1, 2, 3, 4, 5].map(Some));
-    assert_eq!(whole("row"), [0, 1, 0, 0, 0, 0, 0].map(Some));
+    assert_eq!(whole("row_index"), [0, 1, 0, 0, 0, 0, 0].map(Some));
     assert_eq!(whole("in.age"), [Some(36), Some(41), Some(9), None, None, None, None]);
     let plans = ["basic", "pro, yearly", "7", "x"].map(|text| Some(text.to_owned()));
     assert_eq!(texts(&rows, "in.plan")[..4], plans);
