@@ -28,6 +28,8 @@ pub struct ArchiveFigures {
     pub bytes_uploaded: u64,
     /// Records in confirmed objects since the start.
     pub records_uploaded: u64,
+    /// Parts of tables that were given up since the start; the captured objects have their records.
+    pub table_parts_given_up: u64,
     /// Attempts that failed since the start: of a destination, a segment, the manifest or the freeing.
     pub errors: u64,
     /// What the last failure said.

@@ -67,6 +67,9 @@ pub struct Manifest {
     /// Parts of tables that were given up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owed: Vec<ManifestObject>,
+    /// Why tables were not made any further, which is a bug of ours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmade: Vec<String>,
     /// Records that could not be read.
     pub damaged: Vec<ManifestDamage>,
     /// Records per account, in the order of their names.
@@ -300,6 +303,7 @@ mod tests {
             objects: Vec::new(),
             tables: Vec::new(),
             owed: Vec::new(),
+            unmade: Vec::new(),
             damaged: vec![ManifestDamage { first_n: 1, last_n: 2, reason: "checksum".into() }],
             accounts: Vec::new(),
         };

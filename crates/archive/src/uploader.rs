@@ -346,6 +346,8 @@ impl Uploader {
             return Err(format!("{} parts are damaged; read once more before that is believed", waiting.damage.len()));
         }
         self.manifests.write(&manifest).map_err(|error| error.to_string())?;
+        let given_up = (manifest.owed.len() + manifest.unmade.len()) as u64;
+        self.figures.change(|figures| figures.table_parts_given_up += given_up);
         if !manifest.owed.is_empty() {
             tracing::error!(segment = %name, parts = manifest.owed.len(), "parts of tables are given up; the captured objects have their records, and the manifest names the parts");
         }
@@ -405,6 +407,7 @@ impl Uploader {
             objects: confirmed.objects.values().cloned().collect(),
             tables: confirmed.tables.values().cloned().collect(),
             owed,
+            unmade: read.unmade,
             damaged: read.damaged,
             accounts: accounts.into_iter().map(account).collect(),
         }

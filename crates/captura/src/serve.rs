@@ -423,8 +423,11 @@ fn more_metrics(figures: Figures, cloudwatch: Cloudwatch, backlog: Backlog, cloc
              captura_archive_records_total {}\n\
              # HELP captura_archive_errors Failed attempts of the archive since the start.\n\
              # TYPE captura_archive_errors counter\n\
-             captura_archive_errors_total {}\n",
-            archive.records_uploaded, archive.errors
+             captura_archive_errors_total {}\n\
+             # HELP captura_table_parts_given_up Parts of tables that were not written; captured objects have their records.\n\
+             # TYPE captura_table_parts_given_up counter\n\
+             captura_table_parts_given_up_total {}\n",
+            archive.records_uploaded, archive.errors, archive.table_parts_given_up
         );
     })
 }

@@ -23,7 +23,8 @@ pub struct TablesProof {
     pub parts: u64,
     /// Records in them; a record counts once for each half of a table that it is in.
     pub records: u64,
-    /// Parts that were given up because their destination failed; the captured objects have their records.
+    /// Parts that were given up because their destination failed, or could not be made; the captured objects have their
+    /// records.
     pub owed: Vec<String>,
 }
 
@@ -63,6 +64,10 @@ impl Proof<'_> {
         }
         let owed = self.manifests.values().flat_map(|manifest| &manifest.owed);
         proof.owed = owed.map(|part| part.uri.clone()).collect();
+        for manifest in self.manifests.values() {
+            let unmade = manifest.unmade.iter().map(|reason| format!("{}: {reason}", manifest.segment));
+            proof.owed.extend(unmade);
+        }
         let held = expected.values().map(|file| file.records).sum::<u64>();
         let moving = under_way.values().map(|merge| merge.target.records).sum::<u64>();
         if held + moving != proof.records {

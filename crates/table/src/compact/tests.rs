@@ -72,6 +72,7 @@ impl World {
             objects: Vec::new(),
             tables,
             owed: Vec::new(),
+            unmade: Vec::new(),
             damaged: Vec::new(),
             accounts: Vec::new(),
         };

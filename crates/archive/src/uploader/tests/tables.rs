@@ -120,6 +120,7 @@ async fn a_table_that_cannot_be_written_is_given_up_when_the_journal_fills() {
     let manifest = world.manifest(&name).unwrap();
     let owed: Vec<u64> = manifest.owed.iter().flat_map(|part| part.runs.numbers()).collect();
     assert_eq!((owed, manifest.tables.len()), (vec![1, 2, 4, 5], 0));
+    assert_eq!(uploader.figures().snapshot().table_parts_given_up, 2);
     assert_eq!(manifest.accounts.iter().map(|account| account.uploaded).sum::<u64>(), 7);
 }
 
@@ -147,6 +148,8 @@ async fn a_format_that_fails_costs_only_its_table() {
     rounds(&mut uploader, 1).await;
     assert!(world.journal.is_empty() && uploader.figures().snapshot().errors == 1);
     let manifest = world.manifest(&name).unwrap();
+    assert_eq!(manifest.unmade, ["this format knows no such number"]);
+    assert_eq!(uploader.figures().snapshot().table_parts_given_up, 1);
     assert_eq!(manifest.accounts.iter().map(|account| account.uploaded).sum::<u64>(), 7);
     assert_eq!(numbers(&content(&store).await), [1, 2], "what was made before is kept");
 }
