@@ -10,8 +10,10 @@ pub mod artifact;
 pub mod container;
 pub mod echo;
 pub mod embedded;
+mod explainer;
 pub mod http_contract;
 mod image;
+mod jmespath;
 mod load_error;
 mod logs;
 mod multi_model;
@@ -37,6 +39,8 @@ pub use crate::artifact::DataForm;
 use crate::artifact::{Artifact, ArtifactError, Fetcher};
 use crate::container::Containers;
 pub use crate::embedded::onnx::LibraryError as OnnxLibraryError;
+use crate::explainer::Explained;
+pub use crate::explainer::{Explainer, ExplainerSpec, ExplainerSpecError};
 pub use crate::image::{BackendKind, ImageRule};
 pub use crate::load_error::LoadError;
 pub use crate::logs::{LogLine, LogSink, LogStream};
@@ -186,6 +190,20 @@ impl Backends {
         });
         let stages = try_join_all(stages).await?;
         Ok(Arc::new(Replicas::pipeline(Pipeline::new(stages, mode))))
+    }
+
+    /// Gets an explainer ready: its baseline is fetched where it is not part of the configuration.
+    ///
+    /// # Errors
+    /// Says in words for a person why nothing can be explained with it.
+    pub async fn explainer(&self, spec: &ExplainerSpec) -> Result<Explainer, LoadError> {
+        Ok(Explainer::load(spec, &self.fetcher).await?)
+    }
+
+    /// A model of any kind whose answers are explained.
+    #[must_use]
+    pub fn explained(model: Arc<dyn Backend>, explainer: Explainer) -> Arc<dyn Backend> {
+        Arc::new(Explained { model, explainer })
     }
 
     /// Stops every instance, and waits until all are gone. Calls in flight are waited for.

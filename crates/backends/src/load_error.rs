@@ -105,6 +105,9 @@ pub enum LoadError {
         /// The limit.
         most: usize,
     },
+    /// Its answers cannot be explained.
+    #[error("the explainer: {0}")]
+    Explainer(#[from] crate::explainer::ExplainerSpecError),
     /// The server stops.
     #[error("the server shuts down")]
     ShuttingDown,

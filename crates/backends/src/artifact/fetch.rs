@@ -46,6 +46,11 @@ impl Fetcher {
         Self { scratch: folder, ..self.clone() }
     }
 
+    /// This fetcher with other limits.
+    pub(crate) fn within(&self, limits: Limits) -> Self {
+        Self { limits, ..self.clone() }
+    }
+
     /// Whether there is anything at the address.
     ///
     /// # Errors

@@ -51,6 +51,11 @@ impl Artifact {
         &self.root
     }
 
+    /// The file, when the source was one bare file.
+    pub(crate) fn only(&self) -> Option<&Path> {
+        self.only.as_deref()
+    }
+
     /// Whether the files are a copy of ours, and nothing else is in their folder.
     fn is_copy(&self) -> bool {
         self.scratch.is_some()

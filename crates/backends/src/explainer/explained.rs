@@ -1,0 +1,287 @@
+//! A model behind an explainer: one call, from its records to its answer with explanations.
+//!
+//! Invariant: the model gets the call as it came, once; everything else it is asked is synthetic. A call that is dropped asks
+//! nothing more.
+//! Refuses to: answer in part. When one record cannot be explained, the call fails and says why.
+
+use std::sync::Arc;
+
+use captura_route::{Answer, Backend, BackendError, Extras, Invoking, ModelRequest, Signature};
+use serde_json::Value;
+
+use super::answer::Told;
+use super::asking::Asking;
+use super::kernel::{Coalitions, attributions};
+use super::limits::{ATTRIBUTIONS_MAX, SYNTHETIC_RECORDS_MAX};
+use super::outputs::Outputs;
+use super::record::{self, Layout, Record};
+use super::{Explainer, samples};
+use crate::jmespath::Expression;
+
+/// Log-odds of probabilities are computed no nearer to 0 and 1 than this, where they are infinite.
+const PROBABILITY_MARGIN: f64 = f64::EPSILON;
+
+/// A model whose answers are explained.
+#[derive(Debug)]
+pub(crate) struct Explained {
+    pub(crate) model: Arc<dyn Backend>,
+    pub(crate) explainer: Explainer,
+}
+
+impl Backend for Explained {
+    fn invoke<'a>(&'a self, request: &'a ModelRequest) -> Invoking<'a> {
+        Box::pin(self.explain(request))
+    }
+
+    fn signature(&self) -> Option<&Signature> {
+        self.model.signature()
+    }
+
+    fn extras(&self) -> Extras {
+        // A model that remembers calls would remember synthetic ones.
+        Extras { explanations: true, sessions: false, ..self.model.extras() }
+    }
+
+    fn instances(&self) -> usize {
+        self.model.instances()
+    }
+}
+
+/// A call's records, and which of them are to be explained, by their places.
+struct Wanted<'a> {
+    layout: Layout,
+    records: &'a [Record],
+    explained: &'a [usize],
+    outputs: &'a Outputs,
+}
+
+impl Explained {
+    async fn explain(&self, request: &ModelRequest) -> Result<Answer, BackendError> {
+        let spec = &self.explainer.spec;
+        let enabled = match request.enable_explanations.as_deref() {
+            None => spec.enabled.clone(),
+            Some(text) => text.parse::<Expression>().map_err(|why| {
+                BackendError::refused(format!("EnableExplanations is not a JMESPath expression: {why}"))
+            })?,
+        };
+        let asked = ModelRequest { enable_explanations: None, ..request.clone() };
+        let records = match enabled.constant() {
+            Some(Value::Bool(false)) => None,
+            _ => Some(self.records_of(&asked).map_err(BackendError::refused)?),
+        };
+        let answer = self.model.invoke(&asked).await?;
+        let mut told = Told {
+            answer: &answer,
+            label_headers: spec.label_headers.clone().map(|labels| labels.into_iter().map(Value::from).collect()),
+            feature_headers: spec.feature_headers.as_deref(),
+            explanations: Vec::new(),
+            outputs: 1,
+        };
+        if let Some((layout, records)) = records {
+            let outputs = Outputs::read(&answer, records.len()).map_err(BackendError::refused)?;
+            let explained = chosen(&enabled, &outputs).map_err(BackendError::refused)?;
+            if let Some(&first) = explained.first() {
+                if told.label_headers.is_none() {
+                    told.label_headers = outputs.labels(first, &spec.places).map_err(BackendError::refused)?;
+                }
+                let wanted = Wanted { layout, records: &records, explained: &explained, outputs: &outputs };
+                (told.explanations, told.outputs) = self.explanations(&asked, &wanted).await?;
+            }
+        }
+        told.written().map_err(BackendError::refused)
+    }
+
+    fn records_of(&self, request: &ModelRequest) -> Result<(Layout, Vec<Record>), String> {
+        let shape = &self.explainer.spec.shape;
+        let layout = Layout::of(request.content_type.as_deref()).map_err(|why| format!("ContentType {why}"))?;
+        if layout == Layout::JsonLines && shape.template.is_none() {
+            return Err(
+                "the explainer's configuration has no ContentTemplate, so it cannot write JSON Lines".to_owned()
+            );
+        }
+        let records =
+            record::read(&request.body, layout, shape).map_err(|why| format!("the body cannot be read: {why}"))?;
+        let (found, wanted) = (records[0].len(), self.explainer.baseline[0].len());
+        if found != wanted {
+            return Err(format!("the records have {found} features, but the SHAP baseline has {wanted}"));
+        }
+        Ok((layout, records))
+    }
+
+    /// What every feature of every record adds, and to how many outputs.
+    async fn explanations(
+        &self,
+        request: &ModelRequest,
+        wanted: &Wanted<'_>,
+    ) -> Result<(Vec<Option<Vec<f64>>>, usize), BackendError> {
+        let (spec, baseline) = (&self.explainer.spec, &self.explainer.baseline);
+        let numbers = |&record: &usize| wanted.outputs.numbers(record, &spec.places).map_err(BackendError::refused);
+        let predictions: Vec<Vec<f64>> = wanted.explained.iter().map(numbers).collect::<Result<_, _>>()?;
+        let outputs = predictions[0].len();
+        if predictions.iter().any(|numbers| numbers.len() != outputs) {
+            return Err(BackendError::refused("the model answered different numbers of outputs to the records"));
+        }
+        self.check_size(wanted.explained.len(), outputs).map_err(BackendError::refused)?;
+        let asking = Asking {
+            model: &*self.model,
+            spec,
+            request,
+            layout: wanted.layout,
+            outputs,
+            batch_records: &self.explainer.batch_records,
+        };
+        let mut expected = vec![0.0; outputs];
+        let write =
+            |row: usize, body: &mut Vec<u8>| record::write(baseline[row].iter(), wanted.layout, &spec.shape, body);
+        asking.each(baseline.len(), write, |_, numbers| add_share(&mut expected, numbers, baseline.len())).await?;
+        self.link(&mut expected)?;
+        let mut explanations = vec![None; wanted.records.len()];
+        let mut coalitions = None;
+        for (&place, mut prediction) in wanted.explained.iter().zip(predictions) {
+            self.link(&mut prediction)?;
+            let whole: Vec<f64> = prediction.iter().zip(&expected).map(|(one, base)| one - base).collect();
+            let record = &wanted.records[place];
+            explanations[place] = Some(self.one(&asking, record, (&expected, whole), &mut coalitions).await?);
+        }
+        Ok((explanations, outputs))
+    }
+
+    fn check_size(&self, records: usize, outputs: usize) -> Result<(), String> {
+        let (spec, baseline) = (&self.explainer.spec, &self.explainer.baseline);
+        let features = baseline[0].len();
+        let synthetic = samples(spec, features).saturating_mul(baseline.len()).saturating_mul(records);
+        if synthetic > SYNTHETIC_RECORDS_MAX {
+            return Err(format!(
+                "{records} records would be explained by {synthetic} synthetic ones, and a call may have \
+                 {SYNTHETIC_RECORDS_MAX}; send fewer records, or lower NumberOfSamples or the size of the SHAP baseline"
+            ));
+        }
+        if records.saturating_mul(features).saturating_mul(outputs) > ATTRIBUTIONS_MAX {
+            return Err(format!(
+                "the explanations would have more than {ATTRIBUTIONS_MAX} numbers; send fewer records"
+            ));
+        }
+        Ok(())
+    }
+
+    /// What every feature of one record adds. `coalitions` are kept for records with as many features that differ.
+    async fn one(
+        &self,
+        asking: &Asking<'_>,
+        record: &Record,
+        (expected, whole): (&[f64], Vec<f64>),
+        coalitions: &mut Option<(usize, Arc<Coalitions>)>,
+    ) -> Result<Vec<f64>, BackendError> {
+        let (baseline, spec, outputs) = (&self.explainer.baseline, &self.explainer.spec, asking.outputs);
+        let differs = |feature: &usize| !baseline.iter().all(|base| record[*feature].is_same_as(&base[*feature]));
+        let varying: Vec<usize> = (0..record.len()).filter(differs).collect();
+        let mut added = vec![0.0; record.len() * outputs];
+        if varying.is_empty() {
+            return Ok(added);
+        }
+        let drawn = match coalitions.take().filter(|(features, _)| *features == varying.len()) {
+            Some((_, drawn)) => drawn,
+            None => {
+                let (features, seed, budget) = (varying.len(), spec.seed, samples(spec, varying.len()));
+                Arc::new(self.computed(move || Coalitions::draw(features, budget, seed)).await?)
+            }
+        };
+        // Place of each feature among those that vary.
+        let mut places = vec![None; record.len()];
+        for (place, &feature) in varying.iter().enumerate() {
+            places[feature] = Some(place);
+        }
+        let write = |row: usize, body: &mut Vec<u8>| {
+            let (subset, base) = (row / baseline.len(), &baseline[row % baseline.len()]);
+            let features = (0..record.len()).map(|feature| match places[feature] {
+                Some(place) if !drawn.has(subset, place) => &base[feature],
+                _ => &record[feature],
+            });
+            record::write(features, asking.layout, &spec.shape, body);
+        };
+        let mut gains = vec![0.0; drawn.len() * outputs];
+        let take = |row: usize, numbers: &[f64]| {
+            let subset = row / baseline.len();
+            add_share(&mut gains[subset * outputs..][..outputs], numbers, baseline.len());
+        };
+        asking.each(drawn.len() * baseline.len(), write, take).await?;
+        for means in gains.chunks_exact_mut(outputs) {
+            self.link(means)?;
+            for (mean, base) in means.iter_mut().zip(expected) {
+                *mean -= base;
+            }
+        }
+        let fitting = Arc::clone(&drawn);
+        let fitted = self.computed(move || attributions(&fitting, &gains, &whole)).await?;
+        *coalitions = Some((varying.len(), drawn));
+        for (place, &feature) in varying.iter().enumerate() {
+            added[feature * outputs..][..outputs].copy_from_slice(&fitted[place * outputs..][..outputs]);
+        }
+        Ok(added)
+    }
+
+    /// Log-odds of probabilities, where the configuration asks for them.
+    fn link(&self, numbers: &mut [f64]) -> Result<(), BackendError> {
+        if !self.explainer.spec.use_logit {
+            return Ok(());
+        }
+        for number in numbers {
+            if !(0.0..=1.0).contains(number) {
+                return Err(BackendError::refused(format!(
+                    "UseLogit is for probabilities from 0 to 1, and the model answered {number}"
+                )));
+            }
+            let probability = number.clamp(PROBABILITY_MARGIN, 1.0 - PROBABILITY_MARGIN);
+            *number = (probability / (1.0 - probability)).ln();
+        }
+        Ok(())
+    }
+
+    /// Computes where it may take its time. What is computed for a call that is given up goes on holding its turn.
+    async fn computed<T: Send + 'static>(
+        &self,
+        compute: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BackendError> {
+        let turn = Arc::clone(&self.explainer.fits).acquire_owned().await;
+        let computing = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            compute()
+        });
+        match computing.await {
+            Ok(computed) => Ok(computed),
+            Err(join) if join.is_panic() => std::panic::resume_unwind(join.into_panic()),
+            Err(_) => Err(BackendError::Unavailable("the server shuts down".to_owned())),
+        }
+    }
+}
+
+/// The places of the records that an expression chooses.
+fn chosen(enabled: &Expression, outputs: &Outputs) -> Result<Vec<usize>, String> {
+    let mut places = Vec::new();
+    for (place, record) in outputs.records().iter().enumerate() {
+        match enabled.search(record) {
+            Ok(Value::Bool(true)) => places.push(place),
+            Ok(Value::Bool(false)) => {}
+            Ok(other) => {
+                let found = match other {
+                    Value::Null => "nothing",
+                    Value::Number(_) => "a number",
+                    Value::String(_) => "a string",
+                    _ => "a list or an object",
+                };
+                return Err(format!(
+                    "EnableExplanations {enabled} finds {found} in the model's answer to record {}, and neither true nor false",
+                    place + 1
+                ));
+            }
+            Err(why) => return Err(format!("EnableExplanations {enabled} of record {}: {why}", place + 1)),
+        }
+    }
+    Ok(places)
+}
+
+fn add_share(sums: &mut [f64], numbers: &[f64], count: usize) {
+    for (sum, number) in sums.iter_mut().zip(numbers) {
+        *sum += number / count as f64;
+    }
+}

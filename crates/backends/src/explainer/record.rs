@@ -1,0 +1,220 @@
+//! Records apart from models: what a request holds, and how synthetic requests are written.
+//!
+//! Invariant: a feature that is not replaced is written as it was sent. Refuses to: guess at delimiters, or take a header for
+//! a record.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::jmespath::Expression;
+use crate::payload::ContentType;
+
+/// What stands for the features in a template.
+const PLACEHOLDERS: [&str; 2] = ["${features}", "$features"];
+
+/// One feature's value.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Feature {
+    /// A cell of CSV, unquoted.
+    Cell(Box<str>),
+    /// A member of a JSON list.
+    Json(Value),
+}
+
+/// A record: its features.
+pub(super) type Record = Vec<Feature>;
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    Csv,
+    JsonLines,
+}
+
+impl Layout {
+    /// Of a content type.
+    ///
+    /// # Errors
+    /// When it is none that an explainer reads.
+    pub(super) fn of(content_type: Option<&str>) -> Result<Self, String> {
+        match ContentType::parse(content_type) {
+            Ok(ContentType::Csv { header: false }) => Ok(Self::Csv),
+            Ok(ContentType::JsonLines) => Ok(Self::JsonLines),
+            Ok(ContentType::Csv { header: true }) => {
+                Err("\"header=present\" is not read by the explainer; send the records alone".to_owned())
+            }
+            Ok(ContentType::Json) | Err(_) => Err(format!(
+                "{:?} is not read by the explainer, which reads text/csv and application/jsonlines",
+                content_type.unwrap_or_default()
+            )),
+        }
+    }
+}
+
+/// How JSON records hold their features.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shape {
+    /// Where the features are in a record; a record is the list itself where nothing is said.
+    pub(super) features: Option<Expression>,
+    /// What a record is written as.
+    pub(super) template: Option<Template>,
+}
+
+/// A JSON record with a place for its features.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Template {
+    before: String,
+    after: String,
+}
+
+impl Template {
+    /// # Errors
+    /// When there is not exactly one place for the features.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let one_place = || format!("needs exactly one {}", PLACEHOLDERS[1]);
+        let found = PLACEHOLDERS.iter().find_map(|place| text.split_once(place)).ok_or_else(one_place)?;
+        if PLACEHOLDERS.iter().any(|place| found.1.contains(place)) {
+            return Err(one_place());
+        }
+        if text.contains('\n') {
+            return Err("is one line".to_owned());
+        }
+        Ok(Self { before: found.0.to_owned(), after: found.1.to_owned() })
+    }
+}
+
+impl Feature {
+    /// Whether replacing one by the other changes nothing.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        match (self.number(), other.number()) {
+            (Some(one), Some(other)) => one == other,
+            (None, None) => self == other || self.as_cell() == other.as_cell(),
+            _ => false,
+        }
+    }
+
+    fn number(&self) -> Option<f64> {
+        match self {
+            Self::Cell(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+            Self::Json(value) => value.as_f64(),
+        }
+    }
+
+    /// As a cell of CSV before it is quoted.
+    fn as_cell(&self) -> Cow<'_, str> {
+        match self {
+            Self::Cell(text) => Cow::Borrowed(text),
+            Self::Json(Value::String(text)) => Cow::Borrowed(text),
+            Self::Json(Value::Null) => Cow::Borrowed(""),
+            Self::Json(other) => Cow::Owned(other.to_string()),
+        }
+    }
+
+    fn write_cell(&self, body: &mut Vec<u8>) {
+        let text = self.as_cell();
+        if text.contains([',', '"', '\n', '\r']) {
+            body.push(b'"');
+            body.extend_from_slice(text.replace('"', "\"\"").as_bytes());
+            body.push(b'"');
+        } else {
+            body.extend_from_slice(text.as_bytes());
+        }
+    }
+
+    fn write_json(&self, body: &mut Vec<u8>) {
+        let written = match self {
+            Self::Json(value) => value.to_string(),
+            Self::Cell(text) if text.is_empty() => "null".to_owned(),
+            Self::Cell(text) => match serde_json::from_str::<serde_json::Number>(text.trim()) {
+                Ok(_) => text.trim().to_owned(),
+                Err(_) => Value::String(text.to_string()).to_string(),
+            },
+        };
+        body.extend_from_slice(written.as_bytes());
+    }
+}
+
+/// The records of a body.
+///
+/// # Errors
+/// Says which record cannot be read, and why.
+pub(super) fn read(body: &[u8], layout: Layout, shape: &Shape) -> Result<Vec<Record>, String> {
+    let records = match layout {
+        Layout::Csv => read_csv(body)?,
+        Layout::JsonLines => read_lines(body, shape)?,
+    };
+    let Some(first) = records.first() else { return Err("there are no records".to_owned()) };
+    if let Some(other) = records.iter().position(|record| record.len() != first.len()) {
+        let (found, wanted) = (records[other].len(), first.len());
+        return Err(format!("record {} has {found} features, but record 1 has {wanted}", other + 1));
+    }
+    Ok(records)
+}
+
+fn read_csv(body: &[u8]) -> Result<Vec<Record>, String> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(body);
+    let record = |(index, row): (usize, csv::Result<csv::StringRecord>)| {
+        let row = row.map_err(|_| format!("record {} is not CSV in UTF-8", index + 1))?;
+        Ok(row.iter().map(|cell| Feature::Cell(cell.into())).collect())
+    };
+    reader.records().enumerate().map(record).collect()
+}
+
+fn read_lines(body: &[u8], shape: &Shape) -> Result<Vec<Record>, String> {
+    let text = std::str::from_utf8(body).map_err(|_| "the records are not UTF-8".to_owned())?;
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let record = |(index, line): (usize, &str)| {
+        let failed = |why: String| format!("record {}: {why}", index + 1);
+        let value: Value = serde_json::from_str(line).map_err(|error| failed(format!("it is not JSON: {error}")))?;
+        let features = match &shape.features {
+            None => value,
+            // A list of features alone is what baselines hold.
+            Some(_) if value.is_array() => value,
+            Some(path) => path.search(&value).map_err(|why| failed(format!("FeaturesAttribute {path}: {why}")))?,
+        };
+        match features {
+            Value::Array(features) => Ok(features.into_iter().map(Feature::Json).collect()),
+            _ => Err(failed(match &shape.features {
+                None => "it is not a list of features; say with FeaturesAttribute where the list is".to_owned(),
+                Some(path) => format!("FeaturesAttribute {path} finds no list of features"),
+            })),
+        }
+    };
+    lines.enumerate().map(record).collect()
+}
+
+/// Writes one record, without a line end.
+pub(super) fn write<'a>(
+    features: impl Iterator<Item = &'a Feature>,
+    layout: Layout,
+    shape: &Shape,
+    body: &mut Vec<u8>,
+) {
+    let begin = body.len();
+    if let (Layout::JsonLines, Some(template)) = (layout, &shape.template) {
+        body.extend_from_slice(template.before.as_bytes());
+    }
+    if layout == Layout::JsonLines {
+        body.push(b'[');
+    }
+    for (index, feature) in features.enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        match layout {
+            Layout::Csv => feature.write_cell(body),
+            Layout::JsonLines => feature.write_json(body),
+        }
+    }
+    if layout == Layout::JsonLines {
+        body.push(b']');
+    }
+    if let (Layout::JsonLines, Some(template)) = (layout, &shape.template) {
+        body.extend_from_slice(template.after.as_bytes());
+    }
+    if body.len() == begin {
+        // A blank line would be no record.
+        body.extend_from_slice(b"\"\"");
+    }
+}

@@ -1,0 +1,184 @@
+//! What a `ClarifyExplainerConfig` says, parsed once.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Explainer;
+use super::limits::{BATCH_RECORDS_MAX, PAYLOAD_DEFAULT_MB};
+use super::outputs::Places;
+use super::record::{self, Layout, Record, Shape, Template};
+use crate::jmespath::Expression;
+
+const BYTES_PER_MB: usize = 1 << 20;
+
+/// A part of an explainer's configuration that cannot be carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{member} {reason}")]
+pub struct ExplainerSpecError {
+    /// Which part.
+    pub member: &'static str,
+    /// What about it.
+    pub reason: String,
+}
+
+fn wrong(member: &'static str, reason: impl Into<String>) -> ExplainerSpecError {
+    ExplainerSpecError { member, reason: reason.into() }
+}
+
+/// What explains a model, before its baseline is at hand.
+#[derive(Debug, Clone)]
+pub struct ExplainerSpec {
+    /// Which records are explained.
+    pub(super) enabled: Expression,
+    pub(super) shape: Shape,
+    pub(super) places: Places,
+    pub(super) feature_headers: Option<Vec<String>>,
+    pub(super) label_headers: Option<Vec<String>>,
+    pub(super) batch_records_max: usize,
+    pub(super) payload_max_bytes: usize,
+    pub(super) baseline: Baseline,
+    pub(super) samples: Option<usize>,
+    pub(super) use_logit: bool,
+    pub(super) seed: u64,
+    pub(super) baseline_layout: Layout,
+}
+
+/// Where the baseline is.
+#[derive(Debug, Clone)]
+pub(super) enum Baseline {
+    Inline(Vec<Record>),
+    At(String),
+}
+
+impl ExplainerSpec {
+    /// Reads an `ExplainerConfig` whose members keep to their constraints.
+    ///
+    /// # Errors
+    /// Names the part that contradicts another, cannot be read, or is not carried out here.
+    pub fn read(config: &Value) -> Result<Self, ExplainerSpecError> {
+        let config: ExplainerConfig =
+            serde_json::from_value(config.clone()).map_err(|error| wrong("ExplainerConfig", error.to_string()))?;
+        let Some(clarify) = config.clarify_explainer_config else {
+            return Err(wrong("ExplainerConfig", "names no explainer; give it a ClarifyExplainerConfig"));
+        };
+        let (inference, shap) = (clarify.inference_config.unwrap_or_default(), clarify.shap_config);
+        refuse_text(&inference, &shap)?;
+        let compiled = |member, text: &Option<String>| match text.as_deref().map(str::parse) {
+            None => Ok(None),
+            Some(Ok(expression)) => Ok(Some(expression)),
+            Some(Err(why)) => Err(wrong(member, format!("is not a JMESPath expression: {why}"))),
+        };
+        let template = match inference.content_template.as_deref().map(Template::parse) {
+            None => None,
+            Some(Ok(template)) => Some(template),
+            Some(Err(why)) => return Err(wrong("ContentTemplate", why)),
+        };
+        let enabled = compiled("EnableExplanations", &clarify.enable_explanations)?;
+        let shape = Shape { features: compiled("FeaturesAttribute", &inference.features_attribute)?, template };
+        let (baseline, baseline_layout) = baseline_of(shap.shap_baseline_config, &shape)?;
+        let spec = Self {
+            enabled: enabled.unwrap_or_else(|| "`true`".parse().expect("our bug: a literal is an expression")),
+            places: Places {
+                probability_index: inference.probability_index,
+                probability_attribute: compiled("ProbabilityAttribute", &inference.probability_attribute)?,
+                label_index: inference.label_index,
+                label_attribute: compiled("LabelAttribute", &inference.label_attribute)?,
+            },
+            shape,
+            feature_headers: inference.feature_headers,
+            label_headers: inference.label_headers,
+            batch_records_max: inference.max_record_count.unwrap_or(BATCH_RECORDS_MAX).clamp(1, BATCH_RECORDS_MAX),
+            payload_max_bytes: inference.max_payload_in_mb.unwrap_or(PAYLOAD_DEFAULT_MB) as usize * BYTES_PER_MB,
+            baseline,
+            samples: shap.number_of_samples,
+            use_logit: shap.use_logit.unwrap_or(false),
+            seed: shap.seed.unwrap_or(0).cast_unsigned(),
+            baseline_layout,
+        };
+        if let Baseline::Inline(records) = &spec.baseline {
+            Explainer::check(&spec, records)?;
+        }
+        Ok(spec)
+    }
+}
+
+/// Text features would be cut into words, sentences and paragraphs, by the rules of their language.
+fn refuse_text(inference: &InferenceConfig, shap: &ShapConfig) -> Result<(), ExplainerSpecError> {
+    if shap.text_config.is_some() {
+        let reason = "asks for explanations of parts of texts, which captura does not give yet; leave it out";
+        return Err(wrong("TextConfig", reason));
+    }
+    if inference.feature_types.is_some() {
+        let reason = "is for explanations of texts, which captura does not give yet; leave it out";
+        return Err(wrong("FeatureTypes", reason));
+    }
+    Ok(())
+}
+
+fn baseline_of(config: ShapBaselineConfig, shape: &Shape) -> Result<(Baseline, Layout), ExplainerSpecError> {
+    let layout =
+        match config.mime_type.as_deref().filter(|given| !given.is_empty()).map(|given| Layout::of(Some(given))) {
+            None => Layout::Csv,
+            Some(layout) => layout.map_err(|why| wrong("MimeType", format!(": {why}")))?,
+        };
+    let baseline = match (config.shap_baseline, config.shap_baseline_uri) {
+        (Some(_), Some(_)) => return Err(wrong("ShapBaseline", "and ShapBaselineUri exclude each other")),
+        (None, None) => return Err(wrong("ShapBaselineConfig", "needs a ShapBaseline or a ShapBaselineUri")),
+        (None, Some(uri)) if uri.starts_with("s3://") => Baseline::At(uri),
+        (None, Some(_)) => return Err(wrong("ShapBaselineUri", "is no s3:// address; no other is read here")),
+        (Some(text), None) => {
+            let records = record::read(text.as_bytes(), layout, shape);
+            Baseline::Inline(records.map_err(|why| wrong("ShapBaseline", format!("cannot be read: {why}")))?)
+        }
+    };
+    Ok((baseline, layout))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ExplainerConfig {
+    clarify_explainer_config: Option<ClarifyExplainerConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ClarifyExplainerConfig {
+    enable_explanations: Option<String>,
+    inference_config: Option<InferenceConfig>,
+    shap_config: ShapConfig,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InferenceConfig {
+    features_attribute: Option<String>,
+    content_template: Option<String>,
+    max_record_count: Option<usize>,
+    #[serde(rename = "MaxPayloadInMB")]
+    max_payload_in_mb: Option<u32>,
+    probability_index: Option<usize>,
+    label_index: Option<usize>,
+    probability_attribute: Option<String>,
+    label_attribute: Option<String>,
+    label_headers: Option<Vec<String>>,
+    feature_headers: Option<Vec<String>>,
+    feature_types: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ShapConfig {
+    shap_baseline_config: ShapBaselineConfig,
+    number_of_samples: Option<usize>,
+    use_logit: Option<bool>,
+    seed: Option<i64>,
+    text_config: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ShapBaselineConfig {
+    mime_type: Option<String>,
+    shap_baseline: Option<String>,
+    shap_baseline_uri: Option<String>,
+}
