@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use captura_backends::{Backends, Launch, LoadError, ModelSpec, PipelineMode, Replicas};
+use captura_backends::{Backends, ExplainerSpec, Launch, LoadError, ModelSpec, PipelineMode, Replicas};
 use captura_names::ContainerHostname;
 use captura_route::Backend;
 
@@ -25,6 +25,8 @@ pub(crate) struct Wanted {
     pub(crate) containers: Vec<(ContainerHostname, ModelSpec)>,
     /// How calls go through them; nothing where there is only one to go to.
     pub(crate) mode: Option<PipelineMode>,
+    /// What explains its answers, if anything does.
+    pub(crate) explainer: Option<ExplainerSpec>,
 }
 
 /// A model that answers.
@@ -76,10 +78,7 @@ impl Models {
         Self {
             load: Arc::new(move |wanted, launch| {
                 let backends = Arc::clone(&backends);
-                Box::pin(async move {
-                    let replicas = load(&backends, &wanted, launch).await.map_err(|error| error.to_string())?;
-                    Ok(LoadedModel { backend: Arc::clone(&replicas) as Arc<dyn Backend>, instances: replicas })
-                })
+                Box::pin(async move { load(&backends, &wanted, launch).await.map_err(|error| error.to_string()) })
             }),
             exists: Arc::new(move |url| {
                 let backends = Arc::clone(&looker);
@@ -89,8 +88,13 @@ impl Models {
     }
 
     /// Loads a model, ready to answer.
-    pub(crate) async fn load(&self, model: &DeployedModel, launch: Launch) -> Result<LoadedModel, String> {
-        let wanted = Wanted { containers: model.specs(), mode: model.pipeline_mode() };
+    pub(crate) async fn load(
+        &self,
+        model: &DeployedModel,
+        explainer: Option<ExplainerSpec>,
+        launch: Launch,
+    ) -> Result<LoadedModel, String> {
+        let wanted = Wanted { containers: model.specs(), mode: model.pipeline_mode(), explainer };
         (self.load)(wanted, launch).await
     }
 
@@ -100,11 +104,22 @@ impl Models {
     }
 }
 
-async fn load(backends: &Backends, wanted: &Wanted, launch: Launch) -> Result<Arc<Replicas>, LoadError> {
-    match (wanted.mode, wanted.containers.as_slice()) {
-        (None, [(_, spec)]) => backends.load(spec, launch).await,
-        (mode, containers) => backends.load_pipeline(containers, mode.unwrap_or_default(), launch).await,
-    }
+async fn load(backends: &Backends, wanted: &Wanted, launch: Launch) -> Result<LoadedModel, LoadError> {
+    // The explainer first: where its baseline cannot be had, no model need be started.
+    let explainer = match &wanted.explainer {
+        Some(spec) => Some(backends.explainer(spec).await?),
+        None => None,
+    };
+    let replicas: Arc<Replicas> = match (wanted.mode, wanted.containers.as_slice()) {
+        (None, [(_, spec)]) => backends.load(spec, launch).await?,
+        (mode, containers) => backends.load_pipeline(containers, mode.unwrap_or_default(), launch).await?,
+    };
+    let model = Arc::clone(&replicas) as Arc<dyn Backend>;
+    let backend = match explainer {
+        Some(explainer) => Backends::explained(model, explainer),
+        None => model,
+    };
+    Ok(LoadedModel { backend, instances: replicas })
 }
 
 #[cfg(test)]

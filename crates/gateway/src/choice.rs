@@ -20,6 +20,8 @@ const TARGET_CONTAINER_REQUIRED: &str =
     "calls one of several containers directly. Name it with TargetContainerHostname.";
 const SESSION_NOT_ALLOWED: &str = "has a model that keeps no sessions. Leave out SessionId.";
 const EXPLANATIONS_NOT_ALLOWED: &str = "has no explainer and cannot enable explanations. Leave out EnableExplanations.";
+const STREAM_NOT_EXPLAINED: &str = "has an explainer and does not support InvokeEndpointWithResponseStream. Use \
+                                    InvokeEndpoint.";
 /// Literal that asks for no explanations.
 const NO_EXPLANATIONS: &str = "`false`";
 
@@ -56,7 +58,9 @@ pub(crate) fn choose<'a>(
             }
         },
     };
-    match not_taken(&members.request, chosen.variant.extras) {
+    let extras = chosen.variant.extras;
+    let unexplained = operation == Operation::InvokeWithResponseStream && extras.explanations;
+    match not_taken(&members.request, extras).or(unexplained.then_some(STREAM_NOT_EXPLAINED)) {
         Some(why) => Err(Refused::Invalid(format!("Endpoint {} {why}", endpoint.name))),
         None => Ok(chosen),
     }

@@ -9,7 +9,7 @@ mod model;
 
 use std::time::Duration;
 
-use captura_backends::{Launch, Routing};
+use captura_backends::{ExplainerSpec, Launch, Routing};
 use captura_names::{EndpointConfigName, EndpointName, ModelName, Timestamp, VariantName};
 use captura_route::CapturePolicy;
 use captura_wire::hosting::{AsyncInferenceConfig, ManagedInstanceScaling, ServerlessConfig, VariantPropertyType};
@@ -45,6 +45,9 @@ pub(crate) struct Deployment {
     /// Which metrics are published how often, verbatim; null for nothing said.
     #[serde(default)]
     pub(crate) metrics_config: Value,
+    /// What explains the answers, verbatim; null where nothing does.
+    #[serde(default)]
+    pub(crate) explainer_config: Value,
 }
 
 /// A variant with its model, or, where inference components bring the models, without one.
@@ -81,6 +84,14 @@ impl Deployment {
     /// The production variant of that name.
     pub(crate) fn variant(&self, name: &VariantName) -> Option<&DeployedVariant> {
         self.variants.iter().find(|variant| variant.name == *name)
+    }
+
+    /// What explains the answers of every variant; nothing where nothing does.
+    pub(crate) fn explainer(&self) -> Result<Option<ExplainerSpec>, String> {
+        match &self.explainer_config {
+            Value::Null => Ok(None),
+            config => ExplainerSpec::read(config).map(Some).map_err(|error| format!("the explainer: {error}")),
+        }
     }
 
     /// What is captured of the calls of one variant's model.

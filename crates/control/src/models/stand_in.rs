@@ -86,7 +86,10 @@ pub(crate) fn models() -> (Models, Strings) {
         Box::pin(async move {
             strings.loads.fetch_add(1, Ordering::SeqCst);
             let images: Vec<_> = wanted.containers.iter().map(|(_, spec)| spec.image.as_str()).collect();
-            let image = images.join("+");
+            let mut image = images.join("+");
+            if wanted.explainer.is_some() {
+                image.push_str(", explained");
+            }
             match image.split(':').next().unwrap_or_default() {
                 "broken" => return Err("the model is broken".repeat(100)),
                 "flaky" if !strings.flaky_loads.load(Ordering::SeqCst) => return Err("flaky today".to_owned()),

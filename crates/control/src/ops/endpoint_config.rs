@@ -1,12 +1,13 @@
 //! Endpoint configurations: variants and data capture. Never edited, and free to be deleted while in use.
 
+use captura_backends::ExplainerSpec;
 use captura_names::{EndpointConfigName, ResourceKind, S3Uri, Timestamp};
 use captura_wire::aws_json::Fault;
 use captura_wire::hosting::{AsyncInferenceConfig, CreateEndpointConfig, ProductionVariant, Tag, read};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Desk, Failure, definition_of, is_given, refuse_unsupported, tags, variant};
+use super::{Desk, Failure, definition_of, tags, variant};
 use crate::catalog::{NewResource, Work};
 use crate::deployment::{DeployedCapture, Deployment};
 
@@ -20,7 +21,7 @@ const METRIC_FREQUENCIES: [i64; 7] = [10, 30, 60, 120, 180, 240, 300];
 
 pub(crate) async fn create(desk: &Desk, input: &Map<String, Value>) -> Result<Value, Failure> {
     let request: CreateEndpointConfig = read(input)?;
-    refuse_unusable(&request, input)?;
+    refuse_unusable(&request)?;
     let name = request.endpoint_config_name.to_string();
     let arn = desk.arn(KIND, &name);
     let new = NewResource {
@@ -47,11 +48,9 @@ fn all_variants(request: &CreateEndpointConfig) -> impl Iterator<Item = &Product
     request.production_variants.iter().chain(&request.shadow_production_variants)
 }
 
-fn refuse_unusable(request: &CreateEndpointConfig, input: &Map<String, Value>) -> Result<(), Fault> {
+fn refuse_unusable(request: &CreateEndpointConfig) -> Result<(), Fault> {
     tags::refuse_unusable(&request.tags)?;
     tags::capture_guarantee(&request.tags)?;
-    let explainer = input.get("ExplainerConfig").is_some_and(is_given);
-    refuse_unsupported("explainerConfig", "an explainer", explainer)?;
     let mut names = Vec::new();
     for (list, variants) in [
         ("productionVariants", &request.production_variants),
@@ -76,7 +75,24 @@ fn refuse_unusable(request: &CreateEndpointConfig, input: &Map<String, Value>) -
     if let Some(config) = &request.async_inference_config {
         refuse_unusable_async(config, request)?;
     }
+    refuse_unusable_explainer(request)?;
     refuse_unusable_metrics(&request.metrics_config)
+}
+
+fn refuse_unusable_explainer(request: &CreateEndpointConfig) -> Result<(), Fault> {
+    if request.explainer_config.is_null() {
+        return Ok(());
+    }
+    if all_variants(request).any(|variant| variant.model_name.is_none()) {
+        return Err(Fault::validation(
+            "'explainerConfig' and variants without a model exclude each other in one endpoint configuration. Leave one of \
+             them out.",
+        ));
+    }
+    match ExplainerSpec::read(&request.explainer_config) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Fault::validation(format!("'explainerConfig' cannot be carried out: {error}."))),
+    }
 }
 
 fn refuse_no_place(what: &str, path: &str, uri: &str) -> Result<(), Fault> {
@@ -181,6 +197,7 @@ pub(crate) fn deployment(
         models_of: None,
         async_inference: config.async_inference_config,
         metrics_config: config.metrics_config,
+        explainer_config: config.explainer_config,
     })
 }
 

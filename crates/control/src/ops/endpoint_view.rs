@@ -53,6 +53,7 @@ pub(super) fn describe(desk: &Desk, endpoint: &EndpointRow) -> Result<EndpointDe
         last_deployment_config: view.current.and_then(|current| current.deployment_config.clone()),
         async_inference_config: shown.async_inference.clone(),
         metrics_config: shown.metrics_config.clone(),
+        explainer_config: shown.explainer_config.clone(),
         pending_deployment_summary: view.pending.map(|pending| summary(&view, pending)),
         endpoint_name: endpoint.name.clone(),
     })

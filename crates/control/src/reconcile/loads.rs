@@ -217,7 +217,8 @@ impl Loading {
         let timeout = variant.load_timeout(self.timeout);
         let instances = self.capacity.get(&variant.name).copied().unwrap_or(variant.instance_count);
         let launch = Launch { log: (self.logs)(&self.endpoint, &variant.name), ..variant.launch(instances) };
-        let loading = self.models.load(model, launch);
+        let explainer = self.deployment.explainer()?;
+        let loading = self.models.load(model, explainer, launch);
         let model = tokio::time::timeout(timeout, loading)
             .await
             .unwrap_or_else(|_| Err(format!("it did not load within {} s", timeout.as_secs())))

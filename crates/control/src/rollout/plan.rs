@@ -219,6 +219,7 @@ mod tests {
             models_of: None,
             async_inference: None,
             metrics_config: Value::Null,
+            explainer_config: Value::Null,
         }
     }
 

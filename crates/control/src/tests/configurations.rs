@@ -55,6 +55,16 @@ fn rich() -> Value {
     })
 }
 
+/// An explainer of two features, whose configuration has these other members.
+fn explainer(members: &Value) -> Value {
+    let mut clarify = json!({
+        "InferenceConfig": {"FeatureHeaders": ["age", "bmi"], "MaxPayloadInMB": 6},
+        "ShapConfig": {"ShapBaselineConfig": {"MimeType": "text/csv", "ShapBaseline": "0,0"}},
+    });
+    clarify.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    json!({ "ClarifyExplainerConfig": clarify })
+}
+
 #[tokio::test]
 async fn what_is_described_can_be_created_again() {
     let house = house().await;
@@ -62,7 +72,8 @@ async fn what_is_described_can_be_created_again() {
     let asynchronous = json!({"ProductionVariants": [variant("v", &json!({}))], "AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://bucket/out"}}});
     let components =
         json!({"ProductionVariants": [{"VariantName": "v", "InstanceType": "ml.g5.xlarge"}], "ExecutionRoleArn": ROLE});
-    for (index, config) in [rich(), serverless, asynchronous, components].into_iter().enumerate() {
+    let explained = json!({"ProductionVariants": [variant("v", &json!({}))], "ExplainerConfig": explainer(&json!({}))});
+    for (index, config) in [rich(), serverless, asynchronous, components, explained].into_iter().enumerate() {
         let mut input = config;
         input["EndpointConfigName"] = json!(format!("c{index}"));
         house.ok("CreateEndpointConfig", input.clone()).await;
@@ -219,10 +230,33 @@ async fn configurations_that_contradict_themselves_are_refused() {
         (with(one(json!({})), "ShadowProductionVariants", json!([variant("V", &json!({}))])), "The variant name 'V' is used twice; variant names are unique in an endpoint configuration.".to_owned()),
         (with(one(json!({"ServerlessConfig": serverless(1)})), "AsyncInferenceConfig", asynchronous.clone()), "'asyncInferenceConfig' and 'serverlessConfig' exclude each other in one endpoint configuration. Leave one of them out.".to_owned()),
         (with(one(json!({})), "AsyncInferenceConfig", json!({"OutputConfig": {"S3OutputPath": "https://host/x"}})), "Answers cannot go to 'asyncInferenceConfig.outputConfig.s3OutputPath' \"https://host/x\"".to_owned()),
+        (with(json!({"ProductionVariants": [{"VariantName": "v"}], "ExecutionRoleArn": ROLE}), "ExplainerConfig", explainer(&json!({}))), "'explainerConfig' and variants without a model exclude each other in one endpoint configuration. Leave one of them out.".to_owned()),
+        (with(one(json!({})), "ExplainerConfig", json!({})), "'explainerConfig' cannot be carried out: ExplainerConfig names no explainer; give it a ClarifyExplainerConfig.".to_owned()),
+        (with(one(json!({})), "ExplainerConfig", explainer(&json!({"EnableExplanations": "[0] >"}))), "'explainerConfig' cannot be carried out: EnableExplanations is not a JMESPath expression: it ends too early.".to_owned()),
+        (with(one(json!({})), "ExplainerConfig", explainer(&json!({"InferenceConfig": {"FeatureHeaders": ["age"]}}))), "'explainerConfig' cannot be carried out: FeatureHeaders names 1 features, and the SHAP baseline has 2.".to_owned()),
         (with(one(json!({})), "MetricsConfig", json!({"MetricPublishFrequencyInSeconds": 7})), "1 validation error detected: Value '7' at 'metricsConfig.metricPublishFrequencyInSeconds' failed to satisfy constraint: Member must satisfy enum value set: [10, 30, 60, 120, 180, 240, 300]".to_owned()),
     ] {
         let message = house.refused("CreateEndpointConfig", with(config, "EndpointConfigName", json!("c"))).await;
         assert!(message.starts_with(&text), "{message}\n{text}");
     }
     assert_eq!(house.ok("ListEndpointConfigs", json!({})).await, json!({"EndpointConfigs": []}));
+}
+
+#[tokio::test]
+async fn an_explainer_stands_before_every_variant_and_is_told_by_the_endpoint() {
+    let house = house().await;
+    let config = explainer(&json!({"EnableExplanations": "[0]>`0.5`"}));
+    let variants = [variant("v", &json!({}))];
+    let shadows = [variant("s", &json!({}))];
+    let described = serve(
+        &house,
+        json!({"ProductionVariants": variants, "ShadowProductionVariants": shadows, "ExplainerConfig": config}),
+    )
+    .await;
+    assert_eq!(described["ExplainerConfig"], config);
+    assert_eq!(house.answer_of("e").await, "echo, explained");
+    let again = house.after_a_kill();
+    again.control.recover().await.unwrap();
+    assert_eq!(again.describe("e").await["ExplainerConfig"], config);
+    assert_eq!(again.answer_of("e").await, "echo, explained");
 }

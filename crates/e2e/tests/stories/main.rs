@@ -15,6 +15,7 @@ mod container;
 mod crash;
 mod demo;
 mod deployments;
+mod explaining;
 mod lifecycle;
 mod model;
 mod models;

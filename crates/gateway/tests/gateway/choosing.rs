@@ -96,6 +96,22 @@ async fn what_a_model_takes_reaches_it_and_sessions_come_back() {
 }
 
 #[tokio::test]
+async fn what_is_explained_is_not_streamed() {
+    let world = World::new().await;
+    let extras = Extras { explanations: true, ..Extras::default() };
+    let model = Arc::new(Model { name: "explained", extras, ..Model::default() });
+    publish(&world, endpoint(&[("AllTraffic", 1.0, &model)], None));
+    let mut client = world.client().await;
+    client.stream(&[], "1").await;
+    let reply = client.reply().await.unwrap();
+    assert_eq!(reply.status, 400);
+    let text =
+        "Endpoint churn has an explainer and does not support InvokeEndpointWithResponseStream. Use InvokeEndpoint.";
+    assert_eq!(reply.json()["Message"], text);
+    assert_eq!(model.calls.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn asynchronous_endpoints_take_asynchronous_calls_and_only_those() {
     let world = World::new().await;
     let mut client = world.client().await;

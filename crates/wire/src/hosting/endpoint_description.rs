@@ -49,6 +49,9 @@ pub struct EndpointDescription {
     /// Which metrics are published how often, verbatim.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub metrics_config: Value,
+    /// What explains the answers, verbatim.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    pub explainer_config: Value,
 }
 
 /// A variant in service.
