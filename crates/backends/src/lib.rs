@@ -203,7 +203,7 @@ impl Backends {
     /// A model of any kind whose answers are explained.
     #[must_use]
     pub fn explained(model: Arc<dyn Backend>, explainer: Explainer) -> Arc<dyn Backend> {
-        Arc::new(Explained { model, explainer })
+        Arc::new(Explained::new(model, explainer))
     }
 
     /// Stops every instance, and waits until all are gone. Calls in flight are waited for.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::answer::Told;
 use super::asking::Asking;
 use super::kernel::{Coalitions, attributions};
-use super::limits::{ATTRIBUTIONS_MAX, SYNTHETIC_RECORDS_MAX};
+use super::limits::{ATTRIBUTIONS_MAX, EVALUATED_AT_ONCE, READ_AT_ONCE_MAX_BYTES, SYNTHETIC_RECORDS_MAX};
 use super::outputs::Outputs;
 use super::record::{self, Layout, Record};
 use super::{Explainer, samples};
@@ -24,8 +24,17 @@ const PROBABILITY_MARGIN: f64 = f64::EPSILON;
 /// A model whose answers are explained.
 #[derive(Debug)]
 pub(crate) struct Explained {
-    pub(crate) model: Arc<dyn Backend>,
-    pub(crate) explainer: Explainer,
+    model: Arc<dyn Backend>,
+    explainer: Explainer,
+    signature: Option<Signature>,
+}
+
+impl Explained {
+    pub(crate) fn new(model: Arc<dyn Backend>, explainer: Explainer) -> Self {
+        // What goes in is what it was; what comes out is a document.
+        let signature = model.signature().map(|own| Signature { inputs: own.inputs.clone(), outputs: Vec::new() });
+        Self { model, explainer, signature }
+    }
 }
 
 impl Backend for Explained {
@@ -34,7 +43,7 @@ impl Backend for Explained {
     }
 
     fn signature(&self) -> Option<&Signature> {
-        self.model.signature()
+        self.signature.as_ref()
     }
 
     fn extras(&self) -> Extras {
@@ -67,7 +76,7 @@ impl Explained {
         let asked = ModelRequest { enable_explanations: None, ..request.clone() };
         let records = match enabled.constant() {
             Some(Value::Bool(false)) => None,
-            _ => Some(self.records_of(&asked).map_err(BackendError::refused)?),
+            _ => Some(self.records_of(&asked).await?),
         };
         let answer = self.model.invoke(&asked).await?;
         let mut told = Told {
@@ -79,7 +88,7 @@ impl Explained {
         };
         if let Some((layout, records)) = records {
             let outputs = Outputs::read(&answer, records.len()).map_err(BackendError::refused)?;
-            let explained = chosen(&enabled, &outputs).map_err(BackendError::refused)?;
+            let explained = chosen(&enabled, &outputs).await.map_err(BackendError::refused)?;
             if let Some(&first) = explained.first() {
                 if told.label_headers.is_none() {
                     told.label_headers = outputs.labels(first, &spec.places).map_err(BackendError::refused)?;
@@ -91,19 +100,26 @@ impl Explained {
         told.written().map_err(BackendError::refused)
     }
 
-    fn records_of(&self, request: &ModelRequest) -> Result<(Layout, Vec<Record>), String> {
+    async fn records_of(&self, request: &ModelRequest) -> Result<(Layout, Vec<Record>), BackendError> {
         let shape = &self.explainer.spec.shape;
-        let layout = Layout::of(request.content_type.as_deref()).map_err(|why| format!("ContentType {why}"))?;
+        let layout = Layout::of(request.content_type.as_deref())
+            .map_err(|why| BackendError::refused(format!("ContentType {why}")))?;
         if layout == Layout::JsonLines && shape.template.is_none() {
-            return Err(
-                "the explainer's configuration has no ContentTemplate, so it cannot write JSON Lines".to_owned()
-            );
+            return Err(BackendError::refused(
+                "the explainer's configuration has no ContentTemplate, so it cannot write JSON Lines",
+            ));
         }
-        let records =
-            record::read(&request.body, layout, shape).map_err(|why| format!("the body cannot be read: {why}"))?;
+        let records = if request.body.len() > READ_AT_ONCE_MAX_BYTES {
+            let (body, shape) = (request.body.clone(), shape.clone());
+            self.computed(move || record::read(&body, layout, &shape)).await?
+        } else {
+            record::read(&request.body, layout, shape)
+        };
+        let records = records.map_err(|why| BackendError::refused(format!("the body cannot be read: {why}")))?;
         let (found, wanted) = (records[0].len(), self.explainer.baseline[0].len());
         if found != wanted {
-            return Err(format!("the records have {found} features, but the SHAP baseline has {wanted}"));
+            let text = format!("the records have {found} features, but the SHAP baseline has {wanted}");
+            return Err(BackendError::refused(text));
         }
         Ok((layout, records))
     }
@@ -256,9 +272,12 @@ impl Explained {
 }
 
 /// The places of the records that an expression chooses.
-fn chosen(enabled: &Expression, outputs: &Outputs) -> Result<Vec<usize>, String> {
+async fn chosen(enabled: &Expression, outputs: &Outputs) -> Result<Vec<usize>, String> {
     let mut places = Vec::new();
     for (place, record) in outputs.records().iter().enumerate() {
+        if place % EVALUATED_AT_ONCE == EVALUATED_AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
         match enabled.search(record) {
             Ok(Value::Bool(true)) => places.push(place),
             Ok(Value::Bool(false)) => {}

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::limits::VALUES_MAX;
 use crate::jmespath::Expression;
 use crate::payload::ContentType;
 
@@ -140,10 +141,17 @@ impl Feature {
 /// # Errors
 /// Says which record cannot be read, and why.
 pub(super) fn read(body: &[u8], layout: Layout, shape: &Shape) -> Result<Vec<Record>, String> {
-    let records = match layout {
-        Layout::Csv => read_csv(body)?,
-        Layout::JsonLines => read_lines(body, shape)?,
+    let mut left = VALUES_MAX;
+    let mut records = Vec::new();
+    let mut keep = |record: Record| {
+        left = left.checked_sub(record.len()).ok_or_else(|| format!("there are more than {VALUES_MAX} values"))?;
+        records.push(record);
+        Ok(())
     };
+    match layout {
+        Layout::Csv => read_csv(body, &mut keep)?,
+        Layout::JsonLines => read_lines(body, shape, &mut keep)?,
+    }
     let Some(first) = records.first() else { return Err("there are no records".to_owned()) };
     if let Some(other) = records.iter().position(|record| record.len() != first.len()) {
         let (found, wanted) = (records[other].len(), first.len());
@@ -152,36 +160,40 @@ pub(super) fn read(body: &[u8], layout: Layout, shape: &Shape) -> Result<Vec<Rec
     Ok(records)
 }
 
-fn read_csv(body: &[u8]) -> Result<Vec<Record>, String> {
+type Keep<'a> = dyn FnMut(Record) -> Result<(), String> + 'a;
+
+fn read_csv(body: &[u8], keep: &mut Keep<'_>) -> Result<(), String> {
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(body);
-    let record = |(index, row): (usize, csv::Result<csv::StringRecord>)| {
+    for (index, row) in reader.records().enumerate() {
         let row = row.map_err(|_| format!("record {} is not CSV in UTF-8", index + 1))?;
-        Ok(row.iter().map(|cell| Feature::Cell(cell.into())).collect())
-    };
-    reader.records().enumerate().map(record).collect()
+        keep(row.iter().map(|cell| Feature::Cell(cell.into())).collect())?;
+    }
+    Ok(())
 }
 
-fn read_lines(body: &[u8], shape: &Shape) -> Result<Vec<Record>, String> {
+fn read_lines(body: &[u8], shape: &Shape, keep: &mut Keep<'_>) -> Result<(), String> {
     let text = std::str::from_utf8(body).map_err(|_| "the records are not UTF-8".to_owned())?;
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let record = |(index, line): (usize, &str)| {
-        let failed = |why: String| format!("record {}: {why}", index + 1);
-        let value: Value = serde_json::from_str(line).map_err(|error| failed(format!("it is not JSON: {error}")))?;
-        let features = match &shape.features {
-            None => value,
-            // A list of features alone is what baselines hold.
-            Some(_) if value.is_array() => value,
-            Some(path) => path.search(&value).map_err(|why| failed(format!("FeaturesAttribute {path}: {why}")))?,
-        };
-        match features {
-            Value::Array(features) => Ok(features.into_iter().map(Feature::Json).collect()),
-            _ => Err(failed(match &shape.features {
-                None => "it is not a list of features; say with FeaturesAttribute where the list is".to_owned(),
-                Some(path) => format!("FeaturesAttribute {path} finds no list of features"),
-            })),
-        }
+    for (index, line) in text.lines().filter(|line| !line.trim().is_empty()).enumerate() {
+        keep(features_of(line, shape).map_err(|why| format!("record {}: {why}", index + 1))?)?;
+    }
+    Ok(())
+}
+
+fn features_of(line: &str, shape: &Shape) -> Result<Record, String> {
+    let value: Value = serde_json::from_str(line).map_err(|error| format!("it is not JSON: {error}"))?;
+    let features = match &shape.features {
+        None => value,
+        // A list of features alone is what baselines hold.
+        Some(_) if value.is_array() => value,
+        Some(path) => path.search(&value).map_err(|why| format!("FeaturesAttribute {path}: {why}"))?,
     };
-    lines.enumerate().map(record).collect()
+    match features {
+        Value::Array(features) => Ok(features.into_iter().map(Feature::Json).collect()),
+        _ => Err(match &shape.features {
+            None => "it is not a list of features; say with FeaturesAttribute where the list is".to_owned(),
+            Some(path) => format!("FeaturesAttribute {path} finds no list of features"),
+        }),
+    }
 }
 
 /// Writes one record, without a line end.

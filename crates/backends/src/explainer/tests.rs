@@ -124,7 +124,7 @@ async fn loaded(config: &Value, stores: StoreResolver) -> Result<Explainer, Expl
 }
 
 async fn explained(model: Arc<dyn Backend>, config: &Value) -> Explained {
-    Explained { model, explainer: loaded(config, no_stores()).await.unwrap() }
+    Explained::new(model, loaded(config, no_stores()).await.unwrap())
 }
 
 fn call(body: &str) -> ModelRequest {
@@ -408,6 +408,9 @@ async fn a_call_asks_for_no_more_than_the_limits() {
     let message = refused(&explained_, &call(&rows)).await;
     assert!(message.contains("send fewer records, or lower NumberOfSamples"), "{message}");
     assert_eq!(model.sizes(), [1_000]);
+    let many = "1,".repeat(199) + "1\n";
+    let message = refused(&explained_, &call(&many.repeat(2_501))).await;
+    assert!(message.contains("the body cannot be read: there are more than 500000 values"), "{message}");
     let small = json!({"MaxPayloadInMB": 1});
     let explained = explained(model, &config("0,0", small, json!({}))).await;
     let message = refused(&explained, &call(&format!("1,{}", "x".repeat(1 << 20)))).await;
@@ -470,7 +473,7 @@ async fn a_baseline_is_fetched_from_its_store() {
     };
     let explainer =
         loaded(&at("s3://data/base/lines.jsonl", "application/jsonlines"), Arc::clone(&stores)).await.unwrap();
-    let model = Explained { model: Arc::new(Formula { of: sum, ..Formula::default() }), explainer };
+    let model = Explained::new(Arc::new(Formula { of: sum, ..Formula::default() }), explainer);
     assert_eq!(attributions_in(&told(&model, &call("4,4")).await, 0), [[2.0], [1.0]]);
     for (uri, words) in [
         ("s3://data/base/none.csv", "ShapBaselineUri names no object: s3://data/base/none.csv"),

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::cell::Cell;
 use super::record::{CapturedRecord, Encoding, Side};
-use super::{csv_rows, json_rows};
+use super::{csv_rows, explained, json_rows};
 
 /// One row of the data set before it is laid into columns.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +39,7 @@ impl<'a> Body<'a> {
         let borrowed = Cow::Borrowed(side.data.0.as_ref());
         match side.encoding {
             Encoding::Csv => Ok(Self { text: borrowed, json: false }),
-            Encoding::Json => Ok(Self { text: borrowed, json: true }),
+            Encoding::Json => Ok(Self { text: borrowed, json: true }.unexplained()),
             Encoding::Base64 => Self::of_base64(side),
         }
     }
@@ -50,7 +50,7 @@ impl<'a> Body<'a> {
         let bytes =
             STANDARD.decode(side.data.0.as_bytes()).map_err(|error| format!("the body is not BASE64: {error}"))?;
         let text = String::from_utf8(bytes).map_err(|_| format!("the body says {media_type} but is not UTF-8"))?;
-        Ok(Self { text: Cow::Owned(text), json })
+        Ok(Self { text: Cow::Owned(text), json }.unexplained())
     }
 
     /// A body as it travelled: CSV or JSON where it is captured as such, else by what its content type says.
@@ -64,7 +64,16 @@ impl<'a> Body<'a> {
             Encoding::Base64 => read_as(content_type.unwrap_or(""))?,
         };
         let text = std::str::from_utf8(bytes).map_err(|_| format!("the body says {name} but is not UTF-8"))?;
-        Ok(Self { text: Cow::Borrowed(text), json })
+        Ok(Self { text: Cow::Borrowed(text), json }.unexplained())
+    }
+
+    /// Of an answer with explanations the model's own, in a form that is read here.
+    fn unexplained(self) -> Self {
+        let predictions = if self.json { explained::predictions(&self.text) } else { None };
+        match predictions.and_then(|own| Some((read_as(&own.content_type).ok()?.1, own.data.into_owned()))) {
+            Some((json, text)) => Self { text: Cow::Owned(text), json },
+            None => self,
+        }
     }
 
     /// The only line of a CSV body without quotes, when it is one: the common case, which needs no row objects.
@@ -206,6 +215,23 @@ mod tests {
             pair(&side("MC41", Encoding::Base64, "text/csv; charset=utf-8"), &csv("1")).unwrap(),
             [["0.5", "1"]]
         );
+    }
+
+    #[test]
+    fn answers_with_explanations_count_as_the_models_own() {
+        let answer = |data: &str| {
+            format!(
+                r#"{{"version":"1.0","predictions":{{"content_type":"text/csv; charset=utf-8","data":{data}}},"explanations":{{}}}}"#
+            )
+        };
+        let csv = side("1,2\n3,4", Encoding::Csv, "text/csv");
+        let two = side(&answer(r#""0.1\n0.2\n""#), Encoding::Json, "application/json");
+        assert_eq!(pair(&two, &csv).unwrap(), [["0.1", "1", "2"], ["0.2", "3", "4"]]);
+        let travelled = answer(r#""0.5""#);
+        let body = Body::travelled(Encoding::Base64, Some("application/json"), travelled.as_bytes()).unwrap();
+        assert_eq!(pairs(Some(&body), None).unwrap().len(), 1);
+        let other = side(r#"{"version":1,"score":0.5}"#, Encoding::Json, "application/json");
+        assert_eq!(pair(&other, &side("7", Encoding::Csv, "text/csv")).unwrap(), [["1", "0.5", "7"]]);
     }
 
     #[test]

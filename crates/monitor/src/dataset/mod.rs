@@ -7,6 +7,7 @@ mod batch;
 mod body;
 mod cell;
 mod csv_rows;
+mod explained;
 mod json_rows;
 mod layout;
 mod reader;
