@@ -8,8 +8,8 @@
 mod bench;
 mod cache;
 mod ci;
-mod crash;
 mod docker;
+mod faults;
 mod fuzz;
 mod images;
 mod program;
@@ -36,8 +36,8 @@ enum Task {
     Setup,
     /// Start Docker for the stories about containers, and stop it again
     Docker,
-    /// Kill the server under load again and again; what came out is noted in docs/faults.md
-    Crash(crash::Crash),
+    /// Break captura in every way it promises to survive; with --release, what came out is noted in docs/faults.md
+    Faults(faults::Faults),
     /// Run the fuzz targets; what came out is noted in docs/fuzzing.md
     Fuzz(fuzz::Fuzz),
     /// Measure; one markdown table
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Setup => setup::run(),
         Task::Docker => docker::run(),
-        Task::Crash(crash) => crash::run(&crash),
+        Task::Faults(faults) => faults::run(&faults),
         Task::Fuzz(fuzz) => fuzz::run(&fuzz),
         Task::Bench { bench } => bench::run(&bench),
         Task::Floor => bench::serve_floor(),

@@ -11,6 +11,7 @@
 //! Refuses to: touch a store.
 
 use captura_capture::record::{Lsn, Record};
+use captura_capture::sabotage::{self, Sabotage};
 use captura_names::{EndpointName, Timestamp, VariantName};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -37,6 +38,9 @@ pub struct CapturedKey {
 /// policy's identity, little endian, cut to sixteen bytes and dressed as UUID v4.
 #[must_use]
 pub fn object_id(first: Lsn, policy_id: u64) -> Uuid {
+    if sabotage::is(Sabotage::RandomKeys) {
+        return Uuid::new_v4();
+    }
     let mut hasher = Sha256::new();
     hasher.update(b"captura object 1");
     hasher.update(first.node.to_le_bytes());

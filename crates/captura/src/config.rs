@@ -358,6 +358,15 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// Breaks the promise that `CAPTURA_SABOTAGE` names, in builds that can.
+#[cfg(feature = "sabotage")]
+pub(crate) fn sabotage() -> anyhow::Result<()> {
+    let Some(name) = variable("CAPTURA_SABOTAGE") else { return Ok(()) };
+    captura_capture::sabotage::choose(&name).map_err(anyhow::Error::msg)?;
+    tracing::error!(sabotage = name, "THIS BUILD BREAKS ITS PROMISES ON PURPOSE");
+    Ok(())
+}
+
 /// Where models that run as processes have their folders: beside the cache, and where users of their own reach it when
 /// this is root.
 pub(crate) fn process_dir() -> PathBuf {

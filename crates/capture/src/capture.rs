@@ -26,6 +26,7 @@ use crate::journal::writer::{Shared, Written, lock};
 use crate::journal::{LOCK_FILE, PAGE_FILE, boot_id};
 use crate::ledger::{AccountId, DropReason, Ledger, Page, Snapshot};
 use crate::record::{Lsn, Record, codec};
+use crate::sabotage::{self, Sabotage};
 use crate::settings::Settings;
 use crate::stream::Stream;
 
@@ -142,7 +143,9 @@ impl Capture {
         let epoch = survey.epoch_before.saturating_add(1);
         let ledger = Ledger::open(page, epoch, survey.openings);
         let mut line = Line::new(0);
-        line.retired = survey.open.into_iter().map(|segment| segment.retire(&ledger)).collect();
+        // What a boot of the machine left was read from the device; what a process left may be in the cache only.
+        let suspect = survey.report.unclean && !survey.report.unknown_window;
+        line.retired = survey.open.into_iter().map(|segment| segment.retire(&ledger, suspect)).collect();
         let books = BookKeeping {
             epoch,
             boot_id: boot,
@@ -292,6 +295,9 @@ impl Capture {
         let moves = moves(&shared.ledger, &held, uploaded)?;
         for (account, uploaded, quarantined) in &moves {
             shared.ledger.left_journal(*account, *uploaded, *quarantined);
+        }
+        if sabotage::is(Sabotage::UnlinkFirst) {
+            let _ = shared.disk.remove(&held.path);
         }
         books.sealed.remove(segment);
         books.freed.push(*segment);

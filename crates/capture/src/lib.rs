@@ -9,6 +9,7 @@ mod destination;
 pub mod journal;
 pub mod ledger;
 pub mod record;
+pub mod sabotage;
 pub mod sampler;
 mod settings;
 mod stream;

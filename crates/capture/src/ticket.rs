@@ -10,6 +10,7 @@ use crate::capture::Handle;
 use crate::journal::commit::Commit;
 use crate::ledger::DropReason;
 use crate::record::Lsn;
+use crate::sabotage::{self, Sabotage};
 
 /// Displays as the value of `x-captura-capture`: `written;lsn=0a1b2c3d-3-17`, `dropped;reason=disk_full`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +84,14 @@ impl Ticket {
             State::Settled(captured) => return captured,
             State::Waiting(waiting) => waiting,
         };
+        if sabotage::is(Sabotage::AcknowledgeEarly) {
+            waiting.handle.shared.nudge();
+            return match waiting.durability {
+                Durability::BestEffort => Captured::Queued(waiting.lsn),
+                Durability::AckAfterWrite => Captured::Written(waiting.lsn),
+                Durability::AckAfterFsync => Captured::Durable(waiting.lsn),
+            };
+        }
         match waiting.durability {
             Durability::BestEffort => Captured::Queued(waiting.lsn),
             Durability::AckAfterWrite => {

@@ -34,6 +34,8 @@ pub(crate) struct Reconcile {
 
 impl Reconcile {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
+        #[cfg(feature = "sabotage")]
+        crate::config::sabotage()?;
         let config = Config::read(self.config.as_deref())?;
         let data_dir = self.data_dir.unwrap_or(config.server.data_dir);
         let stores = Stores::new(StoreSettings { data_dir: data_dir.clone(), mappings: config.stores });

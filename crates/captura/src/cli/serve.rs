@@ -29,6 +29,8 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         log_to_stderr("info,object_store=warn,s3s=off");
+        #[cfg(feature = "sabotage")]
+        crate::config::sabotage()?;
         let mut config = Config::read(self.config.as_deref())?;
         if let Some(data_dir) = self.data_dir {
             config.server.data_dir = data_dir;

@@ -10,7 +10,9 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Advice, FallocateFlags};
+use rustix::fs::FallocateFlags;
+
+use crate::sabotage::{self, Sabotage};
 
 /// A file system, as far as the journal needs one.
 pub trait Disk: Send + Sync + fmt::Debug {
@@ -83,8 +85,28 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// # Errors
     /// Whatever the system says.
     fn length_bytes(&self) -> io::Result<u64>;
-    /// Asks the system to forget cached pages, so that the next read comes from the device.
-    fn forget_cache(&self);
+}
+
+/// Makes the bytes of a file durable.
+///
+/// # Errors
+/// Whatever the system says. The file must not be synced again after one.
+pub(crate) fn sync_file(file: &dyn DiskFile) -> io::Result<()> {
+    if sabotage::is(Sabotage::SkipFsync) {
+        return Ok(());
+    }
+    match file.sync_data() {
+        Err(_) if sabotage::is(Sabotage::RetryFsync) => file.sync_data(),
+        synced => synced,
+    }
+}
+
+/// Makes the names in a folder durable.
+///
+/// # Errors
+/// Whatever the system says.
+pub(crate) fn sync_folder(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    if sabotage::is(Sabotage::SkipDirectoryFsync) { Ok(()) } else { disk.sync_dir(dir) }
 }
 
 /// Writes all of `bytes`, going on after short writes and interruptions.
@@ -148,9 +170,9 @@ pub(crate) fn replace_file(disk: &dyn Disk, dir: &Path, name: &str, bytes: &[u8]
     }
     let file = disk.create_new(&new)?;
     write_all_at(&*file, bytes, 0)?;
-    file.sync_data()?;
+    sync_file(&*file)?;
     disk.rename(&new, &dir.join(name))?;
-    disk.sync_dir(dir)
+    sync_folder(disk, dir)
 }
 
 /// The machine's file system.
@@ -228,10 +250,5 @@ impl DiskFile for RealFile {
 
     fn length_bytes(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
-    }
-
-    fn forget_cache(&self) {
-        // Advice only: where it is not taken, the read back is merely weaker evidence.
-        let _ = rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed);
     }
 }

@@ -247,8 +247,4 @@ impl DiskFile for FaultyFile {
     fn length_bytes(&self) -> io::Result<u64> {
         self.file.length_bytes()
     }
-
-    fn forget_cache(&self) {
-        self.file.forget_cache();
-    }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
-use super::disk::{read_full_at, write_all_at};
+use super::disk::{read_full_at, sync_file, sync_folder, write_all_at};
 use super::frame::{FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, Stamp, frame};
 use super::line::{Current, Piece, Progress, Segment};
 use super::reader::UNKNOWN_N;
@@ -195,7 +195,7 @@ impl Keeper {
     fn sync_segment(&mut self, pieces: &[Piece]) -> bool {
         let Some(segment) = pieces.first().map(|piece| Arc::clone(&piece.segment)) else { return true };
         if !segment.progress().suspect {
-            match segment.file().sync_data() {
+            match sync_file(&*segment.file()) {
                 Ok(()) => {
                     advance_digest(&segment, pieces);
                     return true;
@@ -240,7 +240,7 @@ impl Keeper {
         let file = disk.create_new(&new)?;
         file.allocate(self.shared.settings.seal_bytes)?;
         let old = segment.file();
-        old.forget_cache();
+        // As the system still shows it: written bytes of the old file may be nowhere else, should the process be killed now.
         let synced_end = segment.progress().synced_end;
         copy(&*old, &*file, synced_end)?;
         // Written after the failed sync was started, by callers that knew nothing of it.
@@ -251,11 +251,11 @@ impl Keeper {
         for piece in pieces.iter().chain(&later) {
             write_all_at(&*file, &piece.bytes, piece.offset)?;
         }
-        file.sync_data()?;
+        sync_file(&*file)?;
         disk.rename(&new, &open)?;
         // From here on the name stands for the new inode, and so must every later write.
         segment.replace_file(file);
-        disk.sync_dir(dir)?;
+        sync_folder(disk, dir)?;
         advance_digest(segment, pieces);
         segment.progress().suspect = false;
         Ok(())
@@ -365,8 +365,8 @@ impl Keeper {
         bytes.extend(frame(FrameKind::Ledger, &accounts, stamp, UNKNOWN_N));
         debug_assert!(bytes.len() >= SEGMENT_HEADER_BYTES);
         write_all_at(&*file, &bytes, 0)?;
-        file.sync_data()?;
-        shared.disk.sync_dir(&shared.settings.dir)?;
+        sync_file(&*file)?;
+        sync_folder(&*shared.disk, &shared.settings.dir)?;
         let end = bytes.len() as u64;
         let progress = Progress {
             tally: Tally::default(),
@@ -466,7 +466,7 @@ impl Keeper {
             let file = segment.file();
             write_all_at(&*file, &piece.bytes, footer_at)?;
             file.set_len(size_bytes)?;
-            if let Err(error) = file.sync_data() {
+            if let Err(error) = sync_file(&*file) {
                 tracing::error!(%error, segment = %segment.name, "a sync failed; rewriting the segment");
                 segment.progress().suspect = true;
                 self.rewrite_to(segment, &piece)?;
@@ -477,7 +477,7 @@ impl Keeper {
             Err(error) if error.kind() == io::ErrorKind::NotFound && shared.disk.open(&sealed).is_ok() => {}
             renamed => renamed?,
         }
-        shared.disk.sync_dir(dir)?;
+        sync_folder(&*shared.disk, dir)?;
         self.enter_sealed(segment, size_bytes);
         Ok(())
     }

@@ -365,6 +365,10 @@ impl Surveyor<'_> {
             let counters = &mut opening.counters;
             counters[CAPTURED] = opening.local_pending + counters[UPLOADED..UPLOADED + 5].iter().sum::<u64>();
             let ended = counters[CAPTURED] + counters[SAMPLED_OUT] + counters[DROPPED..].iter().sum::<u64>();
+            if !self.report.unknown_window {
+                find_again(counters, ended.saturating_sub(counters[INVOKED]));
+            }
+            let ended = counters[CAPTURED] + counters[SAMPLED_OUT] + counters[DROPPED..].iter().sum::<u64>();
             // After a power loss the page may be older than the journal: then the calls are counted from the records.
             counters[INVOKED] = counters[INVOKED].max(ended);
             let lost = counters[INVOKED] - ended;
@@ -374,6 +378,16 @@ impl Surveyor<'_> {
         if self.openings.len() > MAX_ACCOUNTS {
             self.report.notes.push("the book has no room for all accounts; some calls are booked as *".into());
         }
+    }
+}
+
+/// Records that were booked as dropped, because the disk would not say that it has them, and are there all the same.
+fn find_again(counters: &mut Counters, mut records: u64) {
+    for reason in [DropReason::LostUnclean, DropReason::IoError, DropReason::DiskFull] {
+        let dropped = &mut counters[DROPPED + reason as usize];
+        let found = records.min(*dropped);
+        *dropped -= found;
+        records -= found;
     }
 }
 
@@ -550,7 +564,10 @@ pub(crate) fn draw() -> io::Result<(u32, Salt)> {
 
 impl OpenSegment {
     /// As a segment of the running journal that takes no more records.
-    pub(crate) fn retire(self, ledger: &crate::ledger::Ledger) -> Arc<super::line::Segment> {
+    ///
+    /// `suspect` when a sync of it may have failed under the last run: what is seen of it is then not what is durable, and
+    /// another sync would say that it is. Such a segment is sealed as a new file.
+    pub(crate) fn retire(self, ledger: &crate::ledger::Ledger, suspect: bool) -> Arc<super::line::Segment> {
         let accounts = self.tally.accounts.iter().map(|(key, records)| (ledger.account(key), *records)).collect();
         let progress = super::line::Progress {
             tally: self.tally,
@@ -558,7 +575,7 @@ impl OpenSegment {
             written_end: self.good_end,
             synced_end: self.good_end,
             digest: self.digest,
-            suspect: false,
+            suspect,
         };
         super::line::Segment::new(self.name, self.stamp, self.file, progress)
     }

@@ -3,7 +3,7 @@
 //! One binary for all of them. Few stories, each about something that no smaller boundary can see.
 #![expect(clippy::unwrap_used, reason = "a story that meets something unexpected ends there")]
 #![expect(clippy::print_stdout, reason = "a story that was not told says so")]
-#![expect(clippy::disallowed_methods, reason = "the recorded runs are set by the environment")]
+#![expect(clippy::disallowed_methods, reason = "stories start programs and wait for them")]
 
 mod access;
 mod alarms;
@@ -12,7 +12,6 @@ mod buckets;
 mod capture;
 mod clients;
 mod container;
-mod crash;
 mod demo;
 mod deployments;
 mod explaining;

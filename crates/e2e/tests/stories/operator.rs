@@ -54,5 +54,5 @@ fn a_stopped_server_has_kept_every_call_it_acknowledged_and_its_endpoints_come_b
     let server = home.serve();
     captura_e2e::deployment::wait_in_service(&server, "kept");
     drop(server);
-    crate::crash::prove(&home, &oracle);
+    captura_e2e::proof::prove(&home, &oracle);
 }

@@ -1,57 +1,13 @@
 //! A full disk and a destination nobody can write: serving goes on, nothing is lost uncounted, and it heals by itself.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use captura_e2e::connection::Connection;
 use captura_e2e::deployment::Deployment;
 use captura_e2e::program::{self, said};
 use captura_e2e::server::{Home, Server, wait_for};
+use captura_e2e::small_disk::SmallDisk;
 use serde_json::Value;
-
-/// A small file system of its own, so that it can be filled. Only root may mount one.
-struct SmallDisk<'a> {
-    at: &'a Path,
-}
-
-impl<'a> SmallDisk<'a> {
-    fn mount(at: &'a Path, size: &str) -> Option<Self> {
-        std::fs::create_dir_all(at).unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "captura-story"])
-            .arg(at)
-            .output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self { at }),
-            other => {
-                println!("skipped: a full disk because no small file system can be mounted: {other:?}");
-                None
-            }
-        }
-    }
-
-    fn fill(&self) {
-        let filler = File::options().create(true).append(true).open(self.at.join("filler")).unwrap();
-        // Ever smaller pieces, until not one byte fits.
-        for size in [1 << 20, 1 << 16, 1 << 12, 1] {
-            while (&filler).write_all(&vec![1; size]).is_ok() {}
-        }
-    }
-
-    fn empty(&self) {
-        std::fs::remove_file(self.at.join("filler")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        // Lazily: a failed story may still have its server on it.
-        let _ = Command::new("umount").arg("-l").arg(self.at).status();
-    }
-}
 
 /// What became of the capture of one call, which must be answered.
 fn call(server: &Server, endpoint: &str) -> String {
@@ -74,7 +30,10 @@ fn account(server: &Server, endpoint: &str) -> Value {
 fn a_full_disk_drops_captures_with_a_reason_and_heals_when_space_returns() {
     let home = Home::new("[capture]\nseal_after = \"1s\"\nseal_bytes = \"1MiB\"\ndisk_min_free = \"4MiB\"\n");
     let data_dir = home.data_dir();
-    let Some(disk) = SmallDisk::mount(&data_dir, "48m") else { return };
+    let disk = match SmallDisk::mount(&data_dir, "48m") {
+        Ok(disk) => disk,
+        Err(why) => return println!("skipped: a full disk: {why}"),
+    };
     let server = home.serve();
     Deployment::echo("full").create(&server);
     assert!(call(&server, "full").starts_with("written"));

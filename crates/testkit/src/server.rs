@@ -60,10 +60,32 @@ impl Home {
         std::fs::read_to_string(self.path().join("server.log")).unwrap_or_default()
     }
 
+    /// The last lines of it.
+    pub fn log_end(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
     /// The command that serves this home.
     pub fn command(&self) -> Command {
+        self.command_through(&[])
+    }
+
+    /// The command that serves this home, started by another program that becomes it: `strace …`, `unshare …`.
+    ///
+    /// # Panics
+    /// When the log cannot be opened.
+    pub fn command_through(&self, prefix: &[String]) -> Command {
         let log = std::fs::File::options().create(true).append(true).open(self.path().join("server.log"));
-        let mut command = Command::new(program::path());
+        let mut command = match prefix.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program::path());
+                command
+            }
+            None => Command::new(program::path()),
+        };
         command.arg("serve").args(["--listen", "127.0.0.1:0"]);
         command.arg("--config").arg(self.path().join("captura.toml")).arg("--data-dir").arg(self.data_dir());
         command.current_dir(self.path()).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -76,8 +98,19 @@ impl Home {
     /// # Panics
     /// When it does not get ready, with its log.
     pub fn serve(&self) -> Server {
+        self.serve_through(&[]).unwrap_or_else(|why| panic!("{why}\n{}", self.log()))
+    }
+
+    /// The same through another program; when the server does not get ready, why.
+    ///
+    /// # Errors
+    /// What it said instead of its ready line, and how it ended.
+    ///
+    /// # Panics
+    /// When the program cannot be started.
+    pub fn serve_through(&self, prefix: &[String]) -> Result<Server, String> {
         let began = Instant::now();
-        let mut child = self.command().spawn().unwrap_or_else(|error| {
+        let mut child = self.command_through(prefix).spawn().unwrap_or_else(|error| {
             panic!("cannot start {}: {error}", program::path().display());
         });
         let stdout = child.stdout.take().expect("our bug: stdout is piped");
@@ -95,11 +128,14 @@ impl Home {
             }
             _ => None,
         };
-        server.address = address.unwrap_or_else(|| {
-            let _ = server.child.kill();
-            panic!("no ready line but {line:?}, exit {:?}\n{}", server.child.wait(), self.log());
-        });
-        server
+        match address {
+            Some(address) => server.address = address,
+            None => {
+                let _ = server.child.kill();
+                return Err(format!("no ready line but {line:?}, exit {:?}", server.child.wait()));
+            }
+        }
+        Ok(server)
     }
 }
 
@@ -166,14 +202,21 @@ impl Drop for Server {
 ///
 /// # Panics
 /// When nothing is found within `limit`.
-pub fn wait_for<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for<T>(what: &str, limit: Duration, look: impl FnMut() -> Option<T>) -> T {
+    found_within(limit, look).unwrap_or_else(|| panic!("waited {limit:?} in vain for {what}"))
+}
+
+/// The same, for what may be missing because a promise was broken.
+pub fn found_within<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let began = Instant::now();
     let mut pause = Duration::from_millis(10);
     loop {
         if let Some(found) = look() {
-            return found;
+            return Some(found);
         }
-        assert!(began.elapsed() < limit, "waited {limit:?} in vain for {what}");
+        if began.elapsed() >= limit {
+            return None;
+        }
         std::thread::sleep(pause);
         pause = (pause * 3 / 2).min(Duration::from_millis(500));
     }

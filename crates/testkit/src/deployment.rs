@@ -24,6 +24,8 @@ pub struct Deployment<'a> {
     pub destination: &'a str,
     /// `InitialInstanceCount`.
     pub instances: u32,
+    /// Tags of the endpoint configuration.
+    pub tags: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Deployment<'a> {
@@ -37,6 +39,7 @@ impl<'a> Deployment<'a> {
             capture_percent: Some(100),
             destination,
             instances: 1,
+            tags: Vec::new(),
         }
     }
 
@@ -67,6 +70,9 @@ impl<'a> Deployment<'a> {
                 "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
                 "CaptureContentTypeHeader": {"CsvContentTypes": ["text/csv"], "JsonContentTypes": ["application/json"]},
             });
+        }
+        if !self.tags.is_empty() {
+            configuration["Tags"] = self.tags.iter().map(|(key, value)| json!({"Key": key, "Value": value})).collect();
         }
         accept(server, "CreateModel", &model);
         accept(server, "CreateEndpointConfig", &configuration);

@@ -31,6 +31,13 @@ impl Captured {
         }
     }
 
+    /// The endpoint, by the folder of the object: `…/{endpoint}/{variant}/yyyy/mm/dd/hh/name` below the bucket.
+    pub fn endpoint(&self, bucket: &Path) -> String {
+        let below: Vec<_> = self.object.strip_prefix(bucket).unwrap_or(&self.object).iter().collect();
+        let at = below.len().checked_sub(7).map(|at| below[at].to_string_lossy().into_owned());
+        at.unwrap_or_default()
+    }
+
     /// The request's bytes as they were captured; nothing when the input was not.
     pub fn request(&self) -> Option<Vec<u8>> {
         bytes(&self.json["captureData"]["endpointInput"])

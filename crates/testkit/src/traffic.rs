@@ -1,37 +1,15 @@
 //! Clients that call without pause and remember what they were promised, until the server is taken from them.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crate::connection::Connection;
 use crate::oracle::{Acknowledged, Oracle};
-
-/// Numbers from a seed: splitmix64 (Steele, Lea, Flood 2014). The same seed tells the same story.
-#[derive(Clone)]
-pub struct Seeded(u64);
-
-impl Seeded {
-    /// A sequence.
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    /// The next number.
-    pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number in `low..high`.
-    pub fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.number() % (high - low)
-    }
-}
+pub use crate::seeded::Seeded;
 
 /// What a load saw, over all its clients.
 #[derive(Debug, Default)]
@@ -42,6 +20,12 @@ pub struct Seen {
     pub unacknowledged: AtomicU64,
     /// Replies with another status: there should be none.
     pub refused: AtomicU64,
+    /// Calls that got no reply, because the server was taken away.
+    pub unanswered: AtomicU64,
+    /// Event ids of calls whose record was only queued.
+    pub queued: Mutex<HashSet<String>>,
+    /// Event ids and times of the promises made since this was last taken away.
+    pub recent: Mutex<Vec<(String, Instant)>>,
 }
 
 /// A running load.
@@ -94,7 +78,11 @@ fn call_until_enough(callers: &Callers, mut numbers: Seeded, oracle: &Oracle, se
     while !enough.load(Ordering::Relaxed) {
         let body = body(&mut numbers);
         // A broken connection is the kill that the story is about: what was not answered was not promised.
-        let Ok(reply) = connection.post(&path, &[("content-type", "text/csv")], &body) else { return };
+        let Ok(reply) = connection.post(&path, &[("content-type", "text/csv")], &body) else {
+            seen.unanswered.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let received = Instant::now();
         let promise = Acknowledged::from_reply(&callers.endpoint, &body, &reply);
         let counter = match (&promise, reply.status) {
             (Some(_), _) => &seen.acknowledged,
@@ -104,6 +92,10 @@ fn call_until_enough(callers: &Callers, mut numbers: Seeded, oracle: &Oracle, se
         counter.fetch_add(1, Ordering::Relaxed);
         if let Some(promise) = promise {
             oracle.note(&promise);
+            seen.recent.lock().expect("no client panicked").push((promise.event_id, received));
+        } else if reply.header("x-captura-capture").is_some_and(|capture| capture.starts_with("queued")) {
+            let event_id = reply.header("x-captura-event-id").unwrap_or_default().to_owned();
+            seen.queued.lock().expect("no client panicked").insert(event_id);
         }
     }
 }

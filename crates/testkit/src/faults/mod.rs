@@ -1,0 +1,116 @@
+//! The numbered tests. Each breaks one thing, again and again, and counts what it cost.
+
+pub mod damage;
+pub mod full;
+pub mod honesty;
+pub mod kills;
+pub mod life;
+pub mod power;
+pub mod stores;
+
+use serde::Serialize;
+
+use crate::order::{Order, Told};
+
+/// A numbered test.
+#[derive(Debug, Serialize)]
+pub struct Test {
+    /// `T01`; a variant is set off by a hyphen.
+    pub name: &'static str,
+    /// What is counted: `kill`, `power cut`.
+    pub unit: &'static str,
+    /// What is broken, and what must hold.
+    pub about: &'static str,
+    /// Units after which it has shown enough at one commit.
+    pub goal: u64,
+    /// Its share of the time, beside the others'.
+    pub weight: u64,
+    /// Runs it.
+    #[serde(skip)]
+    pub run: fn(&Order) -> Told,
+}
+
+/// All tests, in the order of their worth.
+pub const ALL: &[Test] = &[
+    Test {
+        name: "T01",
+        unit: "kill",
+        about: "kill -9 under load, clients in all three durability modes: nothing acknowledged is lost or twice, best-effort loses exactly what it counts",
+        goal: 3_000,
+        weight: 20,
+        run: kills::run,
+    },
+    Test {
+        name: "T04-ext4",
+        unit: "power cut",
+        about: "the power goes under load, ext4: nothing durable is lost, of what was written only the youngest",
+        goal: 2_000,
+        weight: 15,
+        run: power::run_ext4,
+    },
+    Test { name: "T04-xfs", unit: "power cut", about: "the same on XFS", goal: 500, weight: 5, run: power::run_xfs },
+    Test {
+        name: "T06",
+        unit: "life of the capture room",
+        about: "a simulated disk: unsynced writes are dropped, reordered and torn at every crash: what was told is found",
+        goal: 100_000,
+        weight: 15,
+        run: life::run_cuts,
+    },
+    Test {
+        name: "T07",
+        unit: "injected I/O error",
+        about: "reads, writes, syncs, renames fail: nothing acknowledged is lost, no file is synced after its sync failed",
+        goal: 5_000,
+        weight: 5,
+        run: life::run_errors,
+    },
+    Test {
+        name: "T22",
+        unit: "transition",
+        about: "calls, seals, uploads, ends, kills, full disks in any order: the book and the records are the model's",
+        goal: 5_000_000,
+        weight: 10,
+        run: life::run_model,
+    },
+    Test {
+        name: "T08",
+        unit: "fill",
+        about: "the disk fills up under calls: no acknowledged call is lost, every drop is counted and told, it heals in 5 s",
+        goal: 500,
+        weight: 10,
+        run: full::run,
+    },
+    Test {
+        name: "T10",
+        unit: "mutated segment",
+        about: "bits flip, blocks are zeroed, segments cut, deleted, swapped: found every time, no untouched record lost",
+        goal: 50_000,
+        weight: 5,
+        run: damage::run,
+    },
+    Test {
+        name: "T29",
+        unit: "tampering",
+        about: "objects, manifests, records deleted, doubled, altered, reordered: reconcile finds each, and nothing in clean copies",
+        goal: 10_000,
+        weight: 10,
+        run: honesty::run,
+    },
+    Test {
+        name: "T14",
+        unit: "outage",
+        about: "the store is gone or silent while calls go on: all of it is archived once it is back, nothing is given up",
+        goal: 500,
+        weight: 6,
+        run: stores::run_outages,
+    },
+    Test {
+        name: "T15",
+        unit: "round of storm",
+        about: "the store flaps, replies are lost after it has done its part, the server is killed: every object once, none missing, no upload left half-done",
+        goal: 2_000,
+        weight: 10,
+        run: stores::run_flaps,
+    },
+];

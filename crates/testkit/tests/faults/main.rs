@@ -1,0 +1,72 @@
+//! The fault tests as every change must pass them: the same functions as `cargo xtask faults`, fewer of each.
+
+#![expect(clippy::print_stdout, reason = "figures are for the person who ran the test")]
+
+use captura_testkit::faults::{self, life};
+use captura_testkit::order::{Figures, Order, Told};
+
+/// Runs a test; the figures are printed.
+fn tell(name: &str, units: u64) -> Figures {
+    let test = faults::ALL.iter().find(|test| test.name == name).expect("our bug: a test has this name");
+    let figures = (test.run)(&Order::of(units, 1)).held();
+    println!("{name}: {figures}");
+    figures
+}
+
+#[test]
+fn t01_killed_under_load_it_loses_nothing_it_acknowledged() {
+    let figures = tell("T01", 200);
+    assert!(figures.count("calls acknowledged") > 2_000, "a load that was acknowledged so rarely proves nothing");
+}
+
+#[test]
+fn t04_a_power_cut_costs_nothing_durable() {
+    tell("T04-ext4", 100);
+}
+
+#[test]
+fn t06_whatever_a_crash_leaves_of_unsynced_writes_nothing_told_is_lost() {
+    let figures = tell("T06", 200);
+    assert!(figures.count("power cuts") > 200);
+}
+
+#[test]
+fn t06_would_find_a_disk_that_says_synced_and_is_not() {
+    let told = life::run_cuts_on_a_lying_disk(&Order::of(200, 1));
+    assert!(matches!(told, Told::Broken(_)), "{told:?}");
+}
+
+#[test]
+fn t07_whatever_fails_nothing_acknowledged_is_lost_and_no_failed_sync_is_repeated() {
+    tell("T07", 500);
+}
+
+#[test]
+fn t08_a_full_disk_costs_what_is_counted_and_told() {
+    tell("T08", 5);
+}
+
+#[test]
+fn t10_damage_is_found_and_costs_what_it_touches() {
+    tell("T10", 300);
+}
+
+#[test]
+fn t14_a_store_that_was_gone_gets_everything() {
+    tell("T14", 1);
+}
+
+#[test]
+fn t15_a_store_that_flaps_gets_everything_once() {
+    tell("T15", 4);
+}
+
+#[test]
+fn t29_reconcile_finds_every_tampering_and_nothing_else() {
+    tell("T29", 60);
+}
+
+#[test]
+fn t22_any_life_is_the_models() {
+    tell("T22", 50_000);
+}
