@@ -155,8 +155,9 @@ impl Told {
             Self::Held(figures) => figures,
             Self::Broken(broken) => panic!("{broken}"),
             Self::Skipped(why) => {
-                println!("skipped: {why}");
-                Figures::default()
+                let mut figures = Figures::default();
+                figures.add(&format!("skipped, {why}"), 1);
+                figures
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The capture room in this process, on a simulated disk: how it is opened, called, and read back.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -142,7 +142,7 @@ pub fn number_of(record: &Record) -> Result<u64, String> {
 ///
 /// # Errors
 /// When the file is not there or a record is not what was handed in.
-pub fn records(disk: &SimDisk, path: &PathBuf) -> Result<Vec<(u64, Record)>, String> {
+pub fn records(disk: &SimDisk, path: &Path) -> Result<Vec<(u64, Record)>, String> {
     let bytes = disk.read(path).ok_or_else(|| format!("{} is not there", path.display()))?;
     let reader = SegmentReader::from_bytes(bytes.into()).map_err(|error| error.to_string())?;
     reader.flatten().map(|record| Ok((number_of(&record)?, record))).collect()

@@ -431,7 +431,7 @@ impl DiskFile for SimFile {
             world.breaches += 1;
         }
         if let Err((error, _)) = world.enter(Call::Sync) {
-            if !world.dies_at.is_some_and(|at| world.calls > at) {
+            if world.dies_at.is_none_or(|at| world.calls <= at) {
                 let everything = world.struck % 2 == 1;
                 world.inodes[self.inode].lose(everything);
             }

@@ -56,12 +56,12 @@ fn run(order: &Order, about: About, lying: bool) -> Told {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
         let mut life = Life::new(seed, about, lying);
         runtime.block_on(life.live())?;
-        let mut figures = Figures::default();
-        figures.units = match about {
+        let units = match about {
             About::Cuts => 1,
             About::Errors => life.disk.struck(),
             About::Model => life.steps,
         };
+        let mut figures = Figures { units, ..Figures::default() };
         figures.add("calls", life.model.calls.iter().sum());
         figures.add("records told to be kept", life.model.told.len() as u64);
         figures.add("steps", life.steps);
