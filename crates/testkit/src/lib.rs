@@ -12,6 +12,7 @@
     reason = "the kit starts programs, waits for them, and reads where they were built"
 )]
 
+pub mod bad_http;
 pub mod captured;
 pub mod connection;
 pub mod deployment;
@@ -23,6 +24,7 @@ pub mod program;
 pub mod proof;
 pub mod proxy;
 pub mod room;
+pub mod scripted;
 pub mod seeded;
 pub mod server;
 pub mod sim_disk;

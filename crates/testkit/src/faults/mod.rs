@@ -1,10 +1,12 @@
 //! The numbered tests. Each breaks one thing, again and again, and counts what it cost.
 
+pub mod bad_input;
 pub mod damage;
 pub mod full;
 pub mod honesty;
 pub mod kills;
 pub mod life;
+pub mod models;
 pub mod power;
 pub mod stores;
 
@@ -112,5 +114,21 @@ pub const ALL: &[Test] = &[
         goal: 2_000,
         weight: 10,
         run: stores::run_flaps,
+    },
+    Test {
+        name: "T13",
+        unit: "six calls on one connection",
+        about: "a model server dies, lies, answers twice, late, endlessly: nobody gets another answer than theirs, every call is captured with its outcome",
+        goal: 5_000,
+        weight: 5,
+        run: models::run,
+    },
+    Test {
+        name: "T26",
+        unit: "request",
+        about: "names, headers, framing, limits, JSON, request lines and noise: exact statuses, no error of the server, no connection left",
+        goal: 100_000,
+        weight: 5,
+        run: bad_input::run,
     },
 ];

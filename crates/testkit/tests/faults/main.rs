@@ -2,7 +2,10 @@
 
 #![expect(clippy::print_stdout, reason = "figures are for the person who ran the test")]
 
-use captura_testkit::faults::{self, life};
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+
+use captura_testkit::faults::{self, bad_input, life, models};
 use captura_testkit::order::{Figures, Order, Told};
 
 /// Runs a test; the figures are printed.
@@ -49,6 +52,41 @@ fn t08_a_full_disk_costs_what_is_counted_and_told() {
 #[test]
 fn t10_damage_is_found_and_costs_what_it_touches() {
     tell("T10", 300);
+}
+
+#[test]
+fn t13_whatever_a_model_server_does_nobody_gets_anothers_answer() {
+    tell("T13", 60);
+}
+
+#[test]
+fn t13_would_find_answers_that_are_mixed_up() {
+    let told = models::run_crossed(&Order::of(60, 1));
+    assert!(matches!(told, Told::Broken(_)), "{told:?}");
+}
+
+#[test]
+fn t26_bad_input_gets_exact_answers_and_leaves_nothing_open() {
+    tell("T26", 6_000);
+}
+
+#[test]
+fn t26_would_find_a_server_that_takes_everything() {
+    let told = bad_input::run_against(&Order::of(50, 1), taking_everything());
+    assert!(matches!(told, Told::Broken(_)), "{told:?}");
+}
+
+/// A server that says 200 to whatever comes.
+fn taking_everything() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the system gives a port");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+        }
+    });
+    address
 }
 
 #[test]
