@@ -13,6 +13,8 @@
 //!
 //! Where priorities of single threads cannot be set (everywhere but on Linux) both are normal.
 //!
+//! A panic is a cut like any other: the uploader forgets what it knew, pauses, and finds its work again on the disk.
+//!
 //! Invariant: one thread at a time has the uploader; it changes hands only between two segments.
 
 use std::io;
@@ -87,7 +89,7 @@ pub enum Stopped {
     Finished,
     /// Time was over. What is not confirmed is still in the journal, and the next start goes on with it.
     BrokenOff,
-    /// A thread panicked, which is a bug of ours; the journal still has what was not confirmed.
+    /// It panicked to the last, which is a bug of ours; the journal still has what was not confirmed.
     Panicked,
 }
 
@@ -175,13 +177,27 @@ impl Shift {
     /// Takes turns with the other thread, until one of the two is done.
     async fn work(&mut self) {
         while let Some(mut uploader) = self.inbox.recv().await {
-            let mut order = self.order.clone();
-            let finish = async {
-                let _ = order.wait_for(|order| *order != Order::Work).await;
+            let mut watch = uploader.watch();
+            let ended = loop {
+                let is_last = *self.order.borrow() != Order::Work;
+                let finish = async {
+                    let _ = self.order.clone().wait_for(|order| *order != Order::Work).await;
+                };
+                if let Some(ended) = watch.survive(uploader.shift(self.pace, finish)).await {
+                    break Some(ended);
+                }
+                if is_last {
+                    break None;
+                }
+                uploader.begin_anew();
             };
-            match uploader.shift(self.pace, finish).await {
-                Ended::Finished => break,
-                Ended::Pace => {
+            match ended {
+                Some(Ended::Finished) => break,
+                None => {
+                    self.inbox.close();
+                    panic!("our bug: the archive panicked when it was to finish; the log says where");
+                }
+                Some(Ended::Pace) => {
                     tracing::debug!(pace = ?self.pace.other(), "the archive changes its pace");
                     if self.other.send(uploader).await.is_err() {
                         break;

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use captura_capture::{AccountRecords, SealedSegment, SegmentName};
 use captura_names::{S3Uri, Timestamp};
+use captura_tasks::{Tasks, Watch};
 use tokio::time::Instant;
 
 use crate::archiving::Pace;
@@ -55,8 +56,12 @@ pub struct UploaderSettings {
     pub patience: Patience,
     /// Wall time, for the manifests.
     pub now: Now,
+    /// Counts panics, and says how long to pause after each.
+    pub tasks: Tasks,
 }
 
+/// Its name among the tasks.
+const TASK: &str = "archive";
 /// How often streams are looked through for new destinations when nothing else happens.
 const DESTINATIONS_LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 
@@ -134,6 +139,18 @@ impl Uploader {
     #[must_use]
     pub fn figures(&self) -> Figures {
         self.figures.clone()
+    }
+
+    /// Forgets what it knew of segments, after a panic: the next round finds it again, as a next start would. What is known
+    /// of destinations stays, since the journal was told of it.
+    pub(crate) fn begin_anew(&mut self) {
+        self.waiting.clear();
+        self.spare.clear();
+    }
+
+    /// Watches the uploader for whoever lets it work.
+    pub(crate) fn watch(&self) -> Watch {
+        self.settings.tasks.watch(TASK)
     }
 
     /// Uploads until `finish` resolves, then once more what is sealed by then, without waiting for failing destinations;

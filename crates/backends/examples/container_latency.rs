@@ -37,7 +37,7 @@ async fn main() {
         println!("{connections} connections: {}", measure(&model, connections, calls).await);
     }
     let began = Instant::now();
-    backends.close().await;
+    backends.close(std::time::Duration::from_secs(30)).await;
     println!("gone after {:?}", began.elapsed());
 }
 

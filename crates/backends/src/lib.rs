@@ -206,11 +206,18 @@ impl Backends {
         Arc::new(Explained::new(model, explainer))
     }
 
-    /// Stops every instance, and waits until all are gone. Calls in flight are waited for.
-    pub async fn close(&self) {
+    /// Stops every instance, and waits until all are gone, for `deadline` at most. Calls in flight are waited for.
+    /// Processes that are still there end with this one, and containers are removed at the next start.
+    pub async fn close(&self, deadline: Duration) {
         self.closing.send_replace(true);
-        self.closing.closed().await;
-        self.containers.close().await;
+        let all_gone = async {
+            self.closing.closed().await;
+            self.containers.close().await;
+        };
+        if tokio::time::timeout(deadline, all_gone).await.is_err() {
+            let deadline_ms = deadline.as_millis() as u64;
+            tracing::warn!(deadline_ms, "instances of models are still there and are waited for no longer");
+        }
     }
 
     /// Removes what an earlier run of this server left running. Nothing waits for it but models that run as containers.
@@ -326,6 +333,7 @@ impl Backends {
             instances: launch.instances,
             routing: launch.routing,
             patience: replicas::Patience { seed: self.settings.seed, ..replicas::Patience::default() },
+            tasks: self.settings.tasks.clone(),
             closing: self.closing.subscribe(),
         }
     }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use captura_tasks::Tasks;
+
 use crate::artifact::Limits;
 use crate::container::ContainerSettings;
 use crate::http_contract::ContractSettings;
@@ -39,6 +41,8 @@ pub struct Settings {
     pub multi_model: MultiModelLimits,
     /// Decides about the waits before instances are started again.
     pub seed: u64,
+    /// Begins the keeping of instances again when it panics.
+    pub tasks: Tasks,
 }
 
 impl Settings {
@@ -58,6 +62,7 @@ impl Settings {
             containers: ContainerSettings::default(),
             multi_model: MultiModelLimits::default(),
             seed: 0,
+            tasks: Tasks::default(),
         }
     }
 }

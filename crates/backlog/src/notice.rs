@@ -7,21 +7,23 @@ use captura_route::{Answer, Deferred};
 use serde_json::{Map, Value, json};
 
 /// Largest answer that a notice carries, bytes.
-const RESPONSE_MAX_BYTES: usize = 128 * 1024;
+pub(crate) const RESPONSE_MAX_BYTES: usize = 128 * 1024;
 const IN_SUCCESS: &str = "SUCCESS_NOTIFICATION_TOPIC";
 const IN_ERROR: &str = "ERROR_NOTIFICATION_TOPIC";
 
-/// The notice of an answer; nothing when nobody is to be told.
-pub(crate) fn of_success(deferred: &Deferred, answer: &Answer, now: Timestamp) -> Option<(String, Value)> {
+/// The notice of an answer, where it is at hand; nothing when nobody is to be told.
+pub(crate) fn of_success(deferred: &Deferred, answer: Option<&Answer>, now: Timestamp) -> Option<(String, Value)> {
     let topic = deferred.settings.success_topic.clone()?;
     let mut notice = common(deferred, "Completed", now);
     let mut response = Map::new();
-    if let Some(content_type) = &answer.content_type {
+    if let Some(content_type) = answer.and_then(|answer| answer.content_type.as_ref()) {
         response.insert("contentType".into(), json!(content_type));
     }
     response.insert("outputLocation".into(), json!(deferred.output.to_string()));
     notice.insert("responseParameters".into(), response.into());
-    include(&mut notice, deferred, IN_SUCCESS, &answer.body);
+    if let Some(answer) = answer {
+        include(&mut notice, deferred, IN_SUCCESS, &answer.body);
+    }
     Some((topic, notice.into()))
 }
 

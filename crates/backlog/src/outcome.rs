@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use captura_names::S3Uri;
-use captura_route::Deferred;
+use captura_route::{Answer, Deferred};
 use object_store::{
     Attribute, Attributes, Error, GetOptions, ObjectMeta, ObjectStore, PutMode, PutOptions, PutPayload,
 };
@@ -62,6 +62,20 @@ impl Places<'_> {
     /// Whether an earlier run of the call has left its outcome.
     pub(crate) async fn exists(&self, at: &S3Uri) -> Result<bool, StoreFailed> {
         Ok(self.head(at).await?.is_some())
+    }
+
+    /// What an earlier run has left there, unless it is larger than that or cannot be read.
+    pub(crate) async fn left(&self, at: &S3Uri, limit_bytes: usize) -> Option<Answer> {
+        let (store, path) = (self.0)(at, None, Use::Read).ok()?;
+        let reading = async {
+            let result = store.get_opts(&path, GetOptions::default()).await?;
+            if result.meta.size > limit_bytes as u64 {
+                return Ok(None);
+            }
+            let content_type = result.attributes.get(&Attribute::ContentType).map(|text| text.as_ref().into());
+            Ok(Some(Answer { body: result.bytes().await?, content_type, ..Answer::default() }))
+        };
+        in_time(reading, at).await.ok().flatten()
     }
 
     async fn head(&self, at: &S3Uri) -> Result<Option<ObjectMeta>, StoreFailed> {

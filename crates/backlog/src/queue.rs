@@ -19,7 +19,7 @@ use crate::disk::Disk;
 use crate::figures::{EndpointFigures, Figures};
 use crate::settings::{Doors, Lanes, Settings};
 use crate::shelf::{Name, Shelf};
-use crate::work;
+use crate::work::Work;
 
 /// Memory for payloads is counted in these, bytes.
 pub(crate) const MEMORY_UNIT_BYTES: u64 = 1024;
@@ -50,7 +50,7 @@ pub enum NotKept {
 
 /// A queue of asynchronous invocations. Clones are handles on the same queue.
 #[derive(Clone)]
-pub struct Backlog(Arc<Inner>);
+pub struct Backlog(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) settings: Settings,
@@ -185,7 +185,8 @@ impl Backlog {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn start(&self, doors: Doors) {
-        let worker = tokio::spawn(work::work(Arc::clone(&self.0), doors, self.0.stop.subscribe()));
+        let work = Work::new(Arc::clone(&self.0), doors, self.0.stop.subscribe());
+        let worker = self.0.settings.tasks.spawn("backlog", work, |work| Box::pin(work.run()));
         *self.0.working.lock().unwrap_or_else(PoisonError::into_inner) = Some(worker);
     }
 
@@ -254,6 +255,17 @@ impl Waiting {
     }
 }
 
+impl Waiting {
+    /// Waits before it is taken again, longer each time.
+    fn pause(&mut self, inner: &Inner) -> Duration {
+        let settings = &inner.settings;
+        let pause = settings.pause_min.saturating_mul(1 << self.attempts.min(16)).min(settings.pause_max);
+        self.attempts += 1;
+        self.ready_at = inner.clock.now().plus_us(i64::try_from(pause.as_micros()).unwrap_or(i64::MAX));
+        pause
+    }
+}
+
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -262,12 +274,13 @@ impl Inner {
     /// Takes at most `most` calls whose time has come, oldest first in each endpoint.
     pub(crate) fn take(self: &Arc<Self>, lanes: &Lanes, most: usize) -> Vec<(Taken, Fate)> {
         let now = self.clock.now();
+        // Before the lock, so that a door that panics leaves calls that can go back to their places.
+        let mut taken = Vec::new();
         let mut state = self.lock();
         let looks = state.expired_at.is_none_or(|at| now.unix_us() - at.unix_us() >= EXPIRY_EVERY_US);
         if looks {
             state.expired_at = Some(now);
         }
-        let mut taken = Vec::new();
         for (endpoint, queue) in &mut state.queues {
             let mut next = |queue: &mut Queue, fate: Fate, ready: &dyn Fn(&Waiting) -> bool| {
                 if taken.len() >= most {
@@ -328,6 +341,13 @@ impl Taken {
         Ok(())
     }
 
+    /// Its outcome is written: whoever takes it next is to look for that first, though the server lived on.
+    pub(crate) fn has_outcome(&mut self) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.name = self.begun;
+        }
+    }
+
     /// It has its end: off the shelf.
     pub(crate) fn settle(mut self, how: Settled) {
         let Some(waiting) = self.waiting.take() else { return };
@@ -355,10 +375,7 @@ impl Taken {
     /// It could not be served now: back to its place, after a pause.
     pub(crate) fn again(mut self, why: &str) {
         let Some(waiting) = &mut self.waiting else { return };
-        let settings = &self.inner.settings;
-        let pause = settings.pause_min.saturating_mul(1 << waiting.attempts.min(16)).min(settings.pause_max);
-        waiting.attempts += 1;
-        waiting.ready_at = self.inner.clock.now().plus_us(i64::try_from(pause.as_micros()).unwrap_or(i64::MAX));
+        let pause = waiting.pause(&self.inner);
         tracing::debug!(endpoint = %self.endpoint, ?pause, why, "a call is tried again");
     }
 }
@@ -374,6 +391,10 @@ impl State {
 impl Drop for Taken {
     fn drop(&mut self) {
         let Some(mut waiting) = self.waiting.take() else { return };
+        if std::thread::panicking() {
+            // What made the work panic would do so again at once.
+            waiting.pause(&self.inner);
+        }
         // The server lives, so this start does not count against the call.
         if self.begun != waiting.name {
             waiting.name = self.inner.shelf.begun(self.begun, waiting.name.starts).unwrap_or(self.begun);

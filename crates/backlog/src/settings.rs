@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use captura_names::{EndpointName, S3Uri};
 use captura_route::{Deferred, Served};
+use captura_tasks::Tasks;
 use futures_core::future::BoxFuture;
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub pause_min: Duration,
     /// Longest such pause.
     pub pause_max: Duration,
+    /// Begins the work again when it panics.
+    pub tasks: Tasks,
 }
 
 impl Settings {
@@ -58,6 +61,7 @@ impl Settings {
             unseen_after: Duration::from_secs(15 * 60),
             pause_min: Duration::from_millis(500),
             pause_max: Duration::from_secs(30),
+            tasks: Tasks::default(),
         }
     }
 }
@@ -77,8 +81,8 @@ pub type Lanes = Arc<dyn Fn(&EndpointName) -> Option<usize> + Send + Sync>;
 pub type Run = Arc<dyn Fn(Arc<Deferred>, Bytes) -> BoxFuture<'static, Served> + Send + Sync>;
 /// The store of an address, with a key for its encryption, and the place in it.
 pub type Resolve = Arc<dyn Fn(&S3Uri, Option<&str>, Use) -> Result<(Arc<dyn ObjectStore>, Path), String> + Send + Sync>;
-/// Takes a notice for a topic. It must not block.
-pub type Notify = Arc<dyn Fn(&str, Value) + Send + Sync>;
+/// Takes a notice for a topic; done when it outlives this process. Refusals in words.
+pub type Notify = Arc<dyn Fn(&str, Value) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// The ways out of the queue.
 #[derive(Clone)]

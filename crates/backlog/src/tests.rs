@@ -133,7 +133,10 @@ impl World {
             resolve: Arc::new(move |at, _, _| {
                 Ok((Arc::clone(&store), Key::from(format!("{}/{}", at.bucket(), at.key()))))
             }),
-            notify: Arc::new(move |topic, notice| notices.lock().unwrap().push((topic.to_owned(), notice))),
+            notify: Arc::new(move |topic, notice| {
+                notices.lock().unwrap().push((topic.to_owned(), notice));
+                Box::pin(async { Ok(()) })
+            }),
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use captura_route::{Answer, Deferred, Served};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::notice;
 use crate::outcome::{Places, StoreFailed};
@@ -22,26 +22,51 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// How often an outcome is offered to its store before the call is tried again as a whole.
 const WRITE_ATTEMPTS: u32 = 3;
 
-/// Works until the queue is told to stop.
-pub(crate) async fn work(inner: Arc<Inner>, doors: Doors, mut stop: watch::Receiver<Option<Duration>>) {
-    let mut running = JoinSet::new();
-    while stop.borrow().is_none() {
-        let room = inner.settings.running_max - running.len();
-        for (taken, fate) in inner.take(&doors.lanes, room) {
-            running.spawn(carry(taken, fate, doors.clone()));
+/// The work, with the calls that are under way.
+pub(crate) struct Work {
+    inner: Arc<Inner>,
+    doors: Doors,
+    stop: watch::Receiver<Option<Duration>>,
+    running: JoinSet<()>,
+}
+
+impl Work {
+    pub(crate) fn new(inner: Arc<Inner>, doors: Doors, stop: watch::Receiver<Option<Duration>>) -> Self {
+        Self { inner, doors, stop, running: JoinSet::new() }
+    }
+
+    /// Works until the queue is told to stop.
+    pub(crate) async fn run(&mut self) {
+        let Self { inner, doors, stop, running } = self;
+        while stop.borrow().is_none() {
+            let room = inner.settings.running_max - running.len();
+            for (taken, fate) in inner.take(&doors.lanes, room) {
+                running.spawn(carry(taken, fate, doors.clone()));
+            }
+            tokio::select! {
+                _ = stop.changed() => {}
+                () = inner.changed.notified() => {}
+                Some(ended) = running.join_next() => note(inner, ended),
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
         }
-        tokio::select! {
-            _ = stop.changed() => {}
-            () = inner.changed.notified() => {}
-            Some(_) = running.join_next() => {}
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+        let grace = stop.borrow().unwrap_or_default();
+        let all_done = async {
+            while let Some(ended) = running.join_next().await {
+                note(inner, ended);
+            }
+        };
+        if tokio::time::timeout(grace, all_done).await.is_err() {
+            tracing::info!("asynchronous invocations were still under way; they are begun again at the next start");
+            running.shutdown().await;
         }
     }
-    let grace = stop.borrow().unwrap_or_default();
-    let all_done = async { while running.join_next().await.is_some() {} };
-    if tokio::time::timeout(grace, all_done).await.is_err() {
-        tracing::info!("asynchronous invocations were still under way; they are begun again at the next start");
-        running.shutdown().await;
+}
+
+/// Counts a call whose work panicked; it went back to its place.
+fn note(inner: &Inner, ended: Result<(), JoinError>) {
+    if ended.is_err_and(|error| error.is_panic()) {
+        inner.settings.tasks.fell("backlog");
     }
 }
 
@@ -65,7 +90,7 @@ async fn carry(mut taken: Taken, fate: Fate, doors: Doors) {
         Ok(Ok(call)) => call,
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
             tracing::error!(%error, "a damaged call is set aside");
-            return taken.settle(Settled::Damaged);
+            return settle(taken, Settled::Damaged).await;
         }
         Ok(Err(error)) => return taken.again(&error.to_string()),
         Err(error) => return taken.again(&error.to_string()),
@@ -95,22 +120,46 @@ async fn carry(mut taken: Taken, fate: Fate, doors: Doors) {
     if let Err(failed) = written {
         return taken.again(&failed.to_string());
     }
+    taken.has_outcome();
     let now = taken.inner.clock.now();
-    let (notice, settled) = match &ended {
-        Ended::Answered(answer) => (notice::of_success(&deferred, answer, now), Settled::Completed),
-        Ended::AnsweredBefore => (notice::of_success(&deferred, &Answer::default(), now), Settled::Completed),
+    let (notice, settled) = match ended {
+        Ended::Answered(answer) => (notice::of_success(&deferred, Some(&answer), now), Settled::Completed),
+        Ended::AnsweredBefore => {
+            let left = places.left(&deferred.output, notice::RESPONSE_MAX_BYTES).await;
+            (notice::of_success(&deferred, left.as_ref(), now), Settled::Completed)
+        }
         Ended::Failed(why) => {
             let settled = if fate == Fate::Expired { Settled::Expired } else { Settled::Failed };
-            (notice::of_failure(&deferred, why, now), settled)
+            (notice::of_failure(&deferred, &why, now), settled)
         }
         Ended::FailedBefore | Ended::NotNow(_) => {
-            (notice::of_failure(&deferred, "See the failure location.", now), Settled::Failed)
+            (notice::of_failure(&deferred, &why_before(&places, &deferred).await, now), Settled::Failed)
         }
     };
-    if let Some((topic, notice)) = notice {
-        (doors.notify)(&topic, notice);
+    // The call stays on the shelf until the notice is kept elsewhere: a server that dies in between finds the outcome at
+    // its next start, and tells of it again.
+    if let Some((topic, notice)) = notice
+        && let Err(why) = (doors.notify)(&topic, notice).await
+    {
+        return taken.again(&why);
     }
-    taken.settle(settled);
+    settle(taken, settled).await;
+}
+
+/// Takes the call off the shelf, where a disk that is slow holds nobody up.
+async fn settle(taken: Taken, how: Settled) {
+    // A panic was told by the hook; the call is back in its place.
+    drop(tokio::task::spawn_blocking(move || taken.settle(how)).await);
+}
+
+/// The words of a failure that an earlier run has left.
+async fn why_before(places: &Places<'_>, deferred: &Deferred) -> String {
+    let left = match &deferred.failure {
+        Some(failure) => places.left(failure, notice::RESPONSE_MAX_BYTES).await,
+        None => None,
+    };
+    let words = left.and_then(|left| String::from_utf8(left.body.to_vec()).ok());
+    words.unwrap_or_else(|| "See the failure location.".to_owned())
 }
 
 /// Looks for what an earlier run left, reads the payload, asks the model.

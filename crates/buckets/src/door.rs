@@ -1,10 +1,11 @@
 //! The way in and out: a request is made ready for the library, and whatever happens, there is an answer in S3's form.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use captura_archive::Stores;
+use captura_tasks::Tasks;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use s3s::config::{S3Config, StaticConfigProvider};
@@ -44,6 +45,8 @@ pub struct Settings {
     pub domains: Vec<String>,
     /// The wall time.
     pub now: Now,
+    /// Begins the tending again when it panics.
+    pub tasks: Tasks,
 }
 
 /// The buckets; dropped, they are no longer tended.
@@ -66,7 +69,9 @@ impl Buckets {
         let spool = uploads_folder.join("spool");
         let uploads = Uploads::new(uploads_folder);
         let now = Arc::clone(&settings.now);
-        let tending = tokio::spawn(tend(uploads.clone(), spool.clone(), Arc::clone(&now)));
+        let tended = (uploads.clone(), spool.clone(), Arc::clone(&now));
+        let tending =
+            settings.tasks.spawn("uploads", tended, |(uploads, spool, now)| Box::pin(tend(uploads, spool, now)));
         let desk = Desk::new(Furniture {
             stores: settings.stores,
             shared: Shared::new(FactStore::new(&settings.data_dir), Arc::clone(&now)),
@@ -141,8 +146,8 @@ impl S3Host for Domains {
 }
 
 /// Removes what nobody will complete, at once and then every hour.
-async fn tend(uploads: Uploads, spool: PathBuf, now: Now) {
-    remote::sweep(spool).await;
+async fn tend(uploads: &Uploads, spool: &Path, now: &Now) {
+    remote::sweep(spool.to_owned()).await;
     let mut hours = tokio::time::interval(SWEEP_EVERY);
     loop {
         hours.tick().await;

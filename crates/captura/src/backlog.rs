@@ -9,6 +9,7 @@ use captura_archive::Stores;
 use captura_backlog::{Backlog, Doors, OpenError, RealDisk, Settings, Use};
 use captura_gateway::{BacklogDoor, Runner};
 use captura_route::Clock;
+use captura_tasks::Tasks;
 
 use crate::telling::Teller;
 
@@ -16,8 +17,9 @@ use crate::telling::Teller;
 const FOLDER: &str = "backlog";
 
 /// Opens the queue of a data directory.
-pub(crate) fn open(data_dir: &Path, account: &str, clock: &Clock) -> Result<Backlog, OpenError> {
-    Backlog::open(Settings::new(data_dir.join(FOLDER), account), Arc::new(RealDisk), clock.clone())
+pub(crate) fn open((data_dir, account): (&Path, &str), clock: &Clock, tasks: &Tasks) -> Result<Backlog, OpenError> {
+    let settings = Settings { tasks: tasks.clone(), ..Settings::new(data_dir.join(FOLDER), account) };
+    Backlog::open(settings, Arc::new(RealDisk), clock.clone())
 }
 
 /// The way into the queue.
@@ -45,7 +47,10 @@ pub(crate) fn doors(runner: Runner, stores: Stores, teller: Teller) -> Doors {
             };
             resolved.map_err(|error| error.to_string())
         }),
-        notify: Arc::new(move |topic, notice| teller.message(topic, notice)),
+        notify: Arc::new(move |topic, notice| {
+            let (teller, topic) = (teller.clone(), topic.to_owned());
+            Box::pin(async move { teller.message(topic, notice).await })
+        }),
     }
 }
 

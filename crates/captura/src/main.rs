@@ -15,6 +15,7 @@ mod scaling;
 mod serve;
 mod sts;
 mod tables;
+mod tasks;
 mod telling;
 mod trust;
 mod units;

@@ -11,7 +11,8 @@ use captura_cloudwatch::{Cloudwatch, Durations, EndpointMetrics, MetricId, Readi
 use captura_gateway::{Meters, VariantFigures};
 use captura_names::Timestamp;
 use captura_route::{Clock, RouteTable};
-use tokio::sync::{oneshot, watch};
+use captura_tasks::Tasks;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
@@ -31,45 +32,56 @@ pub(crate) struct Sources {
 
 /// The task at work.
 pub(crate) struct Metering {
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
+/// What is read and what was read before, so that nothing is published twice after a panic.
+struct Reader {
+    sources: Sources,
+    endpoints: EndpointMetrics,
+    machine: Machine,
+    every: Duration,
+    stop: watch::Receiver<bool>,
+}
+
 impl Metering {
-    pub(crate) fn start(sources: Sources, every: Duration) -> Self {
-        let (stop, stopped) = oneshot::channel();
-        Self { stop, task: tokio::spawn(publish(sources, every, stopped)) }
+    pub(crate) fn start(sources: Sources, every: Duration, tasks: &Tasks) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let endpoints = EndpointMetrics::new(sources.cloudwatch.clone(), every < STANDARD_RESOLUTION);
+        let reader = Reader { sources, endpoints, machine: Machine::default(), every, stop: stopped };
+        Self { stop, task: tasks.spawn("metering", reader, |reader| Box::pin(reader.publish())) }
     }
 
     /// Publishes what is left, and ends.
     pub(crate) async fn stop(self) {
         // A task that panicked was reported; its metrics are all that is missing.
-        let _ = self.stop.send(());
+        self.stop.send_replace(true);
         let _ = self.task.await;
     }
 }
 
-async fn publish(sources: Sources, every: Duration, mut stopped: oneshot::Receiver<()>) {
-    let Sources { meters, table, cloudwatch, clock } = sources;
-    let high_resolution = every < STANDARD_RESOLUTION;
-    let mut endpoints = EndpointMetrics::new(cloudwatch.clone(), high_resolution);
-    let mut machine = Machine::default();
-    let mut ticks = tokio::time::interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let last = tokio::select! {
-            biased;
-            _ = &mut stopped => true,
-            _ = ticks.tick() => false,
-        };
-        let now = clock.now();
-        let served = Arc::clone(&table.borrow());
-        endpoints.publish(meters.read().into_iter().map(|figures| reading(figures, &served)).collect(), now);
-        for (name, percent) in machine.read(now) {
-            host(&cloudwatch, &served, (name, percent), (now, high_resolution));
-        }
-        if last {
-            return;
+impl Reader {
+    async fn publish(&mut self) {
+        let high_resolution = self.every < STANDARD_RESOLUTION;
+        let mut ticks = tokio::time::interval(self.every);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let last = tokio::select! {
+                biased;
+                _ = self.stop.wait_for(|stopped| *stopped) => true,
+                _ = ticks.tick() => false,
+            };
+            let Sources { meters, table, cloudwatch, clock } = &self.sources;
+            let now = clock.now();
+            let served = Arc::clone(&table.borrow());
+            self.endpoints.publish(meters.read().into_iter().map(|figures| reading(figures, &served)).collect(), now);
+            for (name, percent) in self.machine.read(now) {
+                host(cloudwatch, &served, (name, percent), (now, high_resolution));
+            }
+            if last {
+                return;
+            }
         }
     }
 }

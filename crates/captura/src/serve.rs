@@ -27,6 +27,7 @@ use captura_names::S3Uri;
 use captura_notices::{Notices, Sending, Webhook};
 use captura_route::{Clock, RouteTable};
 use captura_table::compact::{Compacting, Compactor};
+use captura_tasks::Tasks;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -41,7 +42,7 @@ use crate::metering::{self, Metering, Sources};
 use crate::observe::Rooms;
 use crate::tables::Table;
 use crate::telling::Telling;
-use crate::{scaling, telling};
+use crate::{scaling, tasks, telling};
 
 /// Below the data directory.
 const JOURNAL_FOLDER: &str = "journal";
@@ -49,6 +50,8 @@ const CATALOG_FILE: &str = "catalog.sqlite";
 const CLOUDWATCH_FOLDER: &str = "cloudwatch";
 const LOGS_FOLDER: &str = "logs";
 const NOTICES_FOLDER: &str = "notices";
+/// How long instances may take to end when the server does not come up.
+const START_FAILED_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The data directory belongs to another running server.
 #[derive(Debug, thiserror::Error)]
@@ -78,11 +81,48 @@ pub(crate) struct Running {
     compacting: Option<Compacting>,
     /// How long the archive may go on with what is sealed, after the calls have drained.
     archive_deadline: Duration,
+    tasks: Tasks,
+}
+
+/// What a start that fails later on must close again.
+#[derive(Default)]
+struct Opened {
+    control: Option<Control>,
+    backends: Option<Backends>,
+    capture: Option<Capture>,
+}
+
+impl Opened {
+    async fn close(self) -> anyhow::Result<()> {
+        if let Some(control) = self.control {
+            control.close().await;
+        }
+        if let Some(backends) = self.backends {
+            backends.close(START_FAILED_DEADLINE).await;
+        }
+        match self.capture {
+            Some(capture) => Ok(capture.close().await.context("the journal could not be closed cleanly")?),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Running {
-    /// Builds the rooms in boot order and begins to serve.
+    /// Builds the rooms in boot order and begins to serve. When one fails, those before it are closed.
     pub(crate) async fn start(config: Config) -> anyhow::Result<Self> {
+        let mut opened = Opened::default();
+        match Self::begin(config, &mut opened).await {
+            Ok(running) => Ok(running),
+            Err(error) => {
+                if let Err(unclosed) = opened.close().await {
+                    tracing::error!(error = %format!("{unclosed:#}"), "what a failed start had opened is not closed");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn begin(config: Config, opened: &mut Opened) -> anyhow::Result<Self> {
         identity::check(&config)?;
         let tls = identity::tls(&config)?;
         let webhooks = webhooks(&config)?;
@@ -90,47 +130,44 @@ impl Running {
         std::fs::create_dir_all(&data_dir)
             .with_context(|| format!("cannot create the data directory {}", data_dir.display()))?;
         let clock = Clock::system();
+        let tasks = Tasks::default();
         let capture = open_capture(&config, &clock)?;
+        opened.capture = Some(capture.clone());
         let verifier = identity::verifier(&config, &clock)?;
         let stores = Stores::new(StoreSettings { data_dir: data_dir.clone(), mappings: config.stores.clone() });
 
-        let cloudwatch = cloudwatch(&config, &clock)?;
+        let cloudwatch = cloudwatch(&config, &clock, &tasks)?;
         let logs = logs(&config, &clock)?;
-        let (notices, sending) = notices(webhooks, &data_dir, &clock)?;
-        let writing = logs.start().context("the logs cannot be written")?;
+        let (notices, sending) = notices(webhooks, &data_dir, (&clock, &tasks))?;
+        let writing = logs.start(tasks.clone()).context("the logs cannot be written")?;
         let (teller, untold) = telling::channel();
         let (table_sender, table) = watch::channel(Arc::new(RouteTable::default()));
-        let backends = backends(&config, &stores);
+        let backends = backends(&config, &stores, &tasks);
+        opened.backends = Some(backends.clone());
         // Beside the boot: what does not run as a container need not wait for Docker.
         let recovering = backends.clone();
         tokio::spawn(async move { recovering.recover().await });
         let settings = captura_control::Settings { notices: teller.events(), ..control_settings(&config) };
         let settings = captura_control::Settings { alarms: alarm_states(&cloudwatch), ..settings };
-        let settings = captura_control::Settings { logs: log_sinks(&writing), ..settings };
+        let settings = captura_control::Settings { logs: log_sinks(&writing), tasks: tasks.clone(), ..settings };
         let control = Control::open(settings, backends.clone(), table_sender, clock.clone())?;
+        opened.control = Some(control.clone());
         control.recover().await?;
         control.start();
         let (place, doors) = ((&*data_dir, &*config.aws.account), scaling::doors(&cloudwatch, &control));
         let scaling = scaling::open(place, config.scaling.period.0, doors, &clock)?;
-        let telling = telling::start(untold, &cloudwatch, (notices, scaling.clone()));
+        let telling = telling::start(untold, &cloudwatch, (notices, scaling.clone()), &tasks);
 
         let listen = config.server.listen;
-        let listener = match TcpListener::bind(listen).await {
-            Ok(listener) => listener,
-            Err(error) => {
-                control.close().await;
-                backends.close().await;
-                capture.close().await.context("the journal could not be closed cleanly")?;
-                return Err(error).with_context(|| format!("cannot listen on {listen}"));
-            }
-        };
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let address = listener.local_addr()?;
         let scheme = if tls.is_some() { "https" } else { "http" };
 
-        let uploader = uploader(&config, &capture, &stores, &clock)?;
+        let backlog = backlog::open((&data_dir, &config.aws.account), &clock, &tasks)?;
+        let uploader = uploader(&config, (&capture, &stores), &clock, &tasks)?;
         let figures = uploader.figures();
         let archiving = uploader.start().context("the archive cannot begin its work")?;
-        let compacting = compacting(&config, &stores, &clock)?;
+        let compacting = compacting(&config, &stores, (&clock, &tasks))?;
 
         let rooms = Rooms {
             control: control.clone(),
@@ -144,18 +181,18 @@ impl Running {
             extension: config.capture.extension,
             tables: table_plans(&config),
         };
-        let backlog = backlog::open(&data_dir, &config.aws.account, &clock)?;
-        let mut settings =
-            gateway_settings(&config, more_metrics(figures, cloudwatch.clone(), backlog.clone(), clock.clone()));
+        let metered = (figures, cloudwatch.clone(), backlog.clone(), tasks.clone());
+        let mut settings = gateway_settings(&config, more_metrics(metered, clock.clone()));
+        settings.tasks = tasks.clone();
         (settings.verifier, settings.tls) = (verifier, tls);
         settings.backlog = Some(backlog::door(&backlog));
-        let buckets = buckets::door(&config, &stores, &settings.allowed_hosts, &clock);
+        let buckets = buckets::door(&config, &stores, &settings.allowed_hosts, (&clock, &tasks));
         let doors = Doors { other: rooms.door(), buckets: Some(buckets) };
         let gateway = Gateway::new(settings, table.clone(), capture.clone(), clock.clone(), doors);
         backlog.start(backlog::doors(gateway.runner(), stores.clone(), teller));
         cloudwatch.start();
         let sources = Sources { meters: gateway.meters(), table, cloudwatch: cloudwatch.clone(), clock };
-        let metering = Metering::start(sources, config.cloudwatch.publish_every.0);
+        let metering = Metering::start(sources, config.cloudwatch.publish_every.0, &tasks);
         let (stop_gateway, gateway_stopped) = oneshot::channel::<()>();
         let gateway = tokio::spawn(gateway.serve(listener, async {
             let _ = gateway_stopped.await;
@@ -170,7 +207,7 @@ impl Running {
             cloudwatch,
             metering,
             logs: writing,
-            scaling: tokio::spawn(scaling.run()),
+            scaling: tasks.spawn("scaling", scaling, |scaling| Box::pin(scaling.clone().run())),
             telling,
             sending,
             backends,
@@ -180,11 +217,13 @@ impl Running {
             archiving,
             compacting,
             archive_deadline,
+            tasks,
         })
     }
 
     /// Closes the rooms in street order: what was acknowledged is on the disk and sealed when this returns.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.tasks.close();
         // A room that has ended by itself no longer listens; that is no reason to skip the others.
         let _ = self.stop_gateway.send(());
         // Asynchronous calls under way have as long as the others; what is left is begun again at the next start.
@@ -211,7 +250,7 @@ impl Running {
         }
         self.scaling.abort();
         self.control.close().await;
-        self.backends.close().await;
+        self.backends.close(self.archive_deadline).await;
         self.telling.stop().await;
         self.sending.stop().await;
         let logs = self.logs;
@@ -267,7 +306,7 @@ fn tell(report: &RecoveryReport) {
     }
 }
 
-fn backends(config: &Config, stores: &Stores) -> Backends {
+fn backends(config: &Config, stores: &Stores, tasks: &Tasks) -> Backends {
     let mut images: Vec<ImageRule> = config.models.images.iter().map(|line| line.0.clone()).collect();
     images.extend(ImageRule::defaults());
     let settings = captura_backends::Settings {
@@ -282,6 +321,7 @@ fn backends(config: &Config, stores: &Stores) -> Backends {
         remote_hosts: config.models.remote_hosts.clone(),
         answer_max_bytes: usize::try_from(config.limits.answer_max.0).unwrap_or(usize::MAX),
         seed: u64::from(std::process::id()),
+        tasks: tasks.clone(),
         ..captura_backends::Settings::new(cache_dir())
     };
     let stores = stores.clone();
@@ -293,12 +333,13 @@ fn backends(config: &Config, stores: &Stores) -> Backends {
     Backends::new(settings, Arc::new(resolve))
 }
 
-fn cloudwatch(config: &Config, clock: &Clock) -> anyhow::Result<Cloudwatch> {
+fn cloudwatch(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::Result<Cloudwatch> {
     let folder = config.server.data_dir.join(CLOUDWATCH_FOLDER);
     let mut settings = captura_cloudwatch::Settings::new(folder, config.aws.account.clone());
     settings.limits.bytes_max = usize::try_from(config.cloudwatch.memory_max.0).unwrap_or(usize::MAX);
     settings.limits.series_max = config.cloudwatch.metrics_max;
     settings.flush_every = config.cloudwatch.flush_every.0;
+    settings.tasks = tasks.clone();
     Ok(Cloudwatch::open(settings, clock.clone())?)
 }
 
@@ -343,12 +384,17 @@ fn webhooks(config: &Config) -> anyhow::Result<Vec<Webhook>> {
     Ok(config.notices.iter().map(webhook).collect::<Result<_, _>>()?)
 }
 
-fn notices(webhooks: Vec<Webhook>, data_dir: &Path, clock: &Clock) -> anyhow::Result<(Notices, Sending)> {
+fn notices(
+    webhooks: Vec<Webhook>,
+    data_dir: &Path,
+    (clock, tasks): (&Clock, &Tasks),
+) -> anyhow::Result<(Notices, Sending)> {
     let settings = captura_notices::Settings {
         folder: data_dir.join(NOTICES_FOLDER),
         webhooks,
         keep: captura_notices::Settings::DEFAULT_KEEP,
         answer_within: captura_notices::Settings::DEFAULT_ANSWER_WITHIN,
+        tasks: tasks.clone(),
     };
     let notices = Notices::open(&settings, clock.clone())?;
     let sending = notices.start(&settings)?;
@@ -364,7 +410,11 @@ fn table_plans(config: &Config) -> Vec<TablePlan> {
     config.tables.iter().map(Table::plan).collect()
 }
 
-fn compacting(config: &Config, stores: &Stores, clock: &Clock) -> anyhow::Result<Option<Compacting>> {
+fn compacting(
+    config: &Config,
+    stores: &Stores,
+    (clock, tasks): (&Clock, &Tasks),
+) -> anyhow::Result<Option<Compacting>> {
     let tables: Vec<TablePlan> = config.tables.iter().filter(|table| table.compact).map(Table::plan).collect();
     if tables.is_empty() {
         return Ok(None);
@@ -372,10 +422,15 @@ fn compacting(config: &Config, stores: &Stores, clock: &Clock) -> anyhow::Result
     let now = clock.clone();
     let journal = config.server.data_dir.join(JOURNAL_FOLDER);
     let compactor = Compactor::new(stores.clone(), journal, captura_table::compact::clock(move || now.now()));
-    Ok(Some(Compacting::start(compactor, tables).context("compaction of tables cannot begin")?))
+    Ok(Some(Compacting::start(compactor, tables, tasks).context("compaction of tables cannot begin")?))
 }
 
-fn uploader(config: &Config, capture: &Capture, stores: &Stores, clock: &Clock) -> anyhow::Result<Uploader> {
+fn uploader(
+    config: &Config,
+    (capture, stores): (&Capture, &Stores),
+    clock: &Clock,
+    tasks: &Tasks,
+) -> anyhow::Result<Uploader> {
     let now = clock.clone();
     let settings = UploaderSettings {
         journal: config.server.data_dir.join(JOURNAL_FOLDER),
@@ -385,6 +440,7 @@ fn uploader(config: &Config, capture: &Capture, stores: &Stores, clock: &Clock) 
         answer_within: ANSWER_WITHIN,
         patience: Patience { seed: u64::from(std::process::id()), ..Patience::default() },
         now: Arc::new(move || now.now()),
+        tasks: tasks.clone(),
     };
     Ok(Uploader::new(Arc::new(capture.clone()), stores.clone(), settings)?)
 }
@@ -406,11 +462,15 @@ fn gateway_settings(config: &Config, more_metrics: MoreMetrics) -> captura_gatew
     settings
 }
 
-/// The lines of `/metrics` of the archive and of CloudWatch.
-fn more_metrics(figures: Figures, cloudwatch: Cloudwatch, backlog: Backlog, clock: Clock) -> MoreMetrics {
+/// The lines of `/metrics` of rooms that the gateway does not know.
+fn more_metrics(
+    (figures, cloudwatch, backlog, tasks): (Figures, Cloudwatch, Backlog, Tasks),
+    clock: Clock,
+) -> MoreMetrics {
     Arc::new(move |text| {
         metering::scrape(&cloudwatch, text);
         backlog::scrape(&backlog, text);
+        tasks::scrape(&tasks, text);
         let archive = figures.snapshot();
         let lag_seconds = archive.lag_seconds(clock.now());
         let _ = write!(

@@ -1,19 +1,22 @@
 //! From what changes to those who want to know: webhooks by topic and event, and scaling policies by ARN.
 //!
-//! Invariant: whoever tells never waits. What does not fit into the queue is said in the log and told to nobody.
+//! Changes of alarms are written with the alarms as untold, and messages of asynchronous calls stay with their calls,
+//! until the notice is on the disk: a kill in between tells them again. Events of endpoints wait in memory.
+//!
+//! Invariant: whoever tells an event never waits. What does not fit into the queue is said in the log and told to nobody.
 //! Refuses to: decide anything; the alarm says whom to tell, the notices know where that is.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use captura_cloudwatch::{Cloudwatch, StateChange};
 use captura_control::NoticeSink;
 use captura_notices::Notices;
 use captura_scaling::Scaling;
+use captura_tasks::Tasks;
 use serde_json::Value;
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{broadcast, mpsc, oneshot};
-use tokio::task::JoinHandle;
-use uuid::Uuid;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinHandle};
 
 /// What the ARN of a topic begins with.
 const TOPIC: &str = "arn:aws:sns:";
@@ -24,7 +27,12 @@ const WAITING_MAX: usize = 1_024;
 
 enum News {
     Event(Value),
-    Message { topic: String, message: Value },
+    Message {
+        topic: String,
+        message: Value,
+        /// Told when the message is on the disk.
+        kept: oneshot::Sender<()>,
+    },
 }
 
 /// Takes news. Cheap to clone.
@@ -44,118 +52,146 @@ impl Teller {
     /// For events in EventBridge's shape.
     pub(crate) fn events(&self) -> NoticeSink {
         let teller = self.clone();
-        Arc::new(move |event| teller.take(News::Event(event)))
+        Arc::new(move |event| {
+            if teller.0.try_send(News::Event(event)).is_err() {
+                tracing::error!("more happens than can be told; an event is told to nobody");
+            }
+        })
     }
 
-    /// For messages to a topic.
-    pub(crate) fn message(&self, topic: &str, message: Value) {
-        self.take(News::Message { topic: topic.to_owned(), message });
-    }
-
-    fn take(&self, news: News) {
-        if self.0.try_send(news).is_err() {
-            tracing::error!("more happens than can be told; an event or message is told to nobody");
-        }
+    /// For messages to a topic: done when the message is on the disk.
+    pub(crate) async fn message(&self, topic: String, message: Value) -> Result<(), String> {
+        let (kept, is_kept) = oneshot::channel();
+        let stopping = || "nobody takes notices any more".to_owned();
+        self.0.send(News::Message { topic, message, kept }).await.map_err(|_| stopping())?;
+        is_kept.await.map_err(|_| stopping())
     }
 }
 
 /// The task that tells.
 pub(crate) struct Telling {
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Telling {
     /// Tells what waits, and ends; what is told later is told to nobody, and said in the log.
     pub(crate) async fn stop(self) {
+        self.stop.send_replace(true);
         // A task that ended by itself has said why, or panicked and was reported.
-        let _ = self.stop.send(());
         let _ = self.task.await;
     }
 }
 
-/// Tells of everything from here on, until it is stopped.
-pub(crate) fn start(untold: Untold, cloudwatch: &Cloudwatch, (notices, scaling): (Notices, Scaling)) -> Telling {
-    let (stop, stopped) = oneshot::channel();
-    // Scaling forgets with the process which policies act, and an alarm that goes on ringing tells of no change.
-    for change in cloudwatch.standing() {
-        for policy in change.actions.iter().filter(|action| action.starts_with(SCALING_POLICY)) {
-            scaling.alarm(policy, Some(breach(&change).unwrap_or(0.0)));
-        }
-    }
-    Telling { stop, task: tokio::spawn(tell(untold, cloudwatch.watch(), (notices, scaling), stopped)) }
+/// Where news come from and go.
+struct Post {
+    news: mpsc::Receiver<News>,
+    cloudwatch: Cloudwatch,
+    alarms: watch::Receiver<()>,
+    notices: Notices,
+    scaling: Scaling,
+    stop: watch::Receiver<bool>,
 }
 
-async fn tell(
-    Untold(mut news): Untold,
-    mut changes: broadcast::Receiver<StateChange>,
+/// Tells of everything that nobody was told of yet, and of all that follows, until it is stopped.
+pub(crate) fn start(
+    Untold(news): Untold,
+    cloudwatch: &Cloudwatch,
     (notices, scaling): (Notices, Scaling),
-    mut stopped: oneshot::Receiver<()>,
-) {
-    let mut stops = false;
-    loop {
-        let told = tokio::select! {
-            biased;
-            _ = &mut stopped, if !stops => {
-                news.close();
-                stops = true;
-                continue;
-            }
-            change = changes.recv() => match change {
-                Ok(change) => on_disk({
-                    let (notices, scaling) = (notices.clone(), scaling.clone());
-                    move || tell_change(&notices, &scaling, &change)
-                }),
-                Err(RecvError::Lagged(missed)) => {
-                    tracing::error!(missed, "changes of alarms were told to nobody");
+    tasks: &Tasks,
+) -> Telling {
+    let (stop, stopped) = watch::channel(false);
+    let mut alarms = cloudwatch.bell();
+    // Scaling forgets with the process which policies act, and an alarm that goes on ringing tells of no change.
+    alarms.mark_changed();
+    let post = Post { news, cloudwatch: cloudwatch.clone(), alarms, notices, scaling, stop: stopped };
+    Telling { stop, task: tasks.spawn("telling", post, |post| Box::pin(post.tell())) }
+}
+
+impl Post {
+    async fn tell(&mut self) {
+        loop {
+            let told = tokio::select! {
+                biased;
+                () = stopped(&mut self.stop), if !self.news.is_closed() => {
+                    self.news.close();
                     continue;
                 }
-                Err(RecvError::Closed) => return,
-            },
-            said = news.recv() => match said {
-                Some(said) => on_disk({
-                    let notices = notices.clone();
-                    move || match said {
-                        News::Event(event) => notices.event(&event),
-                        News::Message { topic, message } => notices.message(&topic, None, &message),
-                    }
-                }),
-                // Closed and empty, and no change of an alarm was at hand: it is asked first.
-                None => return,
-            },
-        };
-        // A notice is on the disk before the next one is looked at.
-        if let Err(error) = told.await {
-            tracing::error!(%error, "our bug: a notice could not be told");
+                changed = self.alarms.changed() => match changed {
+                    Ok(()) => self.tell_alarms().await,
+                    Err(_) => return,
+                },
+                said = self.news.recv() => match said {
+                    Some(said) => self.tell_news(said).await,
+                    // Closed and empty, and no change of an alarm was at hand: it is asked first.
+                    None => return,
+                },
+            };
+            // A notice is on the disk before the next one is looked at.
+            if let Err(error) = told {
+                tracing::error!(%error, "our bug: a notice could not be told");
+            }
         }
+    }
+
+    async fn tell_news(&self, said: News) -> Result<(), JoinError> {
+        let notices = self.notices.clone();
+        let told = tokio::task::spawn_blocking(move || match said {
+            News::Event(event) => notices.event(&event),
+            News::Message { topic, message, kept } => {
+                notices.message(&topic, None, &message);
+                // Whoever waited for it may be gone, and will tell it again.
+                let _ = kept.send(());
+            }
+        });
+        told.await
+    }
+
+    async fn tell_alarms(&self) -> Result<(), JoinError> {
+        self.scaling.alarms(acting(&self.cloudwatch.standing()));
+        let untold = self.cloudwatch.untold();
+        if untold.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = untold.iter().map(|change| change.id).collect();
+        let notices = self.notices.clone();
+        tokio::task::spawn_blocking(move || untold.iter().for_each(|change| tell_change(&notices, change))).await?;
+        if let Err(error) = self.cloudwatch.told(&ids).await {
+            tracing::error!(%error, "it is not kept which changes of alarms were told; a restart may tell them again");
+        }
+        Ok(())
     }
 }
 
-fn on_disk(act: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    tokio::task::spawn_blocking(act)
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that whoever could stop it is gone, which is a reason to stop as well.
+    let _ = stop.wait_for(|stopped| *stopped).await;
 }
 
-fn tell_change(notices: &Notices, scaling: &Scaling, change: &StateChange) {
-    notices.event(&change.event(&Uuid::new_v4().to_string()));
+fn tell_change(notices: &Notices, change: &StateChange) {
+    notices.event(&change.event());
     let message = change.message();
     let subject = format!("{}: \"{}\"", message["NewStateValue"].as_str().unwrap_or_default(), change.alarm);
     for action in change.actions.iter().filter(|action| action.starts_with(TOPIC)) {
         notices.message(action, Some(&subject), message);
     }
-    // A policy acts for as long as its alarm stands as it does now, so leaving that state is told to all of them.
-    for list in ["AlarmActions", "OKActions", "InsufficientDataActions"] {
-        let policies = message[list].as_array().into_iter().flatten().filter_map(Value::as_str);
-        for policy in policies.filter(|action| action.starts_with(SCALING_POLICY)) {
-            let acts = change.actions.iter().any(|action| action == policy);
+}
+
+/// The policies that act for as long as alarms stand as they do, with how far each alarm is beyond its threshold.
+fn acting(standing: &[StateChange]) -> BTreeMap<String, Vec<f64>> {
+    let mut acting: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for change in standing {
+        for policy in change.actions.iter().filter(|action| action.starts_with(SCALING_POLICY)) {
             // A state that was set by hand has no points: it counts as just beyond the threshold.
-            scaling.alarm(policy, acts.then(|| breach(change).unwrap_or(0.0)));
+            acting.entry(policy.clone()).or_default().push(breach(change).unwrap_or(0.0));
         }
     }
+    acting
 }
 
 /// How far the metric is beyond the threshold; nothing when the change does not say.
 fn breach(change: &StateChange) -> Option<f64> {
-    let event = change.event("");
+    let event = change.event();
     let data: Value = serde_json::from_str(event["detail"]["state"]["reasonData"].as_str()?).ok()?;
     let latest = data["recentDatapoints"].as_array()?.iter().rev().find_map(Value::as_f64)?;
     Some(latest - data["threshold"].as_f64()?)
@@ -192,12 +228,14 @@ mod tests {
             webhooks: vec![Webhook::new("http://127.0.0.1:9/", vec![], None).unwrap()],
             keep: captura_notices::Settings::DEFAULT_KEEP,
             answer_within: captura_notices::Settings::DEFAULT_ANSWER_WITHIN,
+            tasks: Tasks::default(),
         };
         let notices = Notices::open(&settings, clock).unwrap();
         let (teller, untold) = channel();
-        let telling = start(untold, &cloudwatch, (notices.clone(), scaling.unwrap()));
+        let telling = start(untold, &cloudwatch, (notices.clone(), scaling.unwrap()), &Tasks::default());
+        let tell = teller.events();
         for number in 0..10 {
-            teller.message("arn:aws:sns:us-east-1:000000000000:done", json!({ "number": number }));
+            tell(json!({ "source": "aws.sagemaker", "number": number }));
         }
         telling.stop().await;
         assert_eq!(notices.figures().waiting, 10);
@@ -261,9 +299,14 @@ mod tests {
             webhooks: vec![],
             keep: captura_notices::Settings::DEFAULT_KEEP,
             answer_within: captura_notices::Settings::DEFAULT_ANSWER_WITHIN,
+            tasks: Tasks::default(),
         };
         let notices = Notices::open(&settings, clock).unwrap();
-        let telling = start(channel().1, &cloudwatch, (notices, scaling.clone()));
+        let (_teller, untold) = channel();
+        let telling = start(untold, &cloudwatch, (notices, scaling.clone()), &Tasks::default());
+        while !cloudwatch.untold().is_empty() {
+            tokio::task::yield_now().await;
+        }
         scaling.tick().await;
         assert_eq!(*asked.lock().unwrap(), [3]);
         telling.stop().await;

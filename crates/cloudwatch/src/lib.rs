@@ -1,7 +1,7 @@
 //! Metrics and alarms kept, as CloudWatch's clients see them.
 //!
 //! Metrics come from clients (PutMetricData) and from the rooms of this process ([`Cloudwatch::record`]); alarms watch
-//! them and tell who listens ([`Cloudwatch::watch`]). Both survive a restart: alarms and their states always, because
+//! them and tell who listens ([`Cloudwatch::untold`]). Both survive a restart: alarms and their states always, because
 //! each change is on the disk before it is told or answered; metrics but for the last [`Settings::flush_every`].
 //!
 //! Invariant: nothing here is on the way of an invocation; memory, series, alarms and waiting samples have named limits.
@@ -22,10 +22,12 @@ use std::time::Duration;
 use captura_alarm::State;
 use captura_names::Timestamp;
 use captura_route::Clock;
+use captura_tasks::Tasks;
 use captura_wire::cloudwatch::{Code, Fault, Protocol, Reply, Request};
-use tokio::sync::broadcast;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
 
 pub use captura_alarm::State as AlarmState;
 pub use captura_wire::cloudwatch::shapes::Dimension;
@@ -37,8 +39,6 @@ pub use store::{DiskError, Evicted, Limits, MetricId, Summary};
 use alarms::Alarms;
 use store::{Disk, Spot, Store, Window};
 
-/// Changes of state that wait for a slow listener; beyond them it misses the oldest, and can read the states instead.
-const CHANGES_WAITING_MAX: usize = 1_024;
 /// How often alarms are looked at, if they are due.
 const TICK: Duration = Duration::from_secs(1);
 /// How often old summaries are forgotten.
@@ -56,13 +56,21 @@ pub struct Settings {
     pub limits: Limits,
     /// How often samples go to the disk: what a kill loses at most.
     pub flush_every: Duration,
+    /// Begins the look at alarms again when it panics.
+    pub tasks: Tasks,
 }
 
 impl Settings {
     /// Below a folder, with the default limits.
     #[must_use]
     pub fn new(folder: PathBuf, account: String) -> Self {
-        Self { folder, account, limits: Limits::default(), flush_every: Duration::from_secs(5) }
+        Self {
+            folder,
+            account,
+            limits: Limits::default(),
+            flush_every: Duration::from_secs(5),
+            tasks: Tasks::default(),
+        }
     }
 }
 
@@ -94,7 +102,8 @@ struct Inner {
     disk: Mutex<Disk>,
     /// Version of the alarms' file.
     written: Mutex<u64>,
-    changes: broadcast::Sender<StateChange>,
+    /// Rings when alarms came, went or changed.
+    bell: watch::Sender<()>,
     running: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -152,7 +161,6 @@ impl Cloudwatch {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Alarms::default(),
             Err(error) => return Err(DiskError::new("read", &path, error).into()),
         };
-        let (changes, _) = broadcast::channel(CHANGES_WAITING_MAX);
         Ok(Self(Arc::new(Inner {
             settings,
             clock,
@@ -160,15 +168,15 @@ impl Cloudwatch {
             alarms: Mutex::new(alarms),
             disk: Mutex::new(disk),
             written: Mutex::new(0),
-            changes,
+            bell: watch::Sender::new(()),
             running: Mutex::new(None),
         })))
     }
 
     /// Begins to look at alarms and to write metrics down.
     pub fn start(&self) {
-        let cloudwatch = self.clone();
-        *lock(&self.0.running) = Some(tokio::spawn(async move { cloudwatch.run().await }));
+        let running = self.0.settings.tasks.spawn("alarms", self.clone(), |cloudwatch| Box::pin(cloudwatch.run()));
+        *lock(&self.0.running) = Some(running);
     }
 
     /// Stops, and writes down what is not on the disk yet.
@@ -182,10 +190,11 @@ impl Cloudwatch {
             // Aborted is what it is meant to be.
             let _ = running.await;
         }
+        self.save_alarms().await?;
         self.flush().await
     }
 
-    async fn run(self) {
+    async fn run(&self) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let flush_every_ticks = self.0.settings.flush_every.as_secs().max(1);
@@ -217,15 +226,14 @@ impl Cloudwatch {
         if let Err(error) = self.save_alarms().await {
             tracing::error!(%error, "the states of alarms are not on the disk; a restart may tell of them again");
         }
-        self.tell(changes);
+        self.tell(&changes);
     }
 
-    fn tell(&self, changes: Vec<StateChange>) {
+    fn tell(&self, changes: &[StateChange]) {
         for change in changes {
             tracing::info!(alarm = change.alarm, from = %change.from, to = %change.to, reason = change.reason, "alarm");
-            // Nobody need listen.
-            let _ = self.0.changes.send(change);
         }
+        self.0.bell.send_replace(());
     }
 
     /// Writes the samples down that are not on the disk yet.
@@ -269,7 +277,7 @@ impl Cloudwatch {
 
     /// Answers a request of a client, in its protocol. The region goes into the ARNs of new alarms.
     pub async fn answer(&self, request: &Request<'_>, region: &str) -> Reply {
-        let request_id = uuid::Uuid::new_v4().to_string();
+        let request_id = Uuid::new_v4().to_string();
         let protocol = Protocol::of(request);
         let answered = match protocol.read(request) {
             Ok(call) => {
@@ -299,7 +307,9 @@ impl Cloudwatch {
                 "The alarms could not be written to the disk. Try again.",
             ));
         }
-        self.tell(done.changes);
+        if done.alarms_changed {
+            self.tell(&done.changes);
+        }
         Ok(done.output)
     }
 
@@ -316,10 +326,25 @@ impl Cloudwatch {
         lock(&self.0.alarms).get(name).map(|alarm| alarm.standing.state)
     }
 
-    /// Every change of state from here on. A listener that falls far behind misses the oldest.
+    /// Rings when alarms came, went or changed.
     #[must_use]
-    pub fn watch(&self) -> broadcast::Receiver<StateChange> {
-        self.0.changes.subscribe()
+    pub fn bell(&self) -> watch::Receiver<()> {
+        self.0.bell.subscribe()
+    }
+
+    /// Changes of state that nobody has been told of for certain, oldest first; those of an earlier process too.
+    #[must_use]
+    pub fn untold(&self) -> Vec<StateChange> {
+        lock(&self.0.alarms).untold()
+    }
+
+    /// These changes were told, and that outlives this process: nobody is told again.
+    ///
+    /// # Errors
+    /// When the disk does not take it; a restart may tell of them again.
+    pub async fn told(&self, ids: &[Uuid]) -> Result<(), DiskError> {
+        lock(&self.0.alarms).told(ids);
+        self.save_alarms().await
     }
 
     /// Every alarm as if it had just come to stand as it does, for whoever keeps what alarms say in memory alone.

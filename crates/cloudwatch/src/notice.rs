@@ -2,13 +2,17 @@
 
 use captura_alarm::State;
 use captura_names::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::alarms::{Alarm, Standing, moment};
 
 /// An alarm went from one state to another.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StateChange {
+    /// Its identity: whoever hears of it twice knows it again.
+    pub id: Uuid,
     /// Name of the alarm.
     pub alarm: String,
     /// Its ARN.
@@ -34,6 +38,7 @@ impl StateChange {
         let definition = &alarm.definition;
         let actions = if alarm.actions_enabled() { alarm.actions(now.state).to_vec() } else { Vec::new() };
         Self {
+            id: Uuid::new_v4(),
             alarm: definition.alarm_name.clone(),
             arn: alarm.arn.clone(),
             from: before.state,
@@ -68,10 +73,10 @@ impl StateChange {
 
     /// The event that EventBridge would carry: `CloudWatch Alarm State Change`.
     #[must_use]
-    pub fn event(&self, id: &str) -> Value {
+    pub fn event(&self) -> Value {
         json!({
             "version": "0",
-            "id": id,
+            "id": self.id,
             "detail-type": "CloudWatch Alarm State Change",
             "source": "aws.cloudwatch",
             "account": part(&self.arn, 4),

@@ -93,7 +93,6 @@ fn alarm(more: &Value) -> Value {
 #[tokio::test]
 async fn an_alarm_rings_and_calms_down_and_tells_both() {
     let world = World::new();
-    let mut changes = world.cloudwatch.watch();
     world.ok("PutMetricAlarm", alarm(&json!({"TreatMissingData": "notBreaching"}))).await;
     assert_eq!(world.state(), State::InsufficientData);
     world.pass(1).await;
@@ -105,12 +104,12 @@ async fn an_alarm_rings_and_calms_down_and_tells_both() {
     assert_eq!(world.state(), State::Alarm);
     world.pass(40).await;
     assert_eq!(world.state(), State::Ok);
-    let told: Vec<StateChange> = std::iter::from_fn(|| changes.try_recv().ok()).collect();
+    let told = world.cloudwatch.untold();
     let ways: Vec<(State, State)> = told.iter().map(|change| (change.from, change.to)).collect();
     assert_eq!(ways, [(State::InsufficientData, State::Ok), (State::Ok, State::Alarm), (State::Alarm, State::Ok)]);
     assert_eq!(told[1].actions, ["arn:aws:sns:eu-west-1:123456789012:t"]);
     assert!(told[0].actions.is_empty() && told[2].actions.is_empty());
-    let event = told[1].event("id");
+    let event = told[1].event();
     assert_eq!(event["detail-type"], "CloudWatch Alarm State Change");
     assert_eq!(event["resources"], json!(["arn:aws:cloudwatch:eu-west-1:123456789012:alarm:a"]));
     assert_eq!((&event["region"], &event["account"]), (&json!("eu-west-1"), &json!("123456789012")));
@@ -193,14 +192,62 @@ async fn disabled_actions_are_not_due() {
     let world = World::new();
     world.ok("PutMetricAlarm", alarm(&json!({}))).await;
     world.ok("DisableAlarmActions", json!({"AlarmNames": ["a", "unknown"]})).await;
-    let mut changes = world.cloudwatch.watch();
     world.ok("SetAlarmState", json!({"AlarmName": "a", "StateValue": "ALARM", "StateReason": "r"})).await;
-    assert!(changes.try_recv().unwrap().actions.is_empty());
     world.ok("EnableAlarmActions", json!({"AlarmNames": ["a"]})).await;
     world.ok("SetAlarmState", json!({"AlarmName": "a", "StateValue": "OK", "StateReason": "r"})).await;
     world.ok("SetAlarmState", json!({"AlarmName": "a", "StateValue": "ALARM", "StateReason": "r"})).await;
-    let told = [changes.try_recv().unwrap(), changes.try_recv().unwrap()];
-    assert_eq!((told[0].actions.len(), told[1].actions.len()), (0, 1));
+    let told = world.cloudwatch.untold();
+    assert_eq!(told.iter().map(|change| change.actions.len()).collect::<Vec<_>>(), [0, 0, 1]);
+}
+
+#[tokio::test]
+async fn a_change_that_nobody_was_told_of_survives_a_kill_and_one_that_was_told_does_not() {
+    let world = World::new();
+    world.ok("PutMetricAlarm", alarm(&json!({}))).await;
+    world.ok("SetAlarmState", json!({"AlarmName": "a", "StateValue": "ALARM", "StateReason": "r"})).await;
+    let told = world.cloudwatch.untold();
+    assert_eq!(told.len(), 1);
+    let world = world.restarted();
+    assert_eq!(world.cloudwatch.untold(), told, "the same, under the same id");
+    world.cloudwatch.told(&[told[0].id]).await.unwrap();
+    assert_eq!(world.cloudwatch.untold(), []);
+    let world = world.restarted();
+    assert_eq!((world.cloudwatch.untold(), world.state()), (vec![], State::Alarm));
+}
+
+#[tokio::test]
+async fn an_alarm_that_nobody_hears_keeps_only_its_latest_changes() {
+    let world = World::new();
+    world.ok("PutMetricAlarm", alarm(&json!({}))).await;
+    for number in 0..40 {
+        let state = if number % 2 == 0 { "ALARM" } else { "OK" };
+        let reason = number.to_string();
+        world.ok("SetAlarmState", json!({"AlarmName": "a", "StateValue": state, "StateReason": reason})).await;
+    }
+    let reasons: Vec<String> = world.cloudwatch.untold().into_iter().map(|change| change.reason).collect();
+    assert_eq!(reasons, (8..40).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn alarms_are_looked_at_again_after_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let looks = Arc::new(AtomicI64::new(0));
+    let counted = Arc::clone(&looks);
+    // The first look at the clock is that of opening.
+    let clock = Clock::new(move || {
+        let look = counted.fetch_add(1, Ordering::SeqCst);
+        assert!(look != 1, "the clock falls down");
+        Timestamp::from_unix_us(START_S * 1_000_000)
+    });
+    let settings = Settings::new(folder.path().to_owned(), "123456789012".into());
+    let tasks = settings.tasks.clone();
+    let cloudwatch = Cloudwatch::open(settings, clock).unwrap();
+    cloudwatch.start();
+    while looks.load(Ordering::SeqCst) < 4 {
+        tokio::time::sleep(TICK).await;
+    }
+    assert_eq!(tasks.figures()[0].panics, 1);
+    cloudwatch.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::catalog::CatalogError;
@@ -29,14 +28,22 @@ impl Reconcilers {
     async fn reconcile(&self) -> Result<Open, CatalogError> {
         let mut open = self.endpoints.reconcile().await?;
         self.components.reconcile().await?;
-        open.wake_in = open.wake_in.into_iter().chain(self.components.wake_in().await).min();
+        open.retry_at = open.retry_at.into_iter().chain(self.components.look_at().await).min();
         Ok(open)
     }
 }
 
-/// Runs until `stop` becomes true.
-pub(crate) fn start(reconcilers: Reconcilers, nudge: Arc<Notify>, mut stop: watch::Receiver<bool>) -> JoinHandle<()> {
-    tokio::spawn(async move {
+/// Everything that it runs with.
+pub(crate) struct Driver {
+    pub(crate) reconcilers: Reconcilers,
+    pub(crate) nudge: Arc<Notify>,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl Driver {
+    /// Runs until `stop` becomes true.
+    pub(crate) async fn run(&mut self) {
+        let Self { reconcilers, nudge, stop } = self;
         let mut back_off = BACK_OFF_FIRST;
         loop {
             let wake_at = match reconcilers.reconcile().await {
@@ -62,5 +69,5 @@ pub(crate) fn start(reconcilers: Reconcilers, nudge: Arc<Notify>, mut stop: watc
                 _ = stop.wait_for(|stopped| *stopped) => return,
             }
         }
-    })
+    }
 }

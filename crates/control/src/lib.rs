@@ -34,6 +34,7 @@ pub use alarms::{AlarmState, AlarmStates};
 use bytes::Bytes;
 use captura_backends::Backends;
 use captura_route::{Clock, RouteTable};
+use captura_tasks::Tasks;
 pub use captura_wire::aws_json::Reply as Response;
 pub use catalog::{CatalogError, OpenError};
 pub use notice::NoticeSink;
@@ -83,6 +84,7 @@ struct Inner {
     components: Arc<ComponentReconciler>,
     served_components: ComponentsView,
     stop: watch::Sender<bool>,
+    tasks: Tasks,
     driver: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -106,7 +108,7 @@ impl Control {
         table: watch::Sender<Arc<RouteTable>>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        let Settings { catalog_path, account, load_timeout, recovery_timeout, alarms, notices, logs } = settings;
+        let Settings { catalog_path, account, load_timeout, recovery_timeout, alarms, notices, logs, tasks } = settings;
         let catalog = Catalog::open(&catalog_path, Notices { sink: notices, account: account.clone() })?;
         let alarms = Alarms(alarms);
         let nudge = Arc::new(Notify::new());
@@ -118,6 +120,7 @@ impl Control {
             publisher: Arc::clone(&publisher),
             standing: publisher.view(),
             nudge: Arc::clone(&nudge),
+            load_timeout,
             actual: tokio::sync::Mutex::new(Components::new(loads())),
         });
         let served_components = publisher.components();
@@ -146,6 +149,7 @@ impl Control {
             components,
             served_components,
             stop,
+            tasks,
             driver,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -175,7 +179,8 @@ impl Control {
             let (reconciler, nudge) = (Arc::clone(&self.inner.reconciler), Arc::clone(&self.inner.nudge));
             let reconcilers =
                 driver::Reconcilers { endpoints: reconciler, components: Arc::clone(&self.inner.components) };
-            *driver = Some(driver::start(reconcilers, nudge, self.inner.stop.subscribe()));
+            let work = driver::Driver { reconcilers, nudge, stop: self.inner.stop.subscribe() };
+            *driver = Some(self.inner.tasks.spawn("driver", work, |driver| Box::pin(driver.run())));
         }
     }
 

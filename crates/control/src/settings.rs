@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use captura_backends::LogSink;
 use captura_names::{EndpointName, VariantName};
+use captura_tasks::Tasks;
 
 use crate::alarms::AlarmStates;
 use crate::notice::NoticeSink;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub notices: NoticeSink,
     /// Takes what the instances of a variant say; without it their words go to the server's own log.
     pub logs: LogSinks,
+    /// Begins the driver again when it panics.
+    pub tasks: Tasks,
 }
 
 /// Where the instances of a variant say things.
@@ -50,6 +53,7 @@ impl Settings {
             alarms: Arc::new(|_| None),
             notices: Arc::new(drop),
             logs: Arc::new(|_, _| LogSink::default()),
+            tasks: Tasks::default(),
         }
     }
 }

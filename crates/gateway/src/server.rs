@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -88,7 +88,14 @@ impl Gateway {
         let places = Arc::new(Semaphore::new(connections_max as usize));
         let (stage, _) = watch::channel(Stage::Serving);
 
-        accept(listener, &premises, &places, &stage, shutdown).await;
+        let mut shutdown = pin!(shutdown);
+        let mut watch = premises.settings.tasks.watch("listener");
+        while watch.survive(accept(&listener, &premises, &places, &stage, shutdown.as_mut())).await.is_none() {
+            if watch.is_closing() {
+                break;
+            }
+        }
+        drop(listener);
 
         stage.send_replace(Stage::Draining);
         let drained_at = tokio::time::Instant::now() + premises.settings.drain_timeout;
@@ -107,15 +114,14 @@ impl Gateway {
     }
 }
 
-/// Accepts connections until `shutdown`, and closes the listener.
+/// Accepts connections until `shutdown`.
 async fn accept(
-    listener: TcpListener,
+    listener: &TcpListener,
     premises: &Arc<Premises>,
     places: &Arc<Semaphore>,
     stage: &watch::Sender<Stage>,
-    shutdown: impl Future<Output = ()>,
+    mut shutdown: Pin<&mut impl Future<Output = ()>>,
 ) {
-    let mut shutdown = pin!(shutdown);
     let mut table = premises.table.clone();
     let mut published = true;
     loop {

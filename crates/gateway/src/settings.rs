@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use captura_route::Deferred;
+use captura_tasks::Tasks;
 use captura_wire::sigv4::Verifier;
 use futures_core::future::BoxFuture;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -95,6 +96,8 @@ pub struct Settings {
     pub metrics_are_open: bool,
     /// Connections are encrypted with this; plain without.
     pub tls: Option<Tls>,
+    /// Begins the listener again when it panics.
+    pub tasks: Tasks,
 }
 
 impl Default for Settings {
@@ -123,6 +126,7 @@ impl Default for Settings {
             verifier: None,
             metrics_are_open: false,
             tls: None,
+            tasks: Tasks::default(),
         }
     }
 }

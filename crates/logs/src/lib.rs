@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use captura_route::Clock;
+use captura_tasks::Tasks;
 use captura_wire::aws_json::Reply;
 
 pub use crate::speaker::{Speaker, Writing};
@@ -86,8 +87,8 @@ impl Logs {
     ///
     /// # Errors
     /// When there is no place for another thread.
-    pub fn start(&self) -> std::io::Result<Writing> {
-        Writing::start(Arc::clone(&self.store))
+    pub fn start(&self, tasks: Tasks) -> std::io::Result<Writing> {
+        Writing::start(Arc::clone(&self.store), tasks)
     }
 
     /// Answers a request, whatever it is. Blocks for reading files.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use captura_tasks::Tasks;
+
 use crate::store::Store;
 
 /// Lines that wait to be written.
@@ -42,10 +44,11 @@ impl std::fmt::Debug for Line {
 }
 
 impl Writing {
-    pub(crate) fn start(store: Arc<Store>) -> std::io::Result<Self> {
+    pub(crate) fn start(store: Arc<Store>, tasks: Tasks) -> std::io::Result<Self> {
         let (lines, written) = sync_channel(WAITING_MAX);
         let keeper = Arc::clone(&store);
-        let thread = std::thread::Builder::new().name("logs".into()).spawn(move || write(&keeper, &written))?;
+        let work = move || tasks.run("logs", || write(&keeper, &written));
+        let thread = std::thread::Builder::new().name("logs".into()).spawn(work)?;
         Ok(Self { lines, store, thread })
     }
 

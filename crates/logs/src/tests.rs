@@ -218,7 +218,7 @@ fn hostile_names_and_endless_messages_do_no_harm() {
 #[test]
 fn whoever_must_not_wait_is_written_down_in_order_by_the_time_the_writing_closes() {
     let house = House::new();
-    let writing = house.logs.start().unwrap();
+    let writing = house.logs.start(captura_tasks::Tasks::default()).unwrap();
     let speaker = writing.speaker(GROUP);
     for number in 0..100 {
         speaker.say(STREAM, format!("line {number:02}"));

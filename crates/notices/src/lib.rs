@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use captura_names::Timestamp;
 use captura_route::Clock;
+use captura_tasks::Tasks;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -29,6 +30,7 @@ use tokio::task::JoinHandle;
 use crate::outbox::Outbox;
 pub use crate::outbox::{OpenError, WAITING_MAX};
 pub use crate::sender::ClientError;
+use crate::sender::Sender;
 pub use crate::webhook::{InvalidWebhook, Webhook};
 
 /// What the operator decides about notices.
@@ -42,6 +44,8 @@ pub struct Settings {
     pub keep: Duration,
     /// How long a webhook may take to answer.
     pub answer_within: Duration,
+    /// Begins the senders again when they panic.
+    pub tasks: Tasks,
 }
 
 impl Settings {
@@ -99,19 +103,20 @@ impl Notices {
         let (stop, _) = watch::channel(false);
         let start = |outbox: &Arc<Outbox>| {
             let (outbox, clock) = (Arc::clone(outbox), self.clock.clone());
-            tokio::spawn(sender::send(outbox, client.clone(), clock, stop.subscribe()))
+            let sender = Sender { outbox, client: client.clone(), clock, stop: stop.subscribe() };
+            settings.tasks.spawn("notices", sender, |sender| Box::pin(sender.send()))
         };
         let senders = self.outboxes.iter().map(start).collect();
         Ok(Sending { stop, senders })
     }
 
-    /// An event in EventBridge's shape: its `source`, e.g. `aws.sagemaker`, is the topic.
+    /// An event in EventBridge's shape: its `source`, e.g. `aws.sagemaker`, is the topic. Blocks for small files.
     pub fn event(&self, event: &Value) {
         let topic = event["source"].as_str().unwrap_or("captura");
         self.put(topic, event, "Event");
     }
 
-    /// A message to a topic, wrapped as SNS wraps what it delivers over HTTP.
+    /// A message to a topic, wrapped as SNS wraps what it delivers over HTTP. Blocks for small files.
     pub fn message(&self, topic_arn: &str, subject: Option<&str>, message: &Value) {
         let mut notification = json!({
             "Type": "Notification",

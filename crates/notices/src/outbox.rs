@@ -102,7 +102,7 @@ impl Outbox {
         self.lock().numbers.len()
     }
 
-    /// Puts a notice on the disk.
+    /// Puts a notice on the disk. Blocks.
     pub(crate) fn put(&self, topic: &str, kind: &str, body: &Value, at: Timestamp) {
         let notice = Notice { topic: topic.into(), kind: kind.into(), told_us: at.unix_us(), body: body.clone() };
         let mut waiting = self.lock();
@@ -128,7 +128,7 @@ impl Outbox {
         self.bell.notify_one();
     }
 
-    /// The oldest notice; one that cannot be read is dropped.
+    /// The oldest notice; one that cannot be read is dropped. Blocks.
     pub(crate) fn first(&self) -> Option<(u64, Notice)> {
         loop {
             let number = *self.lock().numbers.front()?;
@@ -143,7 +143,7 @@ impl Outbox {
         }
     }
 
-    /// Takes a notice out: it was delivered, or never will be.
+    /// Takes a notice out: it was delivered, or never will be. Blocks.
     pub(crate) fn remove(&self, number: u64) {
         self.lock().numbers.retain(|one| *one != number);
         if let Err(error) = std::fs::remove_file(self.file(number)) {

@@ -35,46 +35,68 @@ enum Attempt {
     Refused(String),
 }
 
-/// Sends until `stop`.
-pub(crate) async fn send(outbox: Arc<Outbox>, client: reqwest::Client, clock: Clock, mut stop: watch::Receiver<bool>) {
-    let mut back_off = BACK_OFF_FIRST;
-    while !*stop.borrow() {
-        let Some((number, notice)) = outbox.first() else {
-            tokio::select! {
-                () = outbox.bell.notified() => continue,
-                _ = stop.wait_for(|stopped| *stopped) => return,
-            }
-        };
-        let attempt = tokio::select! {
-            attempt = attempt(&outbox, &client, &notice) => attempt,
-            _ = stop.wait_for(|stopped| *stopped) => return,
-        };
-        match attempt {
-            Attempt::Taken => {
-                outbox.delivered.fetch_add(1, Ordering::Relaxed);
-                outbox.remove(number);
-                back_off = BACK_OFF_FIRST;
-            }
-            Attempt::Refused(why) => {
-                outbox.drop_one(&notice.topic, &why);
-                outbox.remove(number);
-            }
-            Attempt::Failed(why) => {
-                let age_us = clock.now().unix_us().saturating_sub(notice.told_us);
-                if age_us >= i64::try_from(outbox.keep.as_micros()).unwrap_or(i64::MAX) {
-                    outbox.drop_one(&notice.topic, &format!("it is too old; last: {why}"));
-                    outbox.remove(number);
-                    continue;
-                }
-                let (host, retry_in_ms) = (outbox.webhook.url.host_str(), back_off.as_millis() as u64);
-                tracing::warn!(host, why, retry_in_ms, "a webhook did not take a notice");
+/// The sender of one webhook.
+pub(crate) struct Sender {
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) client: reqwest::Client,
+    pub(crate) clock: Clock,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl Sender {
+    /// Sends until `stop`.
+    pub(crate) async fn send(&mut self) {
+        let Self { outbox, client, clock, stop } = self;
+        let mut back_off = BACK_OFF_FIRST;
+        while !*stop.borrow() {
+            let Some((number, notice)) = on_disk(outbox, Outbox::first).await else {
                 tokio::select! {
-                    () = tokio::time::sleep(back_off) => {}
+                    () = outbox.bell.notified() => continue,
                     _ = stop.wait_for(|stopped| *stopped) => return,
                 }
-                back_off = (back_off * 2).min(BACK_OFF_MAX);
+            };
+            let attempt = tokio::select! {
+                attempt = attempt(outbox, client, &notice) => attempt,
+                _ = stop.wait_for(|stopped| *stopped) => return,
+            };
+            match attempt {
+                Attempt::Taken => {
+                    outbox.delivered.fetch_add(1, Ordering::Relaxed);
+                    on_disk(outbox, move |outbox| outbox.remove(number)).await;
+                    back_off = BACK_OFF_FIRST;
+                }
+                Attempt::Refused(why) => {
+                    outbox.drop_one(&notice.topic, &why);
+                    on_disk(outbox, move |outbox| outbox.remove(number)).await;
+                }
+                Attempt::Failed(why) => {
+                    let age_us = clock.now().unix_us().saturating_sub(notice.told_us);
+                    if age_us >= i64::try_from(outbox.keep.as_micros()).unwrap_or(i64::MAX) {
+                        outbox.drop_one(&notice.topic, &format!("it is too old; last: {why}"));
+                        on_disk(outbox, move |outbox| outbox.remove(number)).await;
+                        continue;
+                    }
+                    let (host, retry_in_ms) = (outbox.webhook.url.host_str(), back_off.as_millis() as u64);
+                    tracing::warn!(host, why, retry_in_ms, "a webhook did not take a notice");
+                    tokio::select! {
+                        () = tokio::time::sleep(back_off) => {}
+                        _ = stop.wait_for(|stopped| *stopped) => return,
+                    }
+                    back_off = (back_off * 2).min(BACK_OFF_MAX);
+                }
             }
         }
+    }
+}
+
+/// Does something with the outbox's files, on a thread that may wait for a disk.
+async fn on_disk<T: Send + 'static>(outbox: &Arc<Outbox>, act: impl FnOnce(&Outbox) -> T + Send + 'static) -> T {
+    let outbox = Arc::clone(outbox);
+    match tokio::task::spawn_blocking(move || act(&outbox)).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime goes down, and this task with it.
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -72,6 +72,7 @@ fn settings(folder: &tempfile::TempDir, webhooks: Vec<Webhook>) -> Settings {
         webhooks,
         keep: Settings::DEFAULT_KEEP,
         answer_within: Settings::DEFAULT_ANSWER_WITHIN,
+        tasks: Tasks::default(),
     }
 }
 

@@ -87,13 +87,15 @@ struct Pages {
     activities: Vec<Activity>,
 }
 
+/// Policies by their ARNs, each with the distances of its firing alarms from their thresholds.
+pub(crate) type Firing = BTreeMap<String, Vec<f64>>;
+
 /// The book.
 #[derive(Debug)]
 pub(crate) struct Book {
-    path: PathBuf,
     pages: Pages,
-    /// Policies whose alarm fires, with the distance from its threshold.
-    firing: BTreeMap<String, f64>,
+    /// Policies of which alarms fire, with the distance of each from its threshold.
+    firing: Firing,
 }
 
 impl Book {
@@ -112,20 +114,25 @@ impl Book {
             }
             Err(source) => return Err(BookError::Read { path: path.to_owned(), source }),
         };
-        Ok(Self { path: path.to_owned(), pages, firing: BTreeMap::new() })
+        Ok(Self { pages, firing: Firing::new() })
     }
 
-    /// Makes what was changed outlive the process and a power cut.
-    pub(crate) fn save(&self) -> Result<(), BookError> {
+    /// The file's content.
+    pub(crate) fn content(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(&self.pages).expect("our bug: the pages are plain data")
+    }
+
+    /// Makes a content outlive the process and a power cut. Blocks.
+    pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), BookError> {
         let write = || {
-            let folder = self.path.parent().unwrap_or(Path::new("."));
+            let folder = path.parent().unwrap_or(Path::new("."));
             let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            file.write_all(&serde_json::to_vec_pretty(&self.pages)?)?;
+            file.write_all(content)?;
             file.as_file().sync_all()?;
-            file.persist(&self.path)?;
+            file.persist(path)?;
             std::fs::File::open(folder)?.sync_all()
         };
-        write().map_err(|source| BookError::Write { path: self.path.clone(), source })
+        write().map_err(|source| BookError::Write { path: path.to_owned(), source })
     }
 
     pub(crate) fn targets(&self) -> &[Registered] {
@@ -204,18 +211,13 @@ impl Book {
         History { changed_at, grown }
     }
 
-    pub(crate) fn alarm(&mut self, policy_arn: &str, breach: Option<f64>) {
-        match breach {
-            Some(breach) if self.pages.policies.iter().any(|policy| policy.arn == policy_arn) => {
-                self.firing.insert(policy_arn.to_owned(), breach);
-            }
-            _ => {
-                self.firing.remove(policy_arn);
-            }
-        }
+    /// Takes in which policies act now; whether that is news.
+    pub(crate) fn fire(&mut self, firing: Firing) -> bool {
+        std::mem::replace(&mut self.firing, firing) != self.firing
     }
 
-    pub(crate) fn breach(&self, policy_arn: &str) -> Option<f64> {
-        self.firing.get(policy_arn).copied()
+    /// Distances of the alarms that make a policy act; none when none does.
+    pub(crate) fn breaches(&self, policy_arn: &str) -> &[f64] {
+        self.firing.get(policy_arn).map(Vec::as_slice).unwrap_or_default()
     }
 }

@@ -1,5 +1,6 @@
 //! One look at every target: settle what is under way, keep to the bounds, do what the policies want together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use captura_names::Timestamp;
@@ -7,7 +8,7 @@ use captura_wire::autoscaling::{StepScaling, TargetTracking};
 use uuid::Uuid;
 
 use crate::activity::{Activity, Status};
-use crate::book::{Conduct, Policy, Registered};
+use crate::book::{Book, Conduct, Policy, Registered};
 use crate::resource::Resource;
 use crate::tracking::{self, History, IN_PERIODS, Load, Wish};
 use crate::{Capacity, Inner, Query, steps};
@@ -69,7 +70,7 @@ pub(crate) fn metric_of(tracking: &TargetTracking) -> Result<Metric, String> {
 }
 
 /// Looks at every target once.
-pub(crate) async fn tick(inner: &Inner) {
+pub(crate) async fn tick(inner: &Arc<Inner>) {
     let targets = inner.book().targets().to_vec();
     for target in targets {
         // A target is checked before it is written, so this is only a book from elsewhere.
@@ -86,9 +87,9 @@ struct Change {
     cause: String,
 }
 
-async fn look(inner: &Inner, target: &Registered, resource: &Resource, capacity: Capacity) {
+async fn look(inner: &Arc<Inner>, target: &Registered, resource: &Resource, capacity: Capacity) {
     let now = inner.clock.now();
-    if settle(inner, target, capacity, now) == Settled::UnderWay || capacity.current != capacity.desired {
+    if settle(inner, target, capacity, now).await == Settled::UnderWay || capacity.current != capacity.desired {
         return;
     }
     let Some(change) = change(inner, target, resource, (capacity.desired, now)) else { return };
@@ -118,23 +119,22 @@ async fn look(inner: &Inner, target: &Registered, resource: &Resource, capacity:
         cause = activity.cause,
         "scaling"
     );
-    {
-        let mut book = inner.book();
-        book.note(activity);
-        keep(&book);
-    }
+    inner.book().note(activity);
+    keep(inner).await;
     if let Err(reason) = (inner.doors.set_capacity)(resource.clone(), change.to).await {
-        let mut book = inner.book();
-        if let Some(activity) = book.latest_activity(&target.target) {
+        if let Some(activity) = inner.book().latest_activity(&target.target) {
             let message = format!("Failed to set {} to {}. Reason: {reason}", resource.noun(), change.to);
             activity.end(Status::Failed, message, inner.clock.now());
         }
-        keep(&book);
+        keep(inner).await;
     }
 }
 
-fn keep(book: &crate::book::Book) {
-    if let Err(error) = book.save() {
+/// Writes the book, on a thread that may wait for a disk.
+async fn keep(inner: &Arc<Inner>) {
+    let inner = Arc::clone(inner);
+    let saved = tokio::task::spawn_blocking(move || inner.save()).await;
+    if let Err(error) = saved.expect("our bug: writing the book panicked") {
         tracing::error!(%error, "an activity of auto scaling is not kept");
     }
 }
@@ -146,10 +146,25 @@ enum Settled {
 }
 
 /// Ends the latest activity when what it asked for is there, or somebody asked for something else.
-fn settle(inner: &Inner, target: &Registered, capacity: Capacity, now: Timestamp) -> Settled {
-    let mut book = inner.book();
+async fn settle(inner: &Arc<Inner>, target: &Registered, capacity: Capacity, now: Timestamp) -> Settled {
+    match end_latest(&mut inner.book(), target, capacity, now) {
+        Ended::Nothing => return Settled::Yes,
+        Ended::NotYet => return Settled::UnderWay,
+        Ended::Now => {}
+    }
+    keep(inner).await;
+    Settled::Yes
+}
+
+enum Ended {
+    Nothing,
+    NotYet,
+    Now,
+}
+
+fn end_latest(book: &mut Book, target: &Registered, capacity: Capacity, now: Timestamp) -> Ended {
     let Some(activity) = book.latest_activity(&target.target).filter(|one| one.status == Status::InProgress) else {
-        return Settled::Yes;
+        return Ended::Nothing;
     };
     let noun = activity.noun.clone();
     if capacity.desired != activity.to {
@@ -160,10 +175,9 @@ fn settle(inner: &Inner, target: &Registered, capacity: Capacity, now: Timestamp
             format!("Successfully set {noun} to {}. Change successfully fulfilled by sagemaker.", activity.to);
         activity.end(Status::Successful, message, now);
     } else {
-        return Settled::UnderWay;
+        return Ended::NotYet;
     }
-    keep(&book);
-    Settled::Yes
+    Ended::Now
 }
 
 fn is_resting(inner: &Inner, target: &Registered, to: i64, now: Timestamp) -> bool {
@@ -230,13 +244,14 @@ fn step_wish(
     steps: &StepScaling,
     (capacity, history, now): (i64, &History, Timestamp),
 ) -> Option<Wish> {
-    let breach = inner.book().breach(&policy.arn)?;
+    let breaches = inner.book().breaches(&policy.arn).to_vec();
     let cooldown_us = steps.cooldown.unwrap_or(DEFAULT_STEP_COOLDOWN_S).saturating_mul(1_000_000);
     let cooling = history.changed_at.is_some_and(|at| now.unix_us() < at.unix_us().saturating_add(cooldown_us));
     if cooling {
         return None;
     }
-    let wanted = steps::wanted(steps, breach, capacity)?;
+    // Of several alarms that fire, the one that asks for most counts.
+    let wanted = breaches.into_iter().filter_map(|breach| steps::wanted(steps, breach, capacity)).max()?;
     Some(match wanted.cmp(&capacity) {
         std::cmp::Ordering::Greater => Wish::Out(wanted),
         std::cmp::Ordering::Less => Wish::In(wanted.max(0)),

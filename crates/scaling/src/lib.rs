@@ -23,6 +23,7 @@ mod steps;
 mod tests;
 mod tracking;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -122,12 +123,21 @@ pub(crate) struct Inner {
     doors: Doors,
     clock: Clock,
     book: Mutex<Book>,
+    /// One writer of the file at a time, so that none overtakes a newer one.
+    writing: Mutex<()>,
     nudge: Notify,
 }
 
 impl Inner {
     pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes what is in the book outlive the process and a power cut. Blocks; the book is not held meanwhile.
+    pub(crate) fn save(&self) -> Result<(), BookError> {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let content = self.book().content();
+        Book::write(&self.settings.book_path, &content)
     }
 }
 
@@ -138,7 +148,9 @@ impl Scaling {
     /// When the file is there and cannot be read.
     pub fn open(settings: Settings, doors: Doors, clock: Clock) -> Result<Self, BookError> {
         let book = Mutex::new(Book::open(&settings.book_path)?);
-        Ok(Self { inner: Arc::new(Inner { settings, doors, clock, book, nudge: Notify::new() }) })
+        Ok(Self {
+            inner: Arc::new(Inner { settings, doors, clock, book, writing: Mutex::default(), nudge: Notify::new() }),
+        })
     }
 
     /// Answers a request, whatever it is. Blocks for one small file.
@@ -154,10 +166,12 @@ impl Scaling {
         }
     }
 
-    /// An alarm whose action is a scaling policy fired, so far from its threshold; or it no longer does.
-    pub fn alarm(&self, policy_arn: &str, breach: Option<f64>) {
-        self.inner.book().alarm(policy_arn, breach);
-        self.inner.nudge.notify_one();
+    /// Which policies act now: each with the alarms whose action it is and that stand so, by the distance of each from its
+    /// threshold. What was said before no longer holds.
+    pub fn alarms(&self, firing: BTreeMap<String, Vec<f64>>) {
+        if self.inner.book().fire(firing) {
+            self.inner.nudge.notify_one();
+        }
     }
 
     /// Looks at every target once.

@@ -8,7 +8,7 @@ use captura_wire::aws_json::{Fault, FaultCode, read_input};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::book::{Book, BookError, Conduct, Policy, Registered};
+use crate::book::{BookError, Conduct, Policy, Registered};
 use crate::paging::page;
 use crate::resource::Resource;
 use crate::{Inner, Request, keeper, steps};
@@ -86,7 +86,8 @@ impl Desk<'_> {
         };
         let arn = self.target_arn(&registered);
         book.put_target(registered);
-        save(&book)?;
+        drop(book);
+        save(self.inner)?;
         Ok(json!({ "ScalableTargetARN": arn }))
     }
 
@@ -130,7 +131,8 @@ impl Desk<'_> {
         if !book.remove_target(&target) {
             return Err(no_target(&target));
         }
-        save(&book)?;
+        drop(book);
+        save(self.inner)?;
         Ok(json!({}))
     }
 
@@ -173,7 +175,8 @@ impl Desk<'_> {
             conduct,
             created_us: old.map_or_else(|| self.inner.clock.now().unix_us(), |old| old.created_us),
         });
-        save(&book)?;
+        drop(book);
+        save(self.inner)?;
         Ok(json!({ "PolicyARN": arn, "Alarms": [] }))
     }
 
@@ -216,7 +219,8 @@ impl Desk<'_> {
             );
             return Err(Fault::new(FaultCode::ObjectNotFoundException, text));
         }
-        save(&book)?;
+        drop(book);
+        save(self.inner)?;
         Ok(json!({}))
     }
 
@@ -260,7 +264,8 @@ impl Desk<'_> {
             return Err(Fault::validation(format!("A scalable target has at most {TAGS_MAX} tags")));
         }
         *target = changed;
-        save(&book)?;
+        drop(book);
+        save(self.inner)?;
         Ok(output)
     }
 }
@@ -308,8 +313,8 @@ fn no_target(target: &Target) -> Fault {
     Fault::new(FaultCode::ObjectNotFoundException, text)
 }
 
-fn save(book: &Book) -> Result<(), Fault> {
-    book.save().map_err(|error: BookError| {
+fn save(inner: &Inner) -> Result<(), Fault> {
+    inner.save().map_err(|error: BookError| {
         tracing::error!(%error, "auto scaling cannot keep what it was asked");
         Fault::new(FaultCode::InternalFailure, "The request could not be kept; the server's log says why.")
     })

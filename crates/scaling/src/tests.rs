@@ -185,16 +185,36 @@ async fn an_alarm_drives_the_steps_until_it_no_longer_fires() {
     let arn = policy["PolicyARN"].as_str().unwrap();
     house.pass(2).await;
     assert_eq!(house.capacity(), 1);
-    house.scaling.alarm(arn, Some(7.0));
+    house.scaling.alarms([(arn.to_owned(), vec![7.0])].into());
     house.pass(1).await;
     assert_eq!(house.capacity(), 3);
     house.pass(2).await;
     assert_eq!(house.capacity(), 3, "it cools down");
     house.pass(3).await;
     assert_eq!(house.capacity(), 5);
-    house.scaling.alarm(arn, None);
-    house.scaling.alarm("arn:aws:autoscaling:us-east-1:0:scalingPolicy:unknown", Some(1.0));
+    let unknown = "arn:aws:autoscaling:us-east-1:0:scalingPolicy:unknown";
+    house.scaling.alarms([(unknown.to_owned(), vec![1.0])].into());
     house.pass(5).await;
+    assert_eq!(house.capacity(), 5);
+}
+
+#[tokio::test]
+async fn of_two_alarms_with_one_policy_the_one_that_asks_for_most_counts() {
+    let house = House::new();
+    house.accept("RegisterScalableTarget", json!({"MinCapacity": 1, "MaxCapacity": 9}));
+    let steps = json!([
+        {"MetricIntervalUpperBound": 0.0, "ScalingAdjustment": -1},
+        {"MetricIntervalLowerBound": 0.0, "MetricIntervalUpperBound": 10.0, "ScalingAdjustment": 1},
+        {"MetricIntervalLowerBound": 10.0, "ScalingAdjustment": 4},
+    ]);
+    let policy = house.accept(
+        "PutScalingPolicy",
+        json!({"PolicyName": "up", "StepScalingPolicyConfiguration": {"AdjustmentType": "ChangeInCapacity",
+            "StepAdjustments": steps}}),
+    );
+    let arn = policy["PolicyARN"].as_str().unwrap();
+    house.scaling.alarms([(arn.to_owned(), vec![-3.0, 12.0, 2.0])].into());
+    house.pass(1).await;
     assert_eq!(house.capacity(), 5);
 }
 

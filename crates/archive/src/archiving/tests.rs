@@ -20,6 +20,7 @@ mod at_work {
     use std::sync::{Arc, mpsc};
 
     use captura_names::Timestamp;
+    use captura_tasks::Tasks;
 
     use super::*;
     use crate::batch::Plan;
@@ -33,7 +34,7 @@ mod at_work {
 
     const PATIENT: Duration = Duration::from_secs(600);
 
-    fn uploader(data: &std::path::Path, journal: &Arc<FakeJournal>, store: &FaultyStore) -> Uploader {
+    fn uploader(data: &std::path::Path, journal: &Arc<FakeJournal>, store: &FaultyStore, tasks: &Tasks) -> Uploader {
         std::fs::create_dir(data.join("journal")).unwrap();
         let stores = Stores::new(StoreSettings { data_dir: data.to_owned(), mappings: Default::default() });
         stores.put_in("captures", Arc::new(store.clone()));
@@ -45,6 +46,7 @@ mod at_work {
             answer_within: PATIENT,
             patience: Patience::default(),
             now: Arc::new(|| Timestamp::from_unix_us(0)),
+            tasks: tasks.clone(),
         };
         Uploader::new(Arc::clone(journal) as Arc<dyn Journal>, stores, settings).unwrap()
     }
@@ -60,7 +62,7 @@ mod at_work {
         let journal = Arc::new(FakeJournal::new());
         let (tell, told) = mpsc::channel();
         *journal.before_free.lock().unwrap() = Box::new(move |_| tell.send(nice()).unwrap());
-        let archiving = uploader(data.path(), &journal, &FaultyStore::sound()).start().unwrap();
+        let archiving = uploader(data.path(), &journal, &FaultyStore::sound(), &Tasks::default()).start().unwrap();
         let normal = nice();
         let low = if cfg!(target_os = "linux") { normal.max(10) } else { normal };
         for (n, (backlog_bytes, expected)) in
@@ -78,7 +80,7 @@ mod at_work {
     async fn what_is_sealed_before_the_end_is_archived_and_a_silent_store_is_broken_off() {
         let data = tempfile::tempdir().unwrap();
         let journal = Arc::new(FakeJournal::new());
-        let archiving = uploader(data.path(), &journal, &FaultyStore::sound()).start().unwrap();
+        let archiving = uploader(data.path(), &journal, &FaultyStore::sound(), &Tasks::default()).start().unwrap();
         journal.seal(1, vec![Ok(record(1))]);
         assert_eq!(archiving.stop(PATIENT).await, Stopped::Finished);
         assert!(journal.is_empty());
@@ -86,8 +88,36 @@ mod at_work {
         let data = tempfile::tempdir().unwrap();
         journal.seal(2, vec![Ok(record(2))]);
         let silent = FaultyStore::scripted(|_, _| Some(Fault::Hangs));
-        let archiving = uploader(data.path(), &journal, &silent).start().unwrap();
+        let archiving = uploader(data.path(), &journal, &silent, &Tasks::default()).start().unwrap();
         assert_eq!(archiving.stop(Duration::ZERO).await, Stopped::BrokenOff);
+        assert!(!journal.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_archive_goes_on_after_a_panic_and_one_at_its_end_is_told() {
+        let data = tempfile::tempdir().unwrap();
+        let journal = Arc::new(FakeJournal::new());
+        let (tell, told) = mpsc::channel();
+        let falls = std::sync::atomic::AtomicBool::new(true);
+        let store = FaultyStore::scripted(move |_, _| {
+            assert!(!falls.swap(false, Ordering::SeqCst), "the store falls down");
+            None
+        });
+        *journal.before_free.lock().unwrap() = Box::new(move |name| tell.send(*name).unwrap());
+        let tasks = Tasks::default();
+        let archiving = uploader(data.path(), &journal, &store, &tasks).start().unwrap();
+        let sealed = journal.seal(1, vec![Ok(record(1))]);
+        assert_eq!(told.recv_timeout(PATIENT).unwrap(), sealed);
+        assert_eq!(tasks.figures()[0].panics, 1);
+        assert_eq!(archiving.stop(PATIENT).await, Stopped::Finished);
+
+        let data = tempfile::tempdir().unwrap();
+        journal.seal(2, vec![Ok(record(2))]);
+        let store = FaultyStore::scripted(|_, _| panic!("the store falls down"));
+        let tasks = Tasks::default();
+        let archiving = uploader(data.path(), &journal, &store, &tasks).start().unwrap();
+        tasks.close();
+        assert_eq!(archiving.stop(PATIENT).await, Stopped::Panicked);
         assert!(!journal.is_empty());
     }
 }

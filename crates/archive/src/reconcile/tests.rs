@@ -52,6 +52,7 @@ impl World {
             answer_within: crate::uploader::ANSWER_WITHIN,
             patience: Patience::default(),
             now: Arc::new(|| Timestamp::from_unix_us(1_700_000_000_000_000)),
+            tasks: captura_tasks::Tasks::default(),
         };
         Uploader::new(Arc::new(capture.clone()), self.stores.clone(), settings).unwrap()
     }

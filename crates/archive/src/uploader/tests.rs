@@ -48,6 +48,7 @@ impl World {
             answer_within: crate::uploader::ANSWER_WITHIN,
             patience: Patience::default(),
             now: Arc::new(|| Timestamp::from_unix_us(1_700_000_000_000_000)),
+            tasks: captura_tasks::Tasks::default(),
         };
         let journal: Arc<dyn Journal> = Arc::clone(&self.journal) as Arc<dyn Journal>;
         Uploader::new(journal, self.stores.clone(), settings).unwrap()

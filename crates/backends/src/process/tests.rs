@@ -12,6 +12,7 @@ use super::{ProcessRule, Sandbox};
 use crate::{Backends, ImageRule, Launch, LoadError, LogSink, ModelSpec, Replicas, Settings};
 
 const IMAGE: &str = "team/model:1";
+const PATIENT: Duration = Duration::from_secs(60);
 
 /// A world in which one image runs the program.
 struct World {
@@ -130,7 +131,7 @@ async fn a_program_of_many_models_is_told_which_to_load_and_reads_them_in_its_sa
     let error = replicas.invoke(&unknown).await.unwrap_err();
     assert!(matches!(error, BackendError::NoSuchTarget(_)), "{error:?}");
     drop(replicas);
-    backends.close().await;
+    backends.close(PATIENT).await;
 }
 
 #[tokio::test]
@@ -153,7 +154,7 @@ async fn a_program_answers_with_its_model_and_its_own_environment_only() {
     assert!(world.lines.lock().unwrap().iter().any(|line| line == "starting"));
     let pid = ask(&replicas, "pid").await.unwrap().as_i64().unwrap();
     drop(replicas);
-    backends.close().await;
+    backends.close(PATIENT).await;
     assert!(!is_alive(pid));
     assert_eq!(std::fs::read_dir(world.processes()).unwrap().count(), 0, "nothing is left of it");
 }
@@ -170,7 +171,7 @@ async fn only_the_standard_descriptors_are_passed_on() {
     let descriptors = ask(&replicas, "descriptors").await.unwrap();
     let open = descriptors.as_array().unwrap();
     assert!(open.iter().all(|open| !open.as_str().unwrap().contains("journal")), "{open:?}");
-    backends.close().await;
+    backends.close(PATIENT).await;
 }
 
 #[tokio::test]
@@ -227,7 +228,7 @@ async fn one_that_dies_is_replaced_while_the_other_answers() {
     .await
     .unwrap();
     assert_eq!(ask(&replicas, "1").await.unwrap(), 1);
-    backends.close().await;
+    backends.close(PATIENT).await;
 }
 
 #[tokio::test]
@@ -254,7 +255,7 @@ async fn killed_from_outside_with_another_alive_no_call_fails() {
     for caller in callers {
         caller.await.unwrap();
     }
-    backends.close().await;
+    backends.close(PATIENT).await;
 }
 
 #[tokio::test]
@@ -263,7 +264,7 @@ async fn children_that_moved_away_end_with_the_instance() {
     let (backends, replicas) = world.load().await.unwrap();
     let stray = ask(&replicas, "stray").await.unwrap().as_i64().unwrap();
     assert!(is_alive(stray));
-    backends.close().await;
+    backends.close(PATIENT).await;
     until(|| !is_alive(stray)).await;
 }
 
@@ -297,7 +298,7 @@ async fn garbage_is_the_models_error_and_the_instance_stays() {
     let error = ask(&replicas, "garbage").await.unwrap_err();
     assert!(matches!(error, BackendError::Model { status: 502, .. }), "{error:?}");
     assert_eq!(ask(&replicas, "1").await.unwrap(), 1);
-    backends.close().await;
+    backends.close(PATIENT).await;
 }
 
 #[tokio::test]
@@ -307,7 +308,7 @@ async fn memory_beyond_the_limit_is_not_given() {
     let (backends, replicas) = world.load().await.unwrap();
     assert!(ask(&replicas, "allocate {\"bytes\": 2000000000}").await.is_err());
     assert_eq!(ask(&replicas, "1").await.unwrap(), 1);
-    backends.close().await;
+    backends.close(PATIENT).await;
 }
 
 #[tokio::test]
@@ -334,7 +335,7 @@ async fn a_sandboxed_program_reaches_nothing_that_is_not_its_own() {
         assert!(status["Uid"][0].as_str().unwrap().parse::<u32>().unwrap() >= 1_900_000_000, "{status}");
         assert_eq!(status["CapEff"][0], "0000000000000000");
     }
-    backends.close().await;
+    backends.close(PATIENT).await;
 }
 
 #[tokio::test]
@@ -343,5 +344,5 @@ async fn without_a_sandbox_the_rest_still_holds() {
     world.rule.sandbox = Sandbox::Off;
     let (backends, replicas) = world.load().await.unwrap();
     assert_eq!(ask(&replicas, "status").await.unwrap()["NoNewPrivs"][0], "1");
-    backends.close().await;
+    backends.close(PATIENT).await;
 }

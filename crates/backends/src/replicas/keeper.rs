@@ -60,7 +60,7 @@ impl Keeper {
     }
 
     /// Until nobody wants the model any more, or the server stops; then everything is stopped.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(&mut self) {
         loop {
             self.reconcile();
             let waits = self.lacking() > 0 && self.not_before > Instant::now();
@@ -106,8 +106,8 @@ impl Keeper {
             let Some(index) = least else { break };
             let member = self.members.swap_remove(index);
             self.publish();
+            self.retire(Arc::clone(&member));
             tracing::info!(instance = member.id(), "the instance is no longer wanted");
-            self.retire(member);
         }
     }
 

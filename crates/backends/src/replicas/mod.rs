@@ -27,6 +27,7 @@ use std::time::Duration;
 use captura_route::{
     Answer, Backend, BackendError, Extras, Invoking, ModelRequest, Signature, StreamedAnswer, Streaming,
 };
+use captura_tasks::Tasks;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -62,6 +63,8 @@ pub struct Keeping {
     pub routing: Routing,
     /// How long to wait after failures.
     pub patience: Patience,
+    /// Begins the keeping again when it panics.
+    pub(crate) tasks: Tasks,
     /// Turns true when the server stops.
     pub(crate) closing: watch::Receiver<bool>,
 }
@@ -119,9 +122,10 @@ impl Replicas {
             }
         }
         let (desired, wanted) = watch::channel(keeping.instances);
+        let tasks = keeping.tasks.clone();
         let set = Arc::new(Set::new(keeping.routing, keeping.patience.seed));
         let keeper = Keeper::new(Arc::clone(&set), factory, wanted, keeping, members);
-        tokio::spawn(keeper.run());
+        tasks.spawn("instances", keeper, |keeper| Box::pin(keeper.run()));
         Ok(Self { kind: Kind::Kept { set, desired, extras } })
     }
 

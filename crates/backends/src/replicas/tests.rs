@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use captura_route::{Answer, Backend, BackendError, Invoking, ModelRequest};
+use captura_tasks::Tasks;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::{Instance, InstanceFactory, Keeping, Patience, Pending, Replicas, Routing};
@@ -131,7 +132,7 @@ async fn world(instances: usize, routing: Routing, factory: Factory) -> World {
     let factory = Arc::new(factory);
     let closing = watch::Sender::new(false);
     let patience = Patience::default();
-    let keeping = Keeping { instances, routing, patience, closing: closing.subscribe() };
+    let keeping = Keeping { instances, routing, patience, tasks: Tasks::default(), closing: closing.subscribe() };
     let replicas = Replicas::start(Arc::new(Shared(Arc::clone(&factory))), keeping).await.unwrap();
     World { factory, replicas, closing }
 }
@@ -265,8 +266,13 @@ async fn one_that_cannot_be_started_fails_the_whole_load() {
     let factory = Arc::new(Factory::default());
     factory.failures.lock().unwrap().push_back("broken");
     let closing = watch::Sender::new(false);
-    let keeping =
-        Keeping { instances: 3, routing: Routing::Random, patience: Patience::default(), closing: closing.subscribe() };
+    let keeping = Keeping {
+        instances: 3,
+        routing: Routing::Random,
+        patience: Patience::default(),
+        tasks: Tasks::default(),
+        closing: closing.subscribe(),
+    };
     let error = Replicas::start(Arc::new(Shared(factory)), keeping).await.unwrap_err();
     assert!(error.to_string().contains("broken"), "{error}");
 }
@@ -311,8 +317,13 @@ async fn instances_of_an_embedded_model_share_it() {
 #[tokio::test]
 async fn nobody_gets_more_instances_than_a_machine_can_be_asked_for() {
     let (_closing, closed) = watch::channel(false);
-    let keeping =
-        Keeping { instances: usize::MAX, routing: Routing::default(), patience: Patience::default(), closing: closed };
+    let keeping = Keeping {
+        instances: usize::MAX,
+        routing: Routing::default(),
+        patience: Patience::default(),
+        tasks: Tasks::default(),
+        closing: closed,
+    };
     let refused = Replicas::start(Arc::new(Shared(Arc::new(Factory::default()))), keeping).await.unwrap_err();
     assert!(matches!(refused, LoadError::TooManyInstances { most: super::INSTANCES_MAX, .. }), "{refused}");
     let world = world(1, Routing::default(), Factory::default()).await;

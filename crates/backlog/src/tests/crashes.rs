@@ -120,3 +120,45 @@ async fn damage_is_noticed_wherever_it_is_and_set_aside() {
     std::fs::write(&path, &sound[..sound.len() / 2]).unwrap();
     assert_eq!(world.open().figures().damaged, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_notice_that_nobody_kept_before_the_end_is_told_by_the_next_server_with_the_answer() {
+    let world = World::new();
+    let backlog = world.open();
+    let with_answer = |number| {
+        let mut call = call(number);
+        call.settings.include_response_in =
+            vec!["SUCCESS_NOTIFICATION_TOPIC".into(), "ERROR_NOTIFICATION_TOPIC".into()];
+        call
+    };
+    backlog.accept(with_answer(1), "row".into()).await.unwrap();
+    backlog.accept(with_answer(2), "fail".into()).await.unwrap();
+    *world.lanes.lock().unwrap() = Some(2);
+    // Notices come to whoever is to keep them, and never to the disk.
+    let heard = Arc::new(AtomicUsize::new(0));
+    let hears = Arc::clone(&heard);
+    let notify: crate::Notify = Arc::new(move |_, _| {
+        hears.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::pending())
+    });
+    backlog.start(Doors { notify, ..world.doors() });
+    while heard.load(Ordering::SeqCst) < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    backlog.stop(Duration::ZERO).await;
+    assert_eq!(world.files().len(), 2);
+    drop(backlog);
+
+    let backlog = world.open();
+    backlog.start(world.doors());
+    emptied(&backlog).await;
+    let mut asked = world.asked();
+    asked.sort();
+    assert_eq!(asked, ["fail", "row"], "once each, in both lives");
+    let mut told = world.notices.lock().unwrap().clone();
+    told.sort_by_key(|(topic, _)| topic.clone());
+    let [(_, done), (_, failed)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(done["responseBody"]["content"], "Uk9X");
+    assert_eq!(done["responseParameters"], json!({"contentType": "text/csv", "outputLocation": "s3://answers/1.out"}));
+    assert_eq!(failed["failureReason"], "out of memory");
+}

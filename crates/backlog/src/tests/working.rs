@@ -195,3 +195,31 @@ async fn a_store_that_keeps_no_content_types_takes_answers_all_the_same() {
     assert_eq!(std::fs::read_to_string(folder.path().join("1.out")).unwrap(), "ROW");
     assert_eq!(std::fs::read_to_string(folder.path().join("2-error.out")).unwrap(), "out of memory");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_work_ends_neither_the_queue_nor_the_calls_in_it() {
+    let world = World::new();
+    let backlog = world.open();
+    for number in 0..3 {
+        backlog.accept(call(number), format!("row {number}").into()).await.unwrap();
+    }
+    let doors = world.doors();
+    let (lanes, run) = (Arc::clone(&doors.lanes), Arc::clone(&doors.run));
+    let (looks, runs) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let falls = Doors {
+        lanes: Arc::new(move |endpoint| {
+            assert!(looks.fetch_add(1, Ordering::SeqCst) != 1, "the lanes fall down");
+            lanes(endpoint)
+        }),
+        run: Arc::new(move |deferred, body| {
+            assert!(runs.fetch_add(1, Ordering::SeqCst) > 1, "the model's door falls down");
+            run(deferred, body)
+        }),
+        ..doors
+    };
+    backlog.start(falls);
+    assert_eq!(emptied(&backlog).await.completed, 3);
+    let figures = backlog.0.settings.tasks.figures();
+    assert_eq!(figures.iter().map(|one| (one.task, one.panics)).collect::<Vec<_>>(), [("backlog", 3)]);
+    assert_eq!(world.asked().len(), 3);
+}

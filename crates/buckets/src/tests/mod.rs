@@ -71,6 +71,7 @@ impl House {
             account: "000000000000".into(),
             domains: vec!["localhost".into()],
             now: Arc::new(move || Timestamp::from_unix_us(clock.load(Ordering::Relaxed))),
+            tasks: captura_tasks::Tasks::default(),
         });
         Self { dir, buckets, now_us }
     }

@@ -116,6 +116,23 @@ fn a_limit_on_the_size_of_files_is_a_full_disk_and_not_the_end() {
 }
 
 #[test]
+fn a_start_that_fails_late_closes_what_it_had_opened() {
+    let data = tempfile::tempdir().unwrap();
+    let in_the_way = data.path().join("backlog");
+    std::fs::write(&in_the_way, "").unwrap();
+    let failed = serve(data.path()).output().unwrap();
+    assert_eq!(failed.status.code(), Some(1));
+    let told = text(&failed.stderr);
+    assert!(told.contains("as a queue of asynchronous invocations"), "{told}");
+    std::fs::remove_file(&in_the_way).unwrap();
+    let mut command = serve(data.path());
+    command.stderr(Stdio::piped());
+    let (status, log) = Server::start(command).stop();
+    assert_eq!(status.code(), Some(0));
+    assert!(log.contains("epoch=2 unclean=false"), "{log}");
+}
+
+#[test]
 fn an_orderly_end_warns_of_nothing() {
     let data = tempfile::tempdir().unwrap();
     let mut command = serve(data.path());

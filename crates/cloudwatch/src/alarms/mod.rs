@@ -1,7 +1,7 @@
 //! The alarms: what they watch, how they stand, and what they told.
 //!
-//! Invariant: a change of state is written to the disk before anyone is told of it, so that a restart tells nobody
-//! twice. An alarm that the file holds and this version cannot read keeps the server from starting, with its name.
+//! Invariant: a change of state is on the disk before anyone is told of it, as one that is still to be told, and stays so
+//! until whoever tells says that it is done: a restart in between tells of it again, under the same id. An alarm that the file holds and this version cannot read keeps the server from starting, with its name.
 
 mod definition;
 mod describe;
@@ -14,6 +14,7 @@ use captura_names::Timestamp;
 use captura_wire::cloudwatch::shapes::{PutMetricAlarm, Tag};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 pub(crate) use definition::{Condition, moment};
 pub(crate) use describe::dimensions;
@@ -25,6 +26,8 @@ use crate::store::Store;
 
 /// Alarms at most; CloudWatch's own limit.
 pub(crate) const ALARMS_MAX: usize = 5_000;
+/// Changes of one alarm that wait to be told; beyond them the oldest is given up.
+const UNTOLD_MAX: usize = 32;
 /// Seconds between two looks at an alarm, at most; late samples are seen by then.
 const LOOK_AGAIN_S: i64 = 10;
 
@@ -49,6 +52,9 @@ pub(crate) struct Alarm {
     pub(crate) standing: Standing,
     #[serde(default)]
     pub(crate) history: Vec<Entry>,
+    /// Changes that nobody has been told of for certain, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    untold: Vec<StateChange>,
     /// The definition, understood. Set whenever an alarm comes in.
     #[serde(skip)]
     condition: Option<Condition>,
@@ -93,6 +99,21 @@ impl Alarms {
         self.by_name.iter()
     }
 
+    /// What is still to be told, oldest first.
+    pub(crate) fn untold(&self) -> Vec<StateChange> {
+        let mut untold: Vec<_> = self.by_name.values().flat_map(|alarm| &alarm.untold).cloned().collect();
+        untold.sort_by_key(|change| change.at);
+        untold
+    }
+
+    /// These were told.
+    pub(crate) fn told(&mut self, ids: &[Uuid]) {
+        self.version += 1;
+        for alarm in self.by_name.values_mut() {
+            alarm.untold.retain(|change| !ids.contains(&change.id));
+        }
+    }
+
     pub(crate) fn by_arn_mut(&mut self, arn: &str) -> Option<&mut Alarm> {
         self.version += 1;
         self.by_name.values_mut().find(|alarm| alarm.arn == arn)
@@ -124,6 +145,7 @@ impl Alarms {
             configured_at: now,
             standing,
             history: Vec::new(),
+            untold: Vec::new(),
             condition: Some(condition),
             due_s: 0,
         };
@@ -219,6 +241,11 @@ impl Alarm {
             ));
         }
         entries.into_iter().for_each(|entry| self.note(entry));
+        if self.untold.len() >= UNTOLD_MAX {
+            let given_up = self.untold.remove(0);
+            tracing::error!(alarm = given_up.alarm, id = %given_up.id, "a change of an alarm is told to nobody");
+        }
+        self.untold.push(change.clone());
         change
     }
 

@@ -315,7 +315,10 @@ fn find_at_rest(desk: &Desk, work: &Work<'_>, name: &InferenceComponentName) -> 
 }
 
 fn current_of(component: &ComponentRow) -> Result<Deployment, Failure> {
-    let current = component.state.current.clone().filter(|current| current.variants.len() == 1);
+    // One that failed before it was ever in service may be given another model.
+    let state = &component.state;
+    let current =
+        state.current.as_ref().or(state.pending.as_ref()).filter(|current| current.variants.len() == 1).cloned();
     current
         .ok_or_else(|| Fault::validation("The inference component has no model; delete it and create it again.").into())
 }

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! Creating → InService | Failed     loaded once its endpoint is served; in the table before the row says InService
-//! Updating → InService              with the new model or count, or with the old model and a reason
+//! Updating → InService              with the new model or count, or with the old ones and a reason: a load that failed,
+//!                                   or copies that did not start in time
 //! Deleting → gone                   the table lacks the component before the row goes
-//! InService, but not loaded         after a restart: loaded again, or Failed
+//! InService, but not loaded         after a restart: loaded again, or Failed; tried again later, as the reason may pass
 //! ```
 //! A component is kept as a deployment of one variant, whose instances are its copies.
 //!
@@ -19,10 +20,12 @@ use captura_names::{EndpointName, InferenceComponentName, ModelName, ResourceKin
 use captura_route::{Answer, Backend, BackendError, CapturePolicy, Clock, Component, Invoking, ModelRequest};
 use captura_wire::hosting::EndpointStatus;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::endpoint::Told;
 use super::loads::{LoadKey, Loads, Progress, Wanted};
-use super::traffic::LOOK_AGAIN;
+use super::traffic::{LOOK_AGAIN, left_of};
 use crate::catalog::{Catalog, CatalogError, ComponentRow, EndpointRow, StateChange, Work};
 use crate::deployment::{DeployedVariant, Deployment};
 use crate::fleet::StandingView;
@@ -37,6 +40,8 @@ pub(crate) struct ComponentReconciler {
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) standing: StandingView,
     pub(crate) nudge: Arc<Notify>,
+    /// Longest time for copies to start, where the component states none.
+    pub(crate) load_timeout: Duration,
     pub(crate) actual: tokio::sync::Mutex<Components>,
 }
 
@@ -46,8 +51,8 @@ pub(crate) struct Components {
     loads: Loads,
     /// What the table was told: rows, and where their backends and policies lie.
     published: Vec<(i64, usize, usize)>,
-    /// Copies start, of which nobody tells when they are up.
-    waits: bool,
+    /// When to look again: copies start, of which nobody tells when they are up, or a failed load may be tried again.
+    look_at: Option<Instant>,
     /// Answers for components without copies.
     empty: Arc<dyn Backend>,
 }
@@ -64,6 +69,8 @@ struct ServedComponent {
     endpoint: i64,
     /// The deployment whose model is loaded.
     deployment: Uuid,
+    /// The one before it, when that had the same model.
+    before: Option<Uuid>,
     /// What the endpoint had in service when the policy was made.
     policy_of: Uuid,
     /// Nothing where there shall be no copies.
@@ -88,7 +95,21 @@ impl Backend for NoCopies {
 
 impl Components {
     pub(crate) fn new(loads: Loads) -> Self {
-        Self { served: BTreeMap::new(), loads, published: Vec::new(), waits: false, empty: Arc::new(NoCopies) }
+        Self { served: BTreeMap::new(), loads, published: Vec::new(), look_at: None, empty: Arc::new(NoCopies) }
+    }
+}
+
+impl Components {
+    fn look_at(&mut self, at: Instant) {
+        self.look_at = Some(self.look_at.map_or(at, |sooner| sooner.min(at)));
+    }
+}
+
+impl ServedComponent {
+    /// Whether the model that is loaded is that deployment's too.
+    fn has_model_of(&self, wanted: &Deployment) -> bool {
+        let mine = [Some(self.deployment), self.before];
+        mine.contains(&Some(wanted.id)) || wanted.models_of == Some(self.deployment)
     }
 }
 
@@ -99,7 +120,7 @@ impl ComponentReconciler {
     /// One pass. Gives how many components that were in service before are still being loaded.
     pub(crate) async fn reconcile(&self) -> Result<usize, CatalogError> {
         let mut actual = self.actual.lock().await;
-        actual.waits = false;
+        actual.look_at = None;
         let read = |work: &Work<'_>| Ok::<_, CatalogError>((work.components()?, work.endpoints()?));
         let (rows, endpoints) = self.catalog.run(read).await?;
         let wanted: Vec<_> = rows.iter().flat_map(wanted_loads).collect();
@@ -124,9 +145,9 @@ impl ComponentReconciler {
         Ok(loading)
     }
 
-    /// When copies that start are looked at again.
-    pub(crate) async fn wake_in(&self) -> Option<Duration> {
-        self.actual.lock().await.waits.then_some(LOOK_AGAIN)
+    /// When there will be something new to see, of which nobody tells.
+    pub(crate) async fn look_at(&self) -> Option<Instant> {
+        self.actual.lock().await.look_at
     }
 
     async fn remove(&self, actual: &mut Components, state: &EndpointRow) -> Result<(), CatalogError> {
@@ -146,20 +167,38 @@ impl ComponentReconciler {
         place: Place<'_>,
     ) -> Result<(), CatalogError> {
         let state = &row.state;
-        let Some(wanted) = state.pending.as_ref().or(state.current.as_ref()) else { return Ok(()) };
+        let wanted = match state.status {
+            // What was never in service is not tried again by itself.
+            EndpointStatus::Failed => state.current.as_ref(),
+            _ => state.pending.as_ref().or(state.current.as_ref()),
+        };
+        let Some(wanted) = wanted else { return Ok(()) };
         renew_policy(actual, row, place);
         match (state.status, self.load(actual, row, place, wanted)) {
             (EndpointStatus::InService, Readiness::Ready) | (_, Readiness::Underway) => Ok(()),
             (_, Readiness::Ready) => {
                 self.publish(actual);
-                self.change(state, EndpointStatus::InService, (None, Some(wanted.clone()))).await
+                let told = Told { current: Some(wanted.clone()), ..Told::default() };
+                self.change(state, EndpointStatus::InService, told).await
             }
-            (EndpointStatus::Failed, Readiness::Failed(_)) => Ok(()),
+            (EndpointStatus::Failed, Readiness::Failed(_)) => {
+                let retry_at = actual.loads.retry_at((state.id, wanted.id));
+                retry_at.into_iter().for_each(|at| actual.look_at(at));
+                Ok(())
+            }
+            (EndpointStatus::Creating, Readiness::Failed(reason)) => {
+                let told = Told { reason: Some(reason), pending: Some(wanted.clone()), ..Told::default() };
+                self.change(state, EndpointStatus::Failed, told).await
+            }
             (EndpointStatus::Updating, Readiness::Failed(reason)) => {
-                self.change(state, EndpointStatus::InService, (Some(reason), state.current.clone())).await
+                let told = Told { reason: Some(reason), current: state.current.clone(), ..Told::default() };
+                self.change(state, EndpointStatus::InService, told).await
             }
             (_, Readiness::Failed(reason)) => {
-                self.change(state, EndpointStatus::Failed, (Some(reason), Some(wanted.clone()))).await
+                let reason =
+                    Some(format!("After a restart the inference component could not be loaded again. {reason}"));
+                let told = Told { reason, current: Some(wanted.clone()), ..Told::default() };
+                self.change(state, EndpointStatus::Failed, told).await
             }
         }
     }
@@ -170,16 +209,20 @@ impl ComponentReconciler {
             return Readiness::Failed("the catalog holds no model for it".to_owned());
         };
         let count = variant.instance_count;
-        let known = actual.served.get(&row.state.id).filter(|served| {
-            let is_same = served.deployment == wanted.id || wanted.models_of == Some(served.deployment);
-            is_same && (served.model.is_some() || count == 0)
-        });
+        let known = actual.served.get(&row.state.id);
+        let known = known.filter(|served| served.has_model_of(wanted) && (served.model.is_some() || count == 0));
         let model = match known.map(|served| served.model.clone()) {
             Some(model) => model,
             None if count == 0 => None,
             None => {
                 let asked = Wanted { endpoint: &place.0.name, deployment: wanted, capacity: Capacity::new() };
-                match actual.loads.progress((row.state.id, wanted.id), asked) {
+                let key = (row.state.id, wanted.id);
+                let progress = match row.state.status {
+                    EndpointStatus::Creating | EndpointStatus::Updating => actual.loads.progress(key, asked),
+                    // It was in service: what keeps it from loading may pass.
+                    _ => actual.loads.retry(key, asked),
+                };
+                match progress {
                     Progress::Loading => return Readiness::Underway,
                     Progress::Failed(reason) => return Readiness::Failed(reason),
                     Progress::Loaded(fleet) => fleet.variants.first().map(|loaded| loaded.model.clone()),
@@ -189,12 +232,24 @@ impl ComponentReconciler {
         if let Some(model) = model.as_ref().filter(|_| count > 0) {
             model.instances.scale(usize::try_from(count).unwrap_or(0));
         }
+        let trouble = model.as_ref().and_then(|model| model.instances.trouble());
         let up = self.serve(actual, row, place, (wanted, variant, model));
         if up >= count {
             return Readiness::Ready;
         }
         // One in service whose copy died gets it back without being looked at.
-        actual.waits |= row.state.status != EndpointStatus::InService;
+        if row.state.status == EndpointStatus::InService {
+            return Readiness::Underway;
+        }
+        let timeout = variant.load_timeout(self.load_timeout);
+        if left_of(timeout, wanted.started_at, self.clock.now()).is_zero() {
+            let why = trouble.map(|why| format!(" {why}")).unwrap_or_default();
+            return Readiness::Failed(format!(
+                "Only {up} of {count} copies started within {} s.{why}",
+                timeout.as_secs()
+            ));
+        }
+        actual.look_at(Instant::now() + LOOK_AGAIN);
         Readiness::Underway
     }
 
@@ -217,7 +272,10 @@ impl ComponentReconciler {
         let up = i64::try_from(backend.instances()).unwrap_or(i64::MAX);
         let component = Component { name: row.name(), backend, capture };
         let (endpoint, policy_of) = (endpoint.id, in_service.id);
-        let served = ServedComponent { endpoint, deployment: wanted.id, policy_of, model, component };
+        let known = actual.served.get(&row.state.id).filter(|served| served.has_model_of(wanted));
+        let before =
+            known.and_then(|known| if known.deployment == wanted.id { known.before } else { Some(known.deployment) });
+        let served = ServedComponent { endpoint, deployment: wanted.id, before, policy_of, model, component };
         actual.served.insert(row.state.id, served);
         up
     }
@@ -238,12 +296,8 @@ impl ComponentReconciler {
         }
     }
 
-    async fn change(
-        &self,
-        state: &EndpointRow,
-        to: EndpointStatus,
-        (reason, current): (Option<String>, Option<Deployment>),
-    ) -> Result<(), CatalogError> {
+    async fn change(&self, state: &EndpointRow, to: EndpointStatus, told: Told) -> Result<(), CatalogError> {
+        let Told { reason, current, pending, .. } = told;
         if let Some(reason) = &reason {
             tracing::warn!(component = %state.name, status = to.as_str(), %reason, "the inference component is not as it was asked for");
         }
@@ -253,7 +307,7 @@ impl ComponentReconciler {
             to,
             failure_reason: reason.map(|reason| super::endpoint::bounded(&reason)),
             current,
-            pending: None,
+            pending,
             rollout: None,
             at: Timestamp::from_unix_us(self.clock.now().unix_us() / 1_000 * 1_000),
         };
@@ -290,6 +344,7 @@ fn wanted_loads(row: &ComponentRow) -> Vec<LoadKey> {
     let state = &row.state;
     let deployments = match state.status {
         EndpointStatus::Deleting => [None, None],
+        EndpointStatus::Failed => [state.current.as_ref(), None],
         _ => [state.current.as_ref(), state.pending.as_ref()],
     };
     deployments.into_iter().flatten().map(|deployment| (state.id, deployment.id)).collect()

@@ -271,3 +271,63 @@ async fn copies_that_start_slowly_are_looked_at_until_they_are_up() {
     tokio::time::timeout(std::time::Duration::from_secs(30), up).await.expect("the driver looks again");
     house.control.close().await;
 }
+
+#[tokio::test]
+async fn copies_that_do_not_start_in_time_are_given_up_and_those_of_before_serve_on() {
+    let house = House::still();
+    shared(&house).await;
+    house.ok("CreateInferenceComponent", component("c", "many", 1)).await;
+    settle(&house).await;
+    house.strings.instances_max.store(1, std::sync::atomic::Ordering::SeqCst);
+    let wanted = json!({"InferenceComponentName": "c", "DesiredRuntimeConfig": {"CopyCount": 3}});
+    house.ok("UpdateInferenceComponentRuntimeConfig", wanted).await;
+    let pass = async || house.control.inner.components.reconcile().await.expect("our bug: the catalog works");
+    pass().await;
+    house.wait(599);
+    pass().await;
+    assert_eq!(status(&house, "c").await, "Updating");
+    house.wait(1);
+    pass().await;
+    let told = describe(&house, "c").await;
+    assert_eq!(told["InferenceComponentStatus"], "InService");
+    assert_eq!(told["FailureReason"], "Only 1 of 3 copies started within 600 s. the machine is full");
+    pass().await;
+    let told = describe(&house, "c").await;
+    assert_eq!(told["RuntimeConfig"], json!({"DesiredCopyCount": 1, "CurrentCopyCount": 1}));
+    assert_eq!(answer(&served(&house, "c").unwrap()).await.unwrap(), "many");
+    assert_eq!(house.strings.loads.load(std::sync::atomic::Ordering::SeqCst), 1, "the model stays loaded all the time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_component_that_is_not_loaded_after_a_restart_is_tried_again() {
+    let house = House::new();
+    shared(&house).await;
+    for (name, image) in [("c", "flaky"), ("never", "broken")] {
+        house.ok("CreateInferenceComponent", component(name, image, 1)).await;
+    }
+    settle(&house).await;
+    let house = house.after_a_kill();
+    house.strings.flaky_loads.store(false, std::sync::atomic::Ordering::SeqCst);
+    house.control.recover().await.unwrap();
+    let told = describe(&house, "c").await;
+    assert_eq!(told["InferenceComponentStatus"], "Failed");
+    let reason = told["FailureReason"].as_str().unwrap();
+    assert!(reason.starts_with("After a restart the inference component could not be loaded again."), "{reason}");
+    assert!(served(&house, "c").is_none());
+    house.strings.flaky_loads.store(true, std::sync::atomic::Ordering::SeqCst);
+    house.control.start();
+    while status(&house, "c").await != "InService" {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    assert_eq!(describe(&house, "c").await["FailureReason"], Value::Null);
+    assert_eq!(answer(&served(&house, "c").unwrap()).await.unwrap(), "flaky");
+    assert_eq!(status(&house, "never").await, "Failed", "what was never in service is left alone");
+    // It may be given another model, though.
+    let update =
+        json!({"InferenceComponentName": "never", "Specification": component("c", "echo", 1)["Specification"]});
+    house.ok("UpdateInferenceComponent", update).await;
+    while status(&house, "never").await != "InService" {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    house.control.close().await;
+}

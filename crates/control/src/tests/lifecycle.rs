@@ -194,6 +194,31 @@ async fn the_driver_does_all_this_by_itself() {
     house.control.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_driver_goes_on_after_a_panic() {
+    let house = House::new();
+    house.config("E", "echo").await;
+    house.ok("CreateEndpoint", json!({"EndpointName": "E", "EndpointConfigName": "E"})).await;
+    // The next notice is the driver's.
+    house.hands.notice_falls.store(true, std::sync::atomic::Ordering::SeqCst);
+    house.control.start();
+    let story = async {
+        let panics = || house.control.inner.tasks.figures()[0].panics;
+        while house.status("E").await != "InService" || panics() == 0 {
+            tokio::task::yield_now().await;
+        }
+        // What the driver does after the fall.
+        house.ok("DeleteEndpoint", json!({"EndpointName": "E"})).await;
+        while house.call("DescribeEndpoint", json!({"EndpointName": "E"})).await.0 == 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), story).await.expect("the driver follows");
+    let figures = house.control.inner.tasks.figures();
+    assert_eq!(figures.iter().map(|one| (one.task, one.panics)).collect::<Vec<_>>(), [("driver", 1)]);
+    house.control.close().await;
+}
+
 #[tokio::test]
 async fn models_are_told_as_they_were_created() {
     let house = House::new();

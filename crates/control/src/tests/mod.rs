@@ -18,7 +18,7 @@ mod updates;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use captura_names::{EndpointName, Timestamp};
@@ -53,6 +53,8 @@ pub(crate) struct Hands {
     alarms: Arc<Mutex<BTreeMap<String, AlarmState>>>,
     /// Notices that were sent.
     notices: Arc<Mutex<Vec<Value>>>,
+    /// Whoever takes the next notice panics.
+    notice_falls: Arc<AtomicBool>,
 }
 
 impl Hands {
@@ -71,9 +73,13 @@ impl Hands {
 
     fn settings(&self, catalog: std::path::PathBuf) -> Settings {
         let (alarms, notices) = (Arc::clone(&self.alarms), Arc::clone(&self.notices));
+        let falls = Arc::clone(&self.notice_falls);
         Settings {
             alarms: Arc::new(move |name| alarms.lock().expect("our bug: a test panicked").get(name).copied()),
-            notices: Arc::new(move |notice| notices.lock().expect("our bug: a test panicked").push(notice)),
+            notices: Arc::new(move |notice| {
+                assert!(!falls.swap(false, Ordering::SeqCst), "a test asked for it");
+                notices.lock().expect("our bug: a test panicked").push(notice);
+            }),
             ..Settings::new(catalog, ACCOUNT)
         }
     }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::world::{Model, World, table};
+use captura_gateway::Settings;
+use captura_route::{Answer, Backend, Extras, Invoking, ModelRequest, RouteTable};
+
+use crate::world::{Model, World, endpoint, table, variant};
 
 const CALLERS: usize = 16;
 const SWAPS: usize = 300;
@@ -56,4 +59,37 @@ async fn a_table_that_left_lets_its_models_go_though_a_connection_stays_open() {
     tokio::time::sleep(std::time::Duration::from_secs(21)).await;
     assert_eq!(Arc::strong_count(&blue), 1);
     assert_eq!(client.invoke("churn", &[], b"1").await.status, 400);
+}
+
+/// A model that cannot be looked at the first time.
+#[derive(Debug)]
+struct Falls(AtomicBool);
+
+impl Backend for Falls {
+    fn invoke<'a>(&'a self, request: &'a ModelRequest) -> Invoking<'a> {
+        let body = request.body.clone();
+        Box::pin(async move { Ok(Answer { body, ..Answer::default() }) })
+    }
+
+    fn extras(&self) -> Extras {
+        assert!(!self.0.swap(false, Ordering::SeqCst), "a test asked for it");
+        Extras::default()
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_listener_is_not_the_end_of_it() {
+    let settings = Settings::default();
+    let tasks = settings.tasks.clone();
+    let world = World::with(settings).await;
+    let mut served = variant(("AllTraffic", 1.0, &world.model), None);
+    served.backend = Arc::new(Falls(AtomicBool::new(true)));
+    let mut endpoint = endpoint(&[], None);
+    endpoint.fleets[0].variants.push(served);
+    world.table.send_replace(Arc::new(RouteTable::new([endpoint])));
+    // Nobody calls, so it is the listener that looks first.
+    while tasks.figures().first().is_none_or(|listener| listener.panics == 0) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.invoke(&[], "1").await.status, 200);
 }

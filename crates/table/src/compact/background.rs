@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use captura_archive::archiving::give_way;
 use captura_archive::rendering::TablePlan;
+use captura_tasks::Tasks;
 use tokio::sync::watch;
 
 use super::{CompactError, Compactor, Hours};
@@ -28,7 +29,8 @@ impl Compacting {
     ///
     /// # Errors
     /// When the system gives no thread or runtime.
-    pub fn start(compactor: Compactor, tables: Vec<TablePlan>) -> io::Result<Self> {
+    pub fn start(compactor: Compactor, tables: Vec<TablePlan>, tasks: &Tasks) -> io::Result<Self> {
+        let tasks = tasks.clone();
         let (stop, mut stopped) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().thread_name(THREAD_NAME).build()?;
         let thread = std::thread::Builder::new().name(THREAD_NAME.to_owned()).spawn(move || {
@@ -38,7 +40,7 @@ impl Compacting {
                     biased;
                     // A word that can no longer come means that nobody waits for the work either.
                     _ = stopped.wait_for(|stop| *stop) => {}
-                    () = work(&compactor, &tables) => {}
+                    () = keep_at_work(&compactor, &tables, &tasks) => {}
                 }
             });
             // A store that does not answer would hold up the end.
@@ -55,6 +57,12 @@ impl Compacting {
             tracing::error!("our bug: compaction panicked; the next start goes on with it");
         }
     }
+}
+
+/// A panic is a cut like any other: the next pass goes on.
+async fn keep_at_work(compactor: &Compactor, tables: &[TablePlan], tasks: &Tasks) {
+    let mut watch = tasks.watch("tables");
+    while watch.survive(work(compactor, tables)).await.is_none() && !watch.is_closing() {}
 }
 
 async fn work(compactor: &Compactor, tables: &[TablePlan]) {
