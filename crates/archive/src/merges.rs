@@ -4,14 +4,15 @@
 //! name and before the first part is removed, and once more when it has its own name:
 //!
 //! ```text
-//! {id}.json  { "version": 1, "staged": "s3://…", "target": { "uri": "s3://…", "sizeBytes": 1, "sha256": "…", "records": 2 },
+//! open/{id}.json, then {id}.json
+//!            { "version": 1, "staged": "s3://…", "target": { "uri": "s3://…", "sizeBytes": 1, "sha256": "…", "records": 2 },
 //!              "sources": [ { "uri": … } ], "mergedAt": "2026-…Z", "done": true }
 //! ```
 //! Invariant: where a note is, its merged file holds all rows of its sources, so they may go; a part that a note names is
 //! found by following notes.
 //! Refuses to: know columns.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,8 @@ use crate::manifest::{ManifestError, ManifestObject, load_json, store_json};
 pub const MERGED_FOLDER: &str = "merged";
 /// Version of the format.
 pub const MERGE_VERSION: u32 = 1;
+/// In it: the folder of those that are not done.
+const OPEN_FOLDER: &str = "open";
 const SUFFIX: &str = ".json";
 const LOCK_FILE: &str = "lock";
 /// Hexadecimal digits of an id.
@@ -91,7 +94,8 @@ impl Merges {
     pub fn create(journal: &Path) -> Result<Self, ManifestError> {
         let folder = journal.join(MERGED_FOLDER);
         let make = || {
-            std::fs::create_dir_all(&folder)?;
+            std::fs::create_dir_all(folder.join(OPEN_FOLDER))?;
+            File::open(&folder)?.sync_all()?;
             File::open(journal)?.sync_all()
         };
         make().map_err(|source| ManifestError::File { act: "make", path: folder.clone(), source })?;
@@ -124,30 +128,66 @@ impl Merges {
     /// # Errors
     /// When the disk fails; the parts must then stay.
     pub fn write(&self, merge: &Merge) -> Result<(), ManifestError> {
-        store_json(&self.0, &format!("{}{SUFFIX}", Merge::id_of(&merge.sources)), merge)
+        let name = format!("{}{SUFFIX}", Merge::id_of(&merge.sources));
+        let open = self.0.join(OPEN_FOLDER);
+        if !merge.done {
+            return store_json(&open, &name, merge);
+        }
+        store_json(&self.0, &name, merge)?;
+        // The other note wins; what is left of this one is only looked at in vain.
+        let _ = std::fs::remove_file(open.join(name));
+        Ok(())
     }
 
-    /// All notes, by id.
+    /// The note of a merge that is done.
     ///
     /// # Errors
-    /// When the folder or a note cannot be read: nothing that it may have named can be judged then.
-    pub fn all(&self) -> Result<BTreeMap<String, Merge>, ManifestError> {
-        let failed = |source| ManifestError::File { act: "list", path: self.0.clone(), source };
-        let mut merges = BTreeMap::new();
-        let entries = match std::fs::read_dir(&self.0) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(merges),
-            Err(error) => return Err(failed(error)),
-        };
-        for entry in entries {
-            let name = entry.map_err(failed)?.file_name();
-            let Some(id) = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)) else { continue };
-            if let Some(merge) = load_json(&self.0, &format!("{id}{SUFFIX}"))? {
-                merges.insert(id.to_owned(), merge);
+    /// When it is there and cannot be read.
+    pub fn done(&self, id: &str) -> Result<Option<Merge>, ManifestError> {
+        load_json(&self.0, &format!("{id}{SUFFIX}"))
+    }
+
+    /// Notes of merges that are not done.
+    ///
+    /// # Errors
+    /// When one cannot be read: nothing that it may have named can be judged then.
+    pub fn open(&self) -> Result<Vec<Merge>, ManifestError> {
+        let mut open = Vec::new();
+        for id in ids(&self.0.join(OPEN_FOLDER))? {
+            if self.done(&id)?.is_none() {
+                open.extend(load_json::<Merge>(&self.0.join(OPEN_FOLDER), &format!("{id}{SUFFIX}"))?);
             }
         }
-        Ok(merges)
+        Ok(open)
     }
+
+    /// All notes.
+    ///
+    /// # Errors
+    /// As [`Merges::open`].
+    pub fn all(&self) -> Result<Vec<Merge>, ManifestError> {
+        let mut all = self.open()?;
+        for id in ids(&self.0)? {
+            all.extend(self.done(&id)?);
+        }
+        Ok(all)
+    }
+}
+
+/// Names of the notes in a folder, in order; none where there is no folder.
+fn ids(folder: &Path) -> Result<BTreeSet<String>, ManifestError> {
+    let failed = |source| ManifestError::File { act: "list", path: folder.to_owned(), source };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut ids = BTreeSet::new();
+    for entry in entries {
+        let name = entry.map_err(failed)?.file_name();
+        ids.extend(name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).map(str::to_owned));
+    }
+    Ok(ids)
 }
 
 #[cfg(test)]
@@ -169,10 +209,14 @@ mod tests {
             done: false,
         };
         merges.write(&merge).unwrap();
+        assert_eq!(merges.open().unwrap(), [merge.clone()]);
+        assert_eq!(merges.all().unwrap(), [merge.clone()]);
+        let id = Merge::id_of(&merge.sources);
+        assert_eq!(merges.done(&id).unwrap(), None);
         merge.done = true;
         merges.write(&merge).unwrap();
-        let all = merges.all().unwrap();
-        assert_eq!(all.into_iter().collect::<Vec<_>>(), [(Merge::id_of(&merge.sources), merge)]);
+        assert_eq!((merges.open().unwrap(), merges.done(&id).unwrap()), (vec![], Some(merge.clone())));
+        assert_eq!(merges.all().unwrap(), [merge]);
         let held = merges.lock().unwrap();
         assert!(held.is_some() && merges.lock().unwrap().is_none());
         drop(held);

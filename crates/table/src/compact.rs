@@ -126,8 +126,9 @@ struct Known {
     /// Confirmed parts by address, and segments that were looked up.
     parts: BTreeMap<String, MergedFile>,
     segments: BTreeSet<String>,
-    /// Merged files that have their name.
-    merged: BTreeMap<String, MergedFile>,
+    merges: Merges,
+    /// Parts of merges that could not be finished: they are in a merged file already.
+    held: BTreeSet<String>,
 }
 
 impl Compactor {
@@ -149,19 +150,19 @@ impl Compactor {
             manifests: Manifests::at(&self.journal),
             parts: BTreeMap::new(),
             segments: BTreeSet::new(),
-            merged: BTreeMap::new(),
+            merges: merges.clone(),
+            held: BTreeSet::new(),
         };
-        for mut merge in merges.all()?.into_values() {
-            if !merge.done {
-                let key = tables.iter().find(|table| merge.target.uri.starts_with(&table.to.to_string()));
-                let key = key.and_then(|table| table.kms_key_id.as_deref());
-                if let Err(error) = self.finish(&merges, &mut merge, key).await {
+        for mut merge in merges.open()? {
+            let key = tables.iter().find(|table| merge.target.uri.starts_with(&table.to.to_string()));
+            let key = key.and_then(|table| table.kms_key_id.as_deref());
+            match self.finish(&merges, &mut merge, key).await {
+                Ok(()) => summary.merged += 1,
+                Err(error) => {
                     summary.errors.push(error.to_string());
-                    continue;
+                    known.held.extend(merge.sources.into_iter().map(|source| source.uri));
                 }
-                summary.merged += 1;
             }
-            known.merged.insert(merge.target.uri.clone(), merge.target);
         }
         for table in tables {
             for kind in Kind::ALL {
@@ -330,6 +331,9 @@ impl Known {
         let mut bytes = 0;
         for (name, size_bytes) in files.iter().filter(|(_, size_bytes)| *size_bytes < SMALL_MAX_BYTES) {
             let uri = table.to.join(&format!("{}/{name}", partition.folder())).map_err(StoreError::from)?.to_string();
+            if self.held.contains(&uri) {
+                continue;
+            }
             let Some(file) = self.file(&uri, name)? else { continue };
             if full || bytes + size_bytes > MERGED_MAX_BYTES {
                 batches.push(Vec::new());
@@ -344,7 +348,11 @@ impl Known {
 
     /// What is known of a file, when it may be merged: a part whose segment has its manifest here, or a merged file.
     fn file(&mut self, uri: &str, name: &str) -> Result<Option<MergedFile>, CompactError> {
-        let Some((_, segment)) = segment_of_part(name) else { return Ok(self.merged.get(uri).cloned()) };
+        if let Some(id) = name.strip_prefix("merged-").and_then(|rest| rest.strip_suffix(SUFFIX)?.split('-').nth(1)) {
+            let merge = self.merges.done(id)?;
+            return Ok(merge.map(|merge| merge.target).filter(|target| target.uri == uri));
+        }
+        let Some((_, segment)) = segment_of_part(name) else { return Ok(None) };
         if self.segments.insert(segment.clone())
             && let Some(manifest) = self.manifests.read(&segment)?
         {

@@ -29,7 +29,7 @@ pub struct TablesProof {
 }
 
 impl Proof<'_> {
-    pub(super) async fn check_tables(&mut self, merges: Result<BTreeMap<String, Merge>, ManifestError>) -> TablesProof {
+    pub(super) async fn check_tables(&mut self, merges: Result<Vec<Merge>, ManifestError>) -> TablesProof {
         let merges = match merges {
             Ok(merges) => merges,
             Err(error) => {
@@ -38,7 +38,7 @@ impl Proof<'_> {
             }
         };
         let by_source: BTreeMap<&str, &Merge> = merges
-            .values()
+            .iter()
             .flat_map(|merge| merge.sources.iter().map(move |source| (source.uri.as_str(), merge)))
             .collect();
         let mut proof = TablesProof::default();

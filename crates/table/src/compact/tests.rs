@@ -221,6 +221,29 @@ async fn cut_off_after_any_step_no_row_is_seen_twice_and_the_next_pass_brings_al
 }
 
 #[tokio::test]
+async fn parts_of_a_merge_that_is_not_finished_join_no_other() {
+    let world = World::new();
+    for sequence in 0..2 {
+        world.archive(sequence, &calls(sequence * 5, &signature()), true).await;
+    }
+    let journal = world.data.path().join("journal");
+    let manifests = Manifests::at(&journal);
+    let parts: Vec<ManifestObject> =
+        manifests.all().unwrap().into_iter().flat_map(|manifest| manifest.unwrap().tables).collect();
+    let sources: Vec<MergedFile> =
+        parts.iter().filter(|part| part.uri.contains("/rows/")).map(MergedFile::from).collect();
+    // A note whose merged file is gone from its hidden place: it cannot be finished, and says so.
+    let target = MergedFile { uri: "s3://lake/x/merged-000000aa-0.parquet".into(), ..sources[0].clone() };
+    let staged = "s3://lake/x/_merging-000000aa-0.tmp".to_owned();
+    let merge = Merge { version: MERGE_VERSION, staged, target, sources, merged_at: String::new(), done: false };
+    Merges::create(&journal).unwrap().write(&merge).unwrap();
+    world.archive(2, &calls(10, &signature()), true).await;
+    let done = world.compactor(EVENING).pass(&[World::table()], Hours::Closed).await.unwrap();
+    assert_eq!((done.errors.len(), done.parts), (1, 3), "{:?}", done.errors);
+    assert!(!world.files().iter().any(|name| name.contains("rows/") && name.contains("merged-")));
+}
+
+#[tokio::test]
 async fn one_process_at_a_time() {
     let world = World::new();
     let merges = Merges::create(&world.data.path().join("journal")).unwrap();
