@@ -3,6 +3,7 @@
 //! ```text
 //! ${XDG_CACHE_HOME:-$HOME/.cache}/captura/
 //!   target/        builds of `cargo xtask ci`
+//!   clients-target/ builds of the programs written with the AWS SDK for Rust
 //!   onnxruntime/   libonnxruntime.so.X.Y.Z and a plain libonnxruntime.so that points to it
 //!   venv/          Python with the AWS SDK, for stories told by a real client
 //!   tools/bin/     cargo-deny, cargo-fuzz

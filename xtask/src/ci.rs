@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::cache::{self, Cache};
+use crate::clients::{self, Extent};
 use crate::docker::{self, Provided};
 use crate::program::Program;
 use crate::{setup, tidy};
@@ -60,6 +61,11 @@ pub(crate) fn run() -> Result<()> {
         Program::new(deny).args(checks).run()
     });
     run.step("build", |run| run.cargo(&["build", "--workspace", "--bins"]).run());
+    let mut clients = None;
+    run.step("clients", |run| {
+        clients = Some(clients::provide(&run.cache, Extent::Quick)?);
+        Ok(())
+    });
     let mut engine = None;
     run.step("docker", |run| {
         match docker::provide(&run.cache) {
@@ -80,6 +86,9 @@ pub(crate) fn run() -> Result<()> {
         let binary = run.cache.target().join("debug/captura");
         if binary.exists() {
             tests = tests.env("CAPTURA_BIN", binary);
+        }
+        if let Some(folder) = &clients {
+            tests = tests.env("CAPTURA_RUST_CLIENTS", folder);
         }
         for (name, value) in engine.iter().flat_map(|engine| engine.environment(&run.cache)) {
             tests = tests.env(name, value);

@@ -8,6 +8,7 @@
 mod bench;
 mod cache;
 mod ci;
+mod clients;
 mod docker;
 mod faults;
 mod fuzz;
@@ -34,6 +35,8 @@ enum Task {
     Ci,
     /// Bring what tests need into a cache folder outside the checkout; quiet when it is all there
     Setup,
+    /// Build the programs written with the AWS SDK for Rust, the control plane's included, and tell their stories
+    Clients,
     /// Start Docker for the stories about containers, and stop it again
     Docker,
     /// Break captura in every way it promises to survive; with --release, what came out is noted in docs/faults.md
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Ci => ci::run(),
         Task::Setup => setup::run(),
+        Task::Clients => clients::run(),
         Task::Docker => docker::run(),
         Task::Faults(faults) => faults::run(&faults),
         Task::Fuzz(fuzz) => fuzz::run(&fuzz),

@@ -8,5 +8,6 @@
 
 pub mod docker;
 pub mod python;
+pub mod rust_clients;
 
 pub use captura_testkit::{captured, connection, deployment, oracle, program, proof, server, small_disk, traffic};

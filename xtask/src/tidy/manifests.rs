@@ -5,11 +5,14 @@ use toml::Table;
 
 use super::{File, Finding};
 
+/// Workspaces of their own, with versions of their own.
+const WORKSPACES: [&str; 2] = ["crates/e2e/rust/", "fuzz/"];
 const SECTIONS: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 
 pub(super) fn check(files: &[File]) -> Result<Vec<Finding>> {
     let root = files.iter().find(|file| file.path == "Cargo.toml").context("there is no root Cargo.toml")?;
-    let is_member = |file: &&File| file.path.ends_with("/Cargo.toml") && !file.path.starts_with("fuzz/");
+    let is_elsewhere = |path: &str| WORKSPACES.iter().any(|folder| path.starts_with(folder));
+    let is_member = |file: &&File| file.path.ends_with("/Cargo.toml") && !is_elsewhere(&file.path);
     let mut members = Vec::new();
     for file in files.iter().filter(is_member) {
         let manifest: Table = file.text.parse().with_context(|| file.path.clone())?;
