@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::arrival::{self, PiecewiseBody};
 use crate::bucket::uploads_folder;
+use crate::counted;
 use crate::desk::{Desk, Furniture, Service};
 use crate::disk::blocking;
 use crate::facts::FactStore;
@@ -24,6 +25,7 @@ use crate::local::{Now, Shared};
 use crate::refusal::Refusal;
 use crate::remote;
 use crate::uploads::Uploads;
+use crate::words;
 
 /// Largest document of a request, bytes: a list of 10,000 parts with their checksums.
 const DOCUMENT_MAX_BYTES: usize = 4 << 20;
@@ -52,6 +54,7 @@ pub struct Settings {
 /// The buckets; dropped, they are no longer tended.
 pub struct Buckets {
     service: S3Service,
+    domains: Domains,
     tending: JoinHandle<()>,
 }
 
@@ -85,38 +88,62 @@ impl Buckets {
         config.xml_max_body_size = DOCUMENT_MAX_BYTES;
         let mut builder = S3ServiceBuilder::new(Service(desk));
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
-        builder.set_host(Domains(settings.domains));
-        Self { service: builder.build(), tending }
+        let domains = Domains(settings.domains.into());
+        builder.set_host(domains.clone());
+        Self { service: builder.build(), domains, tending }
     }
 
     /// Answers a request.
     pub async fn answer(&self, request: Request<PiecewiseBody>) -> Response<PiecewiseBody> {
+        let is_document = self.is_document(&request);
         if is_form(&request) {
             return refuse(Refusal::NotThere("uploads by an HTML form".into()));
         }
-        if is_long_document(&request) {
-            return refuse(Refusal::TooLarge);
+        if is_document && declared_bytes(&request).is_some_and(is_too_long) {
+            return refuse(Refusal::DocumentTooLong);
         }
-        match self.service.call(arrival::receive(request)).await {
-            Ok(response) => response.map(http_body_util::BodyExt::boxed_unsync),
+        let (head, body) = request.into_parts();
+        let (passed, body) = counted::count(body);
+        match self.service.call(arrival::receive(Request::from_parts(head, body))).await {
+            // The library takes a document that is too long for an error of its own.
+            Ok(response) if response.status().is_server_error() && is_document && is_too_long(passed.get()) => {
+                refuse(Refusal::DocumentTooLong)
+            }
+            Ok(response) => words::complete(response.map(http_body_util::BodyExt::boxed_unsync)).await,
             Err(error) => {
                 tracing::error!(?error, "an S3 answer could not be made");
                 refuse(Refusal::Disk(std::io::Error::other("an answer could not be made")))
             }
         }
     }
+
+    /// Whether the body can only be a document, which the library gathers, and no object's bytes.
+    fn is_document<B>(&self, request: &Request<B>) -> bool {
+        if request.method() != Method::PUT {
+            return true;
+        }
+        let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let parts = request.uri().path().split('/').filter(|part| !part.is_empty()).count();
+        let names_key = parts > usize::from(self.domains.bucket_of(host).is_none());
+        let query = request.uri().query().unwrap_or_default();
+        !names_key || query.split('&').any(|pair| DOCUMENTS.contains(&pair.split('=').next().unwrap_or_default()))
+    }
 }
+
+/// What is put beside an object's bytes, as the query names it.
+const DOCUMENTS: [&str; 6] = ["acl", "encryption", "legal-hold", "retention", "tagging", "torrent"];
 
 fn is_form<B>(request: &Request<B>) -> bool {
     let content_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase());
     request.method() == Method::POST && content_type.is_some_and(|value| value.starts_with(b"multipart/form-data"))
 }
 
-/// What is posted is a document, which the library gathers.
-fn is_long_document<B>(request: &Request<B>) -> bool {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    request.method() == Method::POST
-        && length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > DOCUMENT_MAX_BYTES)
+fn declared_bytes<B>(request: &Request<B>) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn is_too_long(size_bytes: u64) -> bool {
+    size_bytes > DOCUMENT_MAX_BYTES as u64
 }
 
 fn refuse(refusal: Refusal) -> Response<PiecewiseBody> {
@@ -132,13 +159,22 @@ fn refuse(refusal: Refusal) -> Response<PiecewiseBody> {
 }
 
 /// `bucket.localhost` names a bucket; `localhost`, an address, and anything else name the server.
-struct Domains(Vec<String>);
+#[derive(Clone)]
+struct Domains(Arc<[String]>);
+
+impl Domains {
+    /// The bucket that a `Host` names, where it names one.
+    fn bucket_of<'a>(&self, host: &'a str) -> Option<&'a str> {
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let bucket = self.0.iter().find_map(|domain| name.strip_suffix(domain.as_str())?.strip_suffix('.'));
+        bucket.filter(|bucket| key::bucket(bucket).is_ok())
+    }
+}
 
 impl S3Host for Domains {
     fn parse_host_header<'a>(&'a self, host: &'a str) -> S3Result<VirtualHost<'a>> {
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        let bucket = self.0.iter().find_map(|domain| name.strip_suffix(domain.as_str())?.strip_suffix('.'));
-        Ok(match bucket.filter(|bucket| key::bucket(bucket).is_ok()) {
+        Ok(match self.bucket_of(host) {
             Some(bucket) => VirtualHost::new(&name[bucket.len() + 1..]).with_bucket(bucket),
             None => VirtualHost::new(name),
         })

@@ -14,6 +14,7 @@ mod arrival;
 mod bucket;
 mod chunked;
 mod condition;
+mod counted;
 mod desk;
 mod digest;
 mod disk;
@@ -26,6 +27,7 @@ mod object;
 mod refusal;
 mod remote;
 mod uploads;
+mod words;
 
 pub use arrival::{BodyError, PiecewiseBody};
 pub use door::{Buckets, Settings};

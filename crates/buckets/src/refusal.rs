@@ -59,6 +59,8 @@ pub(crate) enum Refusal {
     PartTooSmall,
     #[error("Your proposed upload exceeds the maximum allowed size")]
     TooLarge,
+    #[error("Your request was too big.")]
+    DocumentTooLong,
     #[error("The {0} you specified did not match what we received.")]
     Digest(&'static str),
     #[error("The Content-MD5 you specified is not valid.")]
@@ -103,6 +105,7 @@ impl Refusal {
             Self::PartOrder => S3ErrorCode::InvalidPartOrder,
             Self::PartTooSmall => S3ErrorCode::EntityTooSmall,
             Self::TooLarge => S3ErrorCode::EntityTooLarge,
+            Self::DocumentTooLong => S3ErrorCode::MaxMessageLengthExceeded,
             Self::Digest(_) => S3ErrorCode::BadDigest,
             Self::DigestForm => S3ErrorCode::InvalidDigest,
             Self::Body(Broken::Hash) => S3ErrorCode::Custom("XAmzContentSHA256Mismatch".into()),

@@ -80,6 +80,8 @@ impl Drop for Arriving {
     fn drop(&mut self) {
         if !self.body.is_end_stream() {
             self.pulse.enter(Phase::Work, Instant::now());
+            // Whoever still sends is to hear the answer.
+            self.pulse.refuse(true);
         }
     }
 }

@@ -14,6 +14,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use captura_names::S3Uri;
 use captura_route::{Caller, UserAgent};
+use captura_wire::denial::Dialect;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, BodyStream, Full};
@@ -22,7 +23,7 @@ use tokio::time::Instant;
 
 use crate::body::{self, Arriving, RequestBody};
 use crate::connection::Line;
-use crate::fault::{Plane, Refused};
+use crate::fault::Refused;
 use crate::head::Operation;
 use crate::identity::{Claim, SignedFor};
 use crate::invoke::{self, Call};
@@ -37,7 +38,8 @@ use crate::verification::{self, HeldBody, HeldTo};
 pub(crate) async fn answer(line: &Line, request: Request<Incoming>) -> Reply {
     let arrived = Instant::now();
     line.pulse.enter(Phase::Work, arrived);
-    let plane = if request.uri().path().starts_with(RUNTIME_PREFIX) { Plane::Runtime } else { Plane::Other };
+    line.pulse.refuse(false);
+    let dialect = dialect(&request);
     // hyper drops a Content-Length that stands beside a Transfer-Encoding, so it cannot be told here whether both were
     // sent, and where another server in between saw this request end. Nothing that follows it is served.
     let closes = request.headers().contains_key(header::TRANSFER_ENCODING);
@@ -50,10 +52,10 @@ pub(crate) async fn answer(line: &Line, request: Request<Incoming>) -> Reply {
         })
         .await
     };
-    line.pulse.refuse(outcome.is_err());
     let mut reply = outcome.unwrap_or_else(|refused| {
+        line.pulse.refuse(true);
         line.premises.meters.refused(&refused);
-        refused.reply(plane)
+        refused.reply(dialect)
     });
     reply::identify(&mut reply);
     if closes {
@@ -66,6 +68,15 @@ pub(crate) async fn answer(line: &Line, request: Request<Incoming>) -> Reply {
 }
 
 const RUNTIME_PREFIX: &str = "/endpoints/";
+
+/// In which words and format the caller reads what is answered here.
+fn dialect(request: &Request<Incoming>) -> Dialect {
+    // Most requests are calls of endpoints, and nothing more need be looked at.
+    if request.uri().path().starts_with(RUNTIME_PREFIX) {
+        return Dialect::Runtime;
+    }
+    verification::dialect(&verification::head_of(request.method(), request.uri(), request.headers()))
+}
 
 /// Where a request goes.
 enum Destination<'a> {
@@ -175,6 +186,12 @@ const ROOMS: [&str; 5] = ["captura", "console", "endpoints", "metrics", "service
 /// What S3's POST requests ask for.
 const OBJECT_POSTS: [&str; 3] = ["delete", "uploads", "uploadId"];
 
+/// A form with a file in it, as browsers post it to a bucket; its signature is among its fields.
+fn is_form(head: &Parts) -> bool {
+    let kind = head.headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
+    kind.is_some_and(|kind| kind.starts_with(b"multipart/form-data"))
+}
+
 /// Whether a request that nobody signed can only be for a bucket or an object: such as a browser or `curl` sends.
 fn names_object(head: &Parts) -> bool {
     let bucket = head.uri.path().split('/').nth(1).unwrap_or_default();
@@ -183,9 +200,12 @@ fn names_object(head: &Parts) -> bool {
     }
     match head.method {
         Method::GET | Method::HEAD | Method::PUT | Method::DELETE => true,
-        Method::POST => head.uri.query().is_some_and(|query| {
-            query.split('&').any(|pair| OBJECT_POSTS.contains(&pair.split('=').next().unwrap_or_default()))
-        }),
+        Method::POST => {
+            is_form(head)
+                || head.uri.query().is_some_and(|query| {
+                    query.split('&').any(|pair| OBJECT_POSTS.contains(&pair.split('=').next().unwrap_or_default()))
+                })
+        }
         _ => false,
     }
 }

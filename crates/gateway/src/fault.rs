@@ -2,15 +2,15 @@
 //!
 //! Texts that clients compare come from `captura_wire::runtime`; here stands only which of them answers what.
 //!
-//! Invariant: a body is JSON of a fixed shape, names no file and no stack, and says what to change. Under `/endpoints/`
-//! the shape is the runtime's (`Message`), elsewhere awsJson's (`__type`, `message`).
+//! Invariant: a body has a fixed shape, names no file and no stack, and says what to change. The shape is that of the
+//! service that was called: under `/endpoints/` the runtime's JSON (`Message`), for S3 and query clients XML.
 
 use std::borrow::Cow;
 
 use captura_capture::DropReason;
 use captura_names::{ContainerHostname, EndpointName, EventId, VariantName};
 use captura_route::{BackendError, NoVariant};
-use captura_wire::denial::{Denial, Dialect};
+use captura_wire::denial::{self, Denial, Dialect};
 use captura_wire::runtime::{self, Code, FaultBody, ModelPlace};
 use http::{HeaderValue, StatusCode, header};
 
@@ -60,15 +60,6 @@ pub(crate) enum Refused {
     NotQueued(String),
     /// A handler panicked.
     Panicked,
-}
-
-/// Which shape the body has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Plane {
-    /// Under `/endpoints/`.
-    Runtime,
-    /// Everything else.
-    Other,
 }
 
 impl Refused {
@@ -187,21 +178,31 @@ impl Refused {
     }
 
     /// The reply.
-    pub(crate) fn reply(&self, plane: Plane) -> Reply {
+    pub(crate) fn reply(&self, dialect: Dialect) -> Reply {
         if let Self::Denied(denied) = self {
-            return denial_reply(&denied.0, denied.1);
+            let (denial, dialect) = &**denied;
+            return dialect_reply(*dialect, |id| denial.answer(*dialect, id));
         }
         let (status, code) = self.status_and_code();
         let message = self.message();
-        let body = match plane {
-            Plane::Runtime => FaultBody { message: &message, ..FaultBody::default() }.to_json(),
-            Plane::Other => {
-                // The control plane's word for the runtime's ValidationError.
-                let code = if code == Code::ValidationError.as_str() { "ValidationException" } else { code };
-                serde_json::json!({ "__type": code, "message": message }).to_string().into_bytes()
-            }
-        };
-        fault_reply(status, code, body)
+        if dialect == Dialect::Runtime {
+            return fault_reply(status, code, FaultBody { message: &message, ..FaultBody::default() }.to_json());
+        }
+        let code = code_in(dialect, code);
+        let mut reply = dialect_reply(dialect, |id| dialect.fault((status, code), &message, id));
+        ask_to_come_back(&mut reply);
+        reply
+    }
+}
+
+/// What another service says for a code of the runtime's.
+fn code_in(dialect: Dialect, code: &'static str) -> &'static str {
+    match (dialect, code) {
+        (Dialect::AwsJson | Dialect::Cbor, "ValidationError") => "ValidationException",
+        (Dialect::S3, "ValidationError") => "InvalidRequest",
+        (Dialect::S3, "InternalFailure") => "InternalError",
+        (Dialect::S3 | Dialect::Query, "AccessDeniedException") => "AccessDenied",
+        (_, code) => code,
     }
 }
 
@@ -293,10 +294,11 @@ pub(crate) fn kept(words: &str) -> &str {
     &words[..words.floor_char_boundary(ORIGINAL_MESSAGE_MAX_BYTES)]
 }
 
-fn denial_reply(denial: &Denial, dialect: Dialect) -> Reply {
+/// A reply in a service's own format, which may carry the request's id.
+fn dialect_reply(dialect: Dialect, answer: impl FnOnce(&str) -> denial::Answer) -> Reply {
     let id = EventId::from_random_bytes(rand::random());
-    let answer = denial.answer(dialect, &id.to_string());
-    let status = StatusCode::from_u16(answer.status).expect("our bug: statuses of denials are constants");
+    let answer = answer(&id.to_string());
+    let status = StatusCode::from_u16(answer.status).expect("our bug: statuses of refusals are constants");
     let mut reply = reply::text(status, answer.content_type, answer.body);
     let headers = reply.headers_mut();
     headers.insert(REQUEST_ID, reply::header_value(id));
@@ -311,8 +313,12 @@ fn fault_reply(status: u16, code: &'static str, body: Vec<u8>) -> Reply {
     let status = StatusCode::from_u16(status).expect("our bug: statuses of faults are constants");
     let mut reply = reply::text(status, "application/json", body);
     reply.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(code));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    ask_to_come_back(&mut reply);
+    reply
+}
+
+fn ask_to_come_back(reply: &mut Reply) {
+    if reply.status() == StatusCode::SERVICE_UNAVAILABLE {
         reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
     }
-    reply
 }

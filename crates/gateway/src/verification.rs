@@ -15,6 +15,7 @@ use captura_wire::scope::Scope;
 use captura_wire::sigv4::{Admitted, Asked, ChunkWatch, Head, RunningDigest, Verifier};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{HeaderMap, Method, Uri};
 use hyper::body::{Body, Frame, SizeHint};
 
 use crate::body::{self, RequestBody};
@@ -81,7 +82,7 @@ pub(crate) async fn verify(
         let limit_bytes = premises.settings.body_max_bytes;
         RequestBody::Whole(body::collect(body, limit_bytes, &premises.bodies, &line.pulse).await?)
     };
-    let head = head_of(parts);
+    let head = head_of(&parts.method, &parts.uri, &parts.headers);
     let whole = match &body {
         RequestBody::Whole(collected) => Some(&*collected.bytes),
         RequestBody::Arriving(_) => None,
@@ -102,21 +103,24 @@ pub(crate) async fn verify(
     }
 }
 
-fn head_of(parts: &Parts) -> Head<'_> {
+pub(crate) fn head_of<'a>(method: &'a Method, uri: &'a Uri, headers: &'a HeaderMap) -> Head<'a> {
     Head {
-        method: parts.method.as_str(),
-        path: parts.uri.path(),
-        query: parts.uri.query().unwrap_or_default(),
-        headers: parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect(),
+        method: method.as_str(),
+        path: uri.path(),
+        query: uri.query().unwrap_or_default(),
+        headers: headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect(),
     }
 }
 
-/// A denial in the words of the service that was called, as far as the request says which.
-fn denied(denial: Denial, head: &Head<'_>) -> Refused {
+/// The words of the service that was called, as far as the request says which.
+pub(crate) fn dialect(head: &Head<'_>) -> Dialect {
     let header = head.text(AUTHORIZATION.as_str());
     let scope = header.map_or_else(|| Scope::of_query(head.query), Scope::of_authorization);
-    let dialect = Dialect::of(head, scope.as_ref().map(Scope::service));
-    Refused::Denied(Box::new((denial, dialect)))
+    Dialect::of(head, scope.as_ref().map(Scope::service))
+}
+
+fn denied(denial: Denial, head: &Head<'_>) -> Refused {
+    Refused::Denied(Box::new((denial, dialect(head))))
 }
 
 /// A body that is compared, while it passes, with the digest that was signed. Its last piece is only handed on when all of

@@ -126,7 +126,38 @@ impl Dialect {
     }
 }
 
-/// A denial as it goes out.
+impl Dialect {
+    /// A refusal in this dialect; its code is one that the dialect's services have.
+    #[must_use]
+    pub fn fault(self, (status, code): (u16, &'static str), message: &str, request_id: &str) -> Answer {
+        let (content_type, body) = match self {
+            Self::AwsJson => {
+                let body = serde_json::json!({ "__type": code, "message": message }).to_string().into_bytes();
+                (aws_json::CONTENT_TYPE, body)
+            }
+            Self::Runtime => ("application/json", FaultBody { message, ..FaultBody::default() }.to_json()),
+            Self::S3 => {
+                let message = escaped(message);
+                let body = format!(
+                    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message>\
+                     <RequestId>{request_id}</RequestId></Error>"
+                );
+                ("application/xml", body.into_bytes())
+            }
+            Self::Query => ("text/xml", query_fault(code, message, request_id)),
+            Self::Cbor => {
+                let mut body = vec![0xa2];
+                for text in ["__type", code, "message", message] {
+                    push_cbor_text(&mut body, text);
+                }
+                ("application/cbor", body)
+            }
+        };
+        Answer { status, code, content_type, body }
+    }
+}
+
+/// A refusal as it goes out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// HTTP status.
@@ -280,33 +311,12 @@ impl Denial {
     pub fn answer(&self, dialect: Dialect, request_id: &str) -> Answer {
         let (json, query, s3, _) = self.codes();
         let message = self.message(dialect);
-        let (code, content_type, body) = match dialect {
-            Dialect::AwsJson => {
-                let body = serde_json::json!({ "__type": json, "message": message }).to_string().into_bytes();
-                (json, aws_json::CONTENT_TYPE, body)
-            }
-            Dialect::Runtime => {
-                let body = FaultBody { message: &message, ..FaultBody::default() }.to_json();
-                (json, "application/json", body)
-            }
-            Dialect::S3 => {
-                let message = escaped(&message);
-                let body = format!(
-                    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{s3}</Code><Message>{message}</Message>\
-                     <RequestId>{request_id}</RequestId></Error>"
-                );
-                (s3, "application/xml", body.into_bytes())
-            }
-            Dialect::Query => (query, "text/xml", query_fault(query, &message, request_id)),
-            Dialect::Cbor => {
-                let mut body = vec![0xa2];
-                for text in ["__type", json, "message", &*message] {
-                    push_cbor_text(&mut body, text);
-                }
-                (json, "application/cbor", body)
-            }
+        let code = match dialect {
+            Dialect::AwsJson | Dialect::Runtime | Dialect::Cbor => json,
+            Dialect::S3 => s3,
+            Dialect::Query => query,
         };
-        Answer { status: self.status(dialect), code, content_type, body }
+        dialect.fault((self.status(dialect), code), &message, request_id)
     }
 }
 
@@ -346,7 +356,7 @@ fn push_cbor_text(body: &mut Vec<u8>, text: &str) {
         (_, Ok(length), _) => body.extend([TEXT | 24, length]),
         (.., length) => {
             body.push(TEXT | 25);
-            body.extend(length.expect("our bug: texts of denials are short").to_be_bytes());
+            body.extend(length.expect("our bug: texts of refusals are short").to_be_bytes());
         }
     }
     body.extend_from_slice(text.as_bytes());

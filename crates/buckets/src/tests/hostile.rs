@@ -1,5 +1,7 @@
 //! Keys and names from people who mean harm (S24), and those that only look so.
 
+use http_body::Frame;
+
 use super::*;
 
 #[tokio::test]
@@ -82,4 +84,37 @@ async fn documents_that_are_too_long_or_none_are_refused() {
         assert!(told.status.is_client_error(), "{told:?}");
     }
     assert_eq!(house.call("GET /models/k").await.text(), "x");
+}
+
+#[tokio::test]
+async fn a_document_of_any_length_is_answered_in_s3s_words() {
+    let house = House::new();
+    let large = "x".repeat(7 << 20);
+    for line in ["PUT /models", "POST /models?delete", "PUT /models/k?tagging", "POST /models/k?uploadId=1"] {
+        let told = house.send(line, &[], whole(large.clone())).await;
+        assert_eq!((told.status.as_u16(), told.element("Code")), (400, "MaxMessageLengthExceeded"), "{line}");
+        assert_eq!(told.element("Message"), "Your request was too big.");
+        let pieces = [Bytes::from(large.clone()), Bytes::from(large.clone())].map(|piece| Ok(Frame::data(piece)));
+        let told = house.send(line, &[], StreamBody::new(futures_util::stream::iter(pieces)).boxed_unsync()).await;
+        assert_eq!((told.status.as_u16(), told.element("Code")), (400, "MaxMessageLengthExceeded"), "{line} in pieces");
+    }
+    let host = [("host", "models.localhost")];
+    assert_eq!(house.send("PUT /large", &host, whole(large.clone())).await.status.as_u16(), 200, "an object's bytes");
+    assert_eq!(house.put("/models/large", &large).await.status.as_u16(), 200);
+}
+
+#[tokio::test]
+async fn no_error_is_without_words() {
+    let house = House::new();
+    let form = [("content-type", "multipart/form-data; boundary=x")];
+    for (line, headers, body, code, message) in [
+        ("PUT /Models", &[][..], "", "InvalidBucketName", "The specified bucket is not valid."),
+        ("POST /models?delete", &[], "<Delete>", "MalformedXML", "The XML you provided was not well-formed"),
+        ("POST /models", &form[..], "--x--", "NotImplemented", "uploads by an HTML form"),
+    ] {
+        let told = house.send(line, headers, whole(body)).await;
+        assert_eq!(told.element("Code"), code, "{told:?}");
+        assert!(told.element("Message").starts_with(message), "{told:?}");
+        assert_eq!(told.header("content-type"), "application/xml", "{told:?}");
+    }
 }
