@@ -107,7 +107,12 @@ impl Rooms {
     async fn scaling(&self, target: String, request: Request<Bytes>) -> Response<Bytes> {
         let (scaling, region) = (self.scaling.clone(), self.region_of(&request));
         let body = request.into_body();
-        blocking(move || scaling.answer(&captura_scaling::Request { target: &target, region: &region, body })).await
+        let runtime = tokio::runtime::Handle::current();
+        blocking(move || {
+            let asked = captura_scaling::Request { target: &target, region: &region, body };
+            runtime.block_on(scaling.answer(&asked))
+        })
+        .await
     }
 
     fn region_of(&self, request: &Request<Bytes>) -> String {

@@ -26,9 +26,13 @@ pub(crate) fn open(
 
 /// The ways to the metrics and to the instances.
 pub(crate) fn doors(cloudwatch: &Cloudwatch, control: &Control) -> Doors {
-    let (metrics, told, changed) = (cloudwatch.clone(), control.clone(), control.clone());
+    let (metrics, known, told, changed) = (cloudwatch.clone(), control.clone(), control.clone(), control.clone());
     Doors {
         readings: Arc::new(move |query| readings(&metrics, query)),
+        existence: Arc::new(move |resource| {
+            let control = known.clone();
+            Box::pin(async move { existence(&control, &resource).await })
+        }),
         capacity: Arc::new(move |resource| {
             let control = told.clone();
             Box::pin(async move { capacity(&control, &resource).await })
@@ -61,6 +65,14 @@ fn readings(cloudwatch: &Cloudwatch, query: &Query) -> Vec<Option<f64>> {
         }
     }
     readings
+}
+
+async fn existence(control: &Control, resource: &Resource) -> Result<bool, String> {
+    let known = match resource {
+        Resource::Variant { endpoint, variant } => control.has_variant(endpoint, variant).await,
+        Resource::Component { name } => control.has_component(name).await,
+    };
+    known.map_err(|error| error.to_string())
 }
 
 async fn capacity(control: &Control, resource: &Resource) -> Option<Capacity> {

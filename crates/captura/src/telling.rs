@@ -218,6 +218,7 @@ mod tests {
             captura_scaling::Settings::DEFAULT_PERIOD,
             captura_scaling::Doors {
                 readings: Arc::new(|query| vec![None; query.periods]),
+                existence: Arc::new(|_| Box::pin(async { Ok(true) })),
                 capacity: Arc::new(|_| Box::pin(async { None })),
                 set_capacity: Arc::new(|_, _| Box::pin(async { Ok(()) })),
             },
@@ -259,7 +260,7 @@ mod tests {
         };
         let period = captura_scaling::Settings::DEFAULT_PERIOD;
         let scaling = crate::scaling::open((folder.path(), "000000000000"), period, doors, &clock).unwrap();
-        let scale = |operation: &str, more: Value| {
+        let scale = async |operation: &str, more: Value| {
             let mut input = json!({
                 "ServiceNamespace": "sagemaker", "ResourceId": "endpoint/e/variant/v",
                 "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
@@ -267,16 +268,16 @@ mod tests {
             input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             let target = format!("AnyScaleFrontendService.{operation}");
             let body = input.to_string().into();
-            let reply = scaling.answer(&captura_scaling::Request { target: &target, region: "us-east-1", body });
+            let reply = scaling.answer(&captura_scaling::Request { target: &target, region: "us-east-1", body }).await;
             serde_json::from_slice::<Value>(&reply.body).unwrap()
         };
-        scale("RegisterScalableTarget", json!({"MinCapacity": 1, "MaxCapacity": 3}));
+        scale("RegisterScalableTarget", json!({"MinCapacity": 1, "MaxCapacity": 3})).await;
         let steps = json!({
             "AdjustmentType": "ChangeInCapacity",
             "StepAdjustments": [{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 2}],
         });
         let policy = json!({"PolicyName": "p", "PolicyType": "StepScaling", "StepScalingPolicyConfiguration": steps});
-        let arn = scale("PutScalingPolicy", policy)["PolicyARN"].clone();
+        let arn = scale("PutScalingPolicy", policy).await["PolicyARN"].clone();
         let alarm = json!({
             "AlarmName": "a", "AlarmActions": [arn], "Namespace": "n", "MetricName": "m", "Statistic": "Sum",
             "Period": 60, "EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold",

@@ -56,6 +56,17 @@ pub enum ScalingError {
 }
 
 impl Control {
+    /// Whether an endpoint has that variant, in service or on its way there.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn has_variant(&self, endpoint: &EndpointName, variant: &VariantName) -> Result<bool, CatalogError> {
+        let name = endpoint.clone();
+        let row = self.inner.catalog.run(move |work| work.endpoint(name.as_str())).await?;
+        let deployments = row.iter().flat_map(|row| row.current.iter().chain(&row.pending));
+        Ok(deployments.into_iter().any(|deployment| deployment.variant(variant).is_some()))
+    }
+
     /// How many instances a variant in service has, and how many it shall have.
     ///
     /// # Errors
@@ -135,6 +146,15 @@ fn in_service<'a>(
 
 /// Copies of an inference component.
 impl Control {
+    /// Whether there is that inference component.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn has_component(&self, component: &InferenceComponentName) -> Result<bool, CatalogError> {
+        let name = component.clone();
+        Ok(self.inner.catalog.run(move |work| work.component(name.as_str())).await?.is_some())
+    }
+
     /// How many copies an inference component has, and how many it shall have.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ import time
 
 import boto3
 
-from story import ROLE, runtime, sagemaker, wait_in_service
+from story import ROLE, refusal, runtime, sagemaker, wait_in_service
 
 image, events = sys.argv[1:]
 scaling, logs, cloudwatch = (boto3.client(name) for name in ("application-autoscaling", "logs", "cloudwatch"))
@@ -37,7 +37,15 @@ sagemaker.create_endpoint_config(EndpointConfigName="busy", ProductionVariants=[
 sagemaker.create_endpoint(EndpointName="busy", EndpointConfigName="busy")
 wait_in_service("busy")
 
-scaling.register_scalable_target(**TARGET, MinCapacity=1, MaxCapacity=MOST)
+nobody = dict(TARGET, ResourceId="endpoint/busy/variant/Nobody")
+code, message = refusal(scaling.register_scalable_target, **nobody, MinCapacity=1, MaxCapacity=MOST)
+assert (code, message) == ("ValidationException", "SageMaker variant does not exist: endpoint/busy/variant/Nobody"), message
+arn = scaling.register_scalable_target(**TARGET, MinCapacity=1, MaxCapacity=MOST, Tags={"team": "risk"})["ScalableTargetARN"]
+scaling.tag_resource(ResourceARN=arn, Tags={"stage": "test"})
+assert scaling.list_tags_for_resource(ResourceARN=arn)["Tags"] == {"team": "risk", "stage": "test"}
+scaling.untag_resource(ResourceARN=arn, TagKeys=["team"])
+assert scaling.list_tags_for_resource(ResourceARN=arn)["Tags"] == {"stage": "test"}
+assert [one["ScalableTargetARN"] for one in scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]] == [arn]
 policy = scaling.put_scaling_policy(**TARGET, PolicyName="follow", PolicyType="TargetTrackingScaling", TargetTrackingScalingPolicyConfiguration={
     # Two calls a second and instance: any machine is asked for more by a caller without pauses.
     "TargetValue": 120.0, "ScaleOutCooldown": 2, "ScaleInCooldown": 2,

@@ -87,6 +87,8 @@ pub struct Capacity {
 pub type Readings = Arc<dyn Fn(&Query) -> Vec<Option<f64>> + Send + Sync>;
 /// Tells the capacity; nothing when the resource does not exist or is not in service.
 pub type TellCapacity = Arc<dyn Fn(Resource) -> BoxFuture<'static, Option<Capacity>> + Send + Sync>;
+/// Tells whether a resource exists, in service or on its way there; an error is that nobody can tell.
+pub type TellExistence = Arc<dyn Fn(Resource) -> BoxFuture<'static, Result<bool, String>> + Send + Sync>;
 /// Asks for another capacity; refusals in words.
 pub type SetCapacity = Arc<dyn Fn(Resource, i64) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
@@ -95,6 +97,8 @@ pub type SetCapacity = Arc<dyn Fn(Resource, i64) -> BoxFuture<'static, Result<()
 pub struct Doors {
     /// To the metrics.
     pub readings: Readings,
+    /// To what can be scaled.
+    pub existence: TellExistence,
     /// To the number of instances.
     pub capacity: TellCapacity,
     /// To its change.
@@ -155,9 +159,13 @@ impl Scaling {
 
     /// Answers a request, whatever it is. Blocks for one small file.
     #[must_use]
-    pub fn answer(&self, request: &Request<'_>) -> Reply {
+    pub async fn answer(&self, request: &Request<'_>) -> Reply {
         let request_id = uuid::Uuid::new_v4().to_string();
-        match ops::answer(&self.inner, request) {
+        let answered = match ops::refuse_absent(&self.inner, request).await {
+            Ok(()) => ops::answer(&self.inner, request),
+            Err(fault) => Err(fault),
+        };
+        match answered {
             Ok(output) => {
                 self.inner.nudge.notify_one();
                 Reply::output(&output, &request_id)

@@ -41,6 +41,30 @@ pub(crate) fn answer(inner: &Inner, request: &Request<'_>) -> Result<Value, Faul
     }
 }
 
+/// Refuses to register what does not exist: it would wait for ever, and nobody would be told of a wrong name.
+pub(crate) async fn refuse_absent(inner: &Inner, request: &Request<'_>) -> Result<(), Fault> {
+    if !matches!(Operation::from_target(request.target), Ok(Operation::RegisterScalableTarget)) {
+        return Ok(());
+    }
+    let asked: RegisterScalableTarget = read(&read_input(&request.body)?)?;
+    let resource = Resource::parse(&asked.target)?;
+    let kind = match &resource {
+        Resource::Variant { .. } => "variant",
+        Resource::Component { .. } => "inference component",
+    };
+    match (inner.doors.existence)(resource).await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let text = format!("SageMaker {kind} does not exist: {}", asked.target.resource_id);
+            Err(Fault::validation(text))
+        }
+        Err(reason) => {
+            tracing::error!(reason, "auto scaling cannot tell what exists");
+            Err(Fault::new(FaultCode::InternalFailure, "The resource cannot be looked up; the server's log says why."))
+        }
+    }
+}
+
 struct Desk<'a> {
     inner: &'a Inner,
     region: &'a str,

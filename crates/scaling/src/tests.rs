@@ -18,6 +18,15 @@ struct House {
     folder: tempfile::TempDir,
 }
 
+/// What a future gives that waits for nothing, as none does behind these doors.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("it waits"),
+    }
+}
+
 const MINUTE_US: i64 = 60_000_000;
 const RESOURCE: &str = "endpoint/churn/variant/AllTraffic";
 const DIMENSION: &str = "sagemaker:variant:DesiredInstanceCount";
@@ -66,13 +75,20 @@ impl House {
             account: "000000000000".into(),
             period: Settings::DEFAULT_PERIOD,
         };
-        Scaling::open(settings, Doors { readings, capacity, set_capacity }, clock).unwrap()
+        let existence: TellExistence = Arc::new(|resource| {
+            let is_known = match resource {
+                Resource::Variant { endpoint, .. } => endpoint.as_str() != "nobody",
+                Resource::Component { .. } => false,
+            };
+            Box::pin(async move { Ok(is_known) })
+        });
+        Scaling::open(settings, Doors { readings, existence, capacity, set_capacity }, clock).unwrap()
     }
 
     fn ask(&self, operation: &str, input: &Value) -> (u16, Value) {
         let target = format!("{TARGET_PREFIX}{operation}");
         let body = Bytes::from(input.to_string());
-        let reply = self.scaling.answer(&Request { target: &target, region: "us-east-1", body });
+        let reply = at_once(self.scaling.answer(&Request { target: &target, region: "us-east-1", body }));
         (reply.status, serde_json::from_slice(&reply.body).unwrap())
     }
 
@@ -269,6 +285,22 @@ async fn requests_are_refused_in_the_services_words() {
     assert_eq!(
         refused("RegisterScalableTarget", with(json!({"MinCapacity": 2, "MaxCapacity": 1}))).1,
         "Maximum capacity cannot be less than minimum capacity"
+    );
+    let bounds = json!({"MinCapacity": 1, "MaxCapacity": 2});
+    let nobody = json!({"ResourceId": "endpoint/nobody/variant/AllTraffic", "MinCapacity": 1, "MaxCapacity": 2});
+    assert_eq!(
+        refused("RegisterScalableTarget", with(nobody)),
+        (
+            "ValidationException".to_owned(),
+            "SageMaker variant does not exist: endpoint/nobody/variant/AllTraffic".to_owned()
+        )
+    );
+    let mut component = with(bounds);
+    component["ResourceId"] = json!("inference-component/gone");
+    component["ScalableDimension"] = json!("sagemaker:inference-component:DesiredCopyCount");
+    assert_eq!(
+        refused("RegisterScalableTarget", component).1,
+        "SageMaker inference component does not exist: inference-component/gone"
     );
     assert_eq!(refused("DeregisterScalableTarget", target.clone()).0, "ObjectNotFoundException");
     let tracking = |spec: Value| {
