@@ -21,6 +21,13 @@ const ANSWER_MAX_BYTES: usize = 1024 * 1024;
 const LIST_MAX: usize = 50;
 /// Most events of one `PutLogEvents`, as on AWS.
 const PUT_MAX: usize = 10_000;
+/// What the events of one `PutLogEvents` may span, as on AWS.
+const PUT_SPAN_MAX_MS: i64 = 24 * HOUR_MS;
+/// Older events are not taken, as on AWS.
+const OLDEST_MS: i64 = 14 * 24 * HOUR_MS;
+/// Events further ahead are not taken, as on AWS.
+const NEWEST_MS: i64 = 2 * HOUR_MS;
+const HOUR_MS: i64 = 60 * 60 * 1_000;
 
 pub(crate) fn answer(store: &Store, request: &Request<'_>) -> Result<Value, Fault> {
     let operation = Operation::from_target(request.target)?;
@@ -305,13 +312,31 @@ impl Desk<'_> {
         if events.windows(2).any(|pair| pair[0].timestamp > pair[1].timestamp) {
             return Err(invalid("Log events in a single PutLogEvents request must be in chronological order."));
         }
+        let span_ms = events[events.len() - 1].timestamp.saturating_sub(events[0].timestamp);
+        if span_ms > PUT_SPAN_MAX_MS {
+            return Err(invalid(
+                "The batch of log events in a single PutLogEvents request cannot span more than 24 hours.",
+            ));
+        }
         let now_ms = self.store.now_ms();
         let mut groups = self.store.groups();
         let stream = groups.get_mut(&group).ok_or_else(no_group)?.streams.get_mut(stream).ok_or_else(no_stream)?;
-        let said: Vec<(i64, &str)> = events.iter().map(|event| (event.timestamp, event.message.as_str())).collect();
-        stream.append(&said, now_ms, self.store.settings.generation_max_bytes).map_err(failed)?;
+        let too_old = events.partition_point(|event| event.timestamp < now_ms.saturating_sub(OLDEST_MS));
+        let in_time = events.partition_point(|event| event.timestamp <= now_ms.saturating_add(NEWEST_MS));
+        let taken = &events[too_old..in_time];
+        let said: Vec<(i64, &str)> = taken.iter().map(|event| (event.timestamp, event.message.as_str())).collect();
+        if !said.is_empty() {
+            stream.append(&said, now_ms, self.store.settings.generation_max_bytes).map_err(failed)?;
+        }
         let next = stream.figures().map_err(failed)?.next_sequence;
-        Ok(json!({ "nextSequenceToken": next.to_string() }))
+        let mut answer = json!({ "nextSequenceToken": next.to_string() });
+        if too_old > 0 {
+            answer["rejectedLogEventsInfo"]["tooOldLogEventEndIndex"] = json!(too_old);
+        }
+        if in_time < events.len() {
+            answer["rejectedLogEventsInfo"]["tooNewLogEventStartIndex"] = json!(in_time);
+        }
+        Ok(answer)
     }
 }
 

@@ -55,6 +55,31 @@ impl House {
     }
 }
 
+#[test]
+fn events_that_are_too_old_or_too_new_are_left_out_and_the_caller_is_told_which() {
+    let house = House::new();
+    const HOUR_MS: i64 = 3_600_000;
+    let now_ms = 1_000 * HOUR_MS;
+    house.now_ms.store(now_ms, Ordering::SeqCst);
+    house.ask("CreateLogGroup", &json!({"logGroupName": "mine"})).unwrap();
+    let stream = json!({"logGroupName": "mine", "logStreamName": "s"});
+    house.ask("CreateLogStream", &stream).unwrap();
+    let put = |times: &[i64]| {
+        let events: Vec<_> = times.iter().map(|time| json!({"timestamp": time, "message": time.to_string()})).collect();
+        let input = json!({"logGroupName": "mine", "logStreamName": "s", "logEvents": events});
+        house.ask("PutLogEvents", &input).unwrap()
+    };
+    let (oldest, newest) = (now_ms - 14 * 24 * HOUR_MS, now_ms + 2 * HOUR_MS);
+    let told = put(&[oldest - 2, oldest - 1, oldest]);
+    assert_eq!(told["rejectedLogEventsInfo"], json!({"tooOldLogEventEndIndex": 2}));
+    let told = put(&[now_ms, newest, newest + 1]);
+    assert_eq!(told["rejectedLogEventsInfo"], json!({"tooNewLogEventStartIndex": 2}));
+    assert_eq!(put(&[newest + 1])["rejectedLogEventsInfo"], json!({"tooNewLogEventStartIndex": 0}));
+    assert_eq!(put(&[now_ms]).get("rejectedLogEventsInfo"), None);
+    let (read, _) = house.messages("GetLogEvents", &stream);
+    assert_eq!(read, [oldest, now_ms, newest, now_ms].map(|time| time.to_string()));
+}
+
 fn open(folder: &tempfile::TempDir, now_ms: &Arc<AtomicI64>, generation_max_bytes: u64) -> Logs {
     let clock_ms = Arc::clone(now_ms);
     let clock = Clock::new(move || Timestamp::from_unix_us(clock_ms.load(Ordering::SeqCst) * 1_000));
@@ -160,6 +185,8 @@ fn clients_make_write_and_remove_their_own() {
         .unwrap();
     let disorder = put(json!([{"timestamp": 9, "message": "a"}, {"timestamp": 8, "message": "b"}]));
     assert!(house.ask("PutLogEvents", &disorder).unwrap_err().contains("chronological"));
+    let long = put(json!([{"timestamp": 0, "message": "a"}, {"timestamp": 86_400_001, "message": "b"}]));
+    assert!(house.ask("PutLogEvents", &long).unwrap_err().contains("cannot span more than 24 hours"));
     let (read, _) = house.messages(
         "GetLogEvents",
         &json!({"logGroupIdentifier":
