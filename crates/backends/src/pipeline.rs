@@ -174,6 +174,10 @@ impl Backend for Pipeline {
     fn instances(&self) -> usize {
         self.stages.iter().map(|stage| stage.replicas.instances()).min().unwrap_or(0)
     }
+
+    fn resolved_image(&self, container: usize) -> Option<&str> {
+        self.stages.get(container)?.replicas.resolved_image(0)
+    }
 }
 
 /// What goes into the first container, and what comes out of the last.

@@ -48,6 +48,7 @@ pub(crate) struct Config {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Server {
     /// Address and port; port 0 picks a free one.
+    #[serde(deserialize_with = "listen_address")]
     pub(crate) listen: SocketAddr,
     /// Catalog, journal and local buckets live here.
     pub(crate) data_dir: PathBuf,
@@ -148,10 +149,13 @@ impl Default for Aws {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {
     /// Largest request body; SageMaker's own limit is the default.
+    #[serde(deserialize_with = "some_bytes")]
     pub(crate) body_max: Size,
     /// Largest answer of a model outside this process that is read in one piece; SageMaker's own limit is the default.
+    #[serde(deserialize_with = "some_bytes")]
     pub(crate) answer_max: Size,
     /// Bytes of all bodies in flight together.
+    #[serde(deserialize_with = "some_bytes")]
     pub(crate) memory_budget: Size,
     /// Calls at work in one variant; further ones are refused at once.
     pub(crate) max_concurrent_invocations_per_variant: u32,
@@ -291,6 +295,10 @@ pub(crate) struct Models {
     /// `*.domain` for everything below a domain that has a public address.
     #[serde(deserialize_with = "remote_hosts")]
     pub(crate) remote_hosts: Vec<RemoteHost>,
+    /// Most models of a multi-model endpoint that one instance has loaded at the same time; 1,000 when nothing is said.
+    /// What was used least recently makes room.
+    #[serde(deserialize_with = "some_models")]
+    pub(crate) loaded_max: Option<usize>,
     /// Folders of models that run as processes; every user must be able to pass through to it.
     pub(crate) process_dir: Option<PathBuf>,
 }
@@ -423,6 +431,13 @@ impl Config {
     }
 }
 
+fn some_models<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    match usize::deserialize(deserializer)? {
+        0 => Err(serde::de::Error::custom("a multi-model endpoint must be able to load one model at least")),
+        models => Ok(Some(models)),
+    }
+}
+
 fn at_least_a_second<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
     let span = Span::deserialize(deserializer)?;
     if span.0 >= Duration::from_secs(1) {
@@ -457,6 +472,33 @@ fn not_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String
         return Ok(text);
     }
     Err(serde::de::Error::custom("it cannot be empty"))
+}
+
+/// An address and a port as people write them: `127.0.0.1:8080`, `[::1]:8080`, and `localhost:8080` for the first.
+///
+/// # Errors
+/// In words that say what to write.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    numeric.parse().map_err(|_| {
+        let host = if text == "localhost" { "127.0.0.1" } else { text };
+        let example = match host.parse::<std::net::IpAddr>() {
+            Ok(address) => SocketAddr::new(address, 8080).to_string(),
+            Err(_) => "127.0.0.1:8080\" for this machine only or \"0.0.0.0:8080".to_owned(),
+        };
+        format!("{text:?} is no address with a port; write \"{example}\"")
+    })
+}
+
+fn listen_address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    address(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn some_bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
+    match Size::deserialize(deserializer)? {
+        Size(0) => Err(serde::de::Error::custom("with 0 bytes nothing could be asked or answered")),
+        size => Ok(size),
+    }
 }
 
 fn twelve_digits<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -535,7 +577,21 @@ mod tests {
             "captura.toml:2: account: \"12\" is no account; an account has twelve digits"
         );
         let listen = error("[server]\nlisten = \"nowhere\"\n");
-        assert!(listen.starts_with("captura.toml:2: listen: "), "{listen}");
+        assert_eq!(
+            listen,
+            "captura.toml:2: listen: \"nowhere\" is no address with a port; write \"127.0.0.1:8080\" for this machine only \
+             or \"0.0.0.0:8080\""
+        );
+        for (host, example) in [("localhost", "127.0.0.1:8080"), ("10.0.0.1", "10.0.0.1:8080"), ("::1", "[::1]:8080")] {
+            let listen = error(&format!("[server]\nlisten = \"{host}\"\n"));
+            assert!(listen.ends_with(&format!("is no address with a port; write \"{example}\"")), "{listen}");
+        }
+        assert_eq!(address("localhost:0"), Ok(SocketAddr::from(([127, 0, 0, 1], 0))));
+        for key in ["body_max", "answer_max", "memory_budget"] {
+            let none = error(&format!("[limits]\n{key} = \"0\"\n"));
+            assert_eq!(none, format!("captura.toml:2: {key}: with 0 bytes nothing could be asked or answered"));
+        }
+        assert!(error("[models]\nloaded_max = 0\n").contains("loaded_max: a multi-model endpoint"));
         let often = error("[cloudwatch]\npublish_every = \"10ms\"\n");
         assert_eq!(often, "captura.toml:2: publish_every: it must be a second at least");
         let segment = error("[capture]\nseal_bytes = \"0\"\n");

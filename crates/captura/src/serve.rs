@@ -15,7 +15,7 @@ use captura_archive::destinations::Patience;
 use captura_archive::rendering::TablePlan;
 use captura_archive::uploader::ANSWER_WITHIN;
 use captura_archive::{Archiving, Figures, Stopped, StoreError, StoreSettings, Stores, Uploader, UploaderSettings};
-use captura_backends::{Backends, ImageRule, LogSink};
+use captura_backends::{Backends, ImageRule, LogSink, MultiModelLimits};
 use captura_backlog::Backlog;
 use captura_capture::journal::disk::RealDisk;
 use captura_capture::{Capture, OpenError, RecoveryReport};
@@ -320,6 +320,7 @@ fn backends(config: &Config, stores: &Stores, tasks: &Tasks) -> Backends {
         process_environment: process_environment(),
         remote_hosts: config.models.remote_hosts.clone(),
         answer_max_bytes: usize::try_from(config.limits.answer_max.0).unwrap_or(usize::MAX),
+        multi_model: multi_model(config),
         seed: u64::from(std::process::id()),
         tasks: tasks.clone(),
         ..captura_backends::Settings::new(cache_dir())
@@ -331,6 +332,11 @@ fn backends(config: &Config, stores: &Stores, tasks: &Tasks) -> Backends {
         Err(error) => Err(error.to_string()),
     };
     Backends::new(settings, Arc::new(resolve))
+}
+
+fn multi_model(config: &Config) -> MultiModelLimits {
+    let defaults = MultiModelLimits::default();
+    MultiModelLimits { models_max: config.models.loaded_max.unwrap_or(defaults.models_max), ..defaults }
 }
 
 fn cloudwatch(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::Result<Cloudwatch> {

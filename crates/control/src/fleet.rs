@@ -122,13 +122,16 @@ impl Served {
 
     /// Instances of a deployment's variant that are up.
     pub(crate) fn instances(&self, deployment: Uuid, variant: &DeployedVariant) -> i64 {
-        let Some(fleet) = self.fleet(deployment) else { return 0 };
-        if variant.model().is_none() {
+        if variant.model().is_none() && self.fleet(deployment).is_some() {
             return variant.instance_count;
         }
-        let mut loaded = fleet.loaded.variants.iter().chain(&fleet.loaded.shadows);
-        let found = loaded.find(|loaded| loaded.variant.name == variant.name);
-        found.map_or(0, LoadedVariant::instances)
+        self.loaded(deployment, variant).map_or(0, LoadedVariant::instances)
+    }
+
+    /// A deployment's variant as it is loaded.
+    pub(crate) fn loaded(&self, deployment: Uuid, variant: &DeployedVariant) -> Option<&LoadedVariant> {
+        let loaded = &self.fleet(deployment)?.loaded;
+        loaded.variants.iter().chain(&loaded.shadows).find(|loaded| loaded.variant.name == variant.name)
     }
 
     /// What the gateway reads of the fleets.

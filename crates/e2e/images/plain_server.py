@@ -27,7 +27,9 @@ def can_write(folder):
 def look():
     with open("/proc/self/status") as file:
         status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
-    folders = ["/tmp", "/etc", "/usr", "/opt/ml/model"]
+    beside = "/opt/ml/additional-model-data-sources"
+    channels = sorted(os.listdir(beside)) if os.path.isdir(beside) else []
+    folders = ["/tmp", "/etc", "/usr", "/opt/ml/model", *(f"{beside}/{channel}" for channel in channels)]
     return {
         "capabilities": status["CapEff"],
         "bounding": status["CapBnd"],
@@ -36,6 +38,7 @@ def look():
         "processes": [name for name in os.listdir("/proc") if name.isdigit()],
         "environment": dict(os.environ),
         "model": sorted(os.listdir("/opt/ml/model")) if os.path.isdir("/opt/ml/model") else None,
+        "channels": {channel: sorted(os.listdir(f"{beside}/{channel}")) for channel in channels},
         "docker_socket": os.path.exists("/var/run/docker.sock"),
         "arguments": sys.argv[1:],
     }

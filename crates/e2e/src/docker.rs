@@ -1,5 +1,6 @@
 //! Docker for stories about containers: the engine that `cargo xtask docker` and `cargo xtask ci` start, and what is in it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub struct Contained<'a> {
     pub model_data_url: Option<String>,
     /// `Environment` of the container.
     pub environment: Value,
+    /// Further members of `PrimaryContainer`.
+    pub more: Value,
     /// `EnableNetworkIsolation`
     pub is_isolated: bool,
     /// `InitialInstanceCount`
@@ -46,6 +49,7 @@ impl<'a> Contained<'a> {
             image,
             model_data_url: None,
             environment,
+            more: json!({}),
             is_isolated: false,
             instances: 1,
             startup_timeout_s: 240,
@@ -62,6 +66,9 @@ impl<'a> Contained<'a> {
         let mut container = json!({"Image": image, "Environment": self.environment});
         if let Some(url) = &self.model_data_url {
             container["ModelDataUrl"] = json!(url);
+        }
+        for (member, value) in self.more.as_object().into_iter().flatten() {
+            container[member] = value.clone();
         }
         let model = json!({"ModelName": name, "PrimaryContainer": container, "ExecutionRoleArn": ROLE,
             "EnableNetworkIsolation": self.is_isolated});
@@ -118,8 +125,14 @@ impl Docker {
 
     /// A home whose server uses this engine and pulls nothing.
     pub fn home(&self) -> Home {
+        self.home_with("")
+    }
+
+    /// The same with further settings.
+    pub fn home_with(&self, more: &str) -> Home {
         let socket = self.socket.display();
-        Home::new(&format!("[capture]\nseal_after = \"1s\"\n[docker]\nsocket = \"{socket}\"\npull = \"never\"\n"))
+        let docker = format!("[docker]\nsocket = \"{socket}\"\npull = \"never\"\n");
+        Home::new(&format!("[capture]\nseal_after = \"1s\"\n{docker}{more}"))
     }
 
     /// Address of the model that an image of the stories serves.
@@ -147,6 +160,23 @@ impl Docker {
             .lines()
             .map(ToOwned::to_owned)
             .collect()
+    }
+
+    /// The digest of an image of the stories.
+    pub fn image_id(&self, name: &str) -> String {
+        self.run(&["image", "inspect", "--format", "{{.Id}}", &format!("captura-stories/{name}")]).trim().to_owned()
+    }
+
+    /// Names of the models that a multi-model-server in a container says it has loaded.
+    ///
+    /// # Panics
+    /// When it does not say.
+    pub fn loaded_models(&self, container: &str) -> BTreeSet<String> {
+        const ASK: &str =
+            "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8080/models').read().decode())";
+        let told: Value = serde_json::from_str(&self.run(&["exec", container, "python3", "-c", ASK])).expect("JSON");
+        let models = told["models"].as_array().expect("a list of models");
+        models.iter().filter_map(|model| model["modelName"].as_str()).map(ToOwned::to_owned).collect()
     }
 
     /// `docker kill`

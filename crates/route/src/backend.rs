@@ -40,6 +40,13 @@ pub trait Backend: Send + Sync + fmt::Debug {
     fn instances(&self) -> usize {
         1
     }
+
+    /// What the image of the model's `container`, counted from 0, names at this moment: `repository@sha256:…`. Nothing
+    /// where no image with content of its own runs.
+    fn resolved_image(&self, container: usize) -> Option<&str> {
+        let _ = container;
+        None
+    }
 }
 
 /// What a model takes of a call beside its payload; nothing by default.

@@ -18,8 +18,8 @@ pub(super) struct Image {
     pub(super) name: String,
     /// The digest of its configuration: what runs, whatever the name will mean later.
     pub(super) id: String,
-    /// `repository@sha256:…`, when it came from a registry.
-    pub(super) digest: Option<String>,
+    /// `repository@sha256:…`: of its manifest when it came from a registry, else of its configuration.
+    pub(super) resolved: String,
     pub(super) labels: HashMap<String, String>,
     /// Where its programs begin.
     pub(super) working_folder: Option<String>,
@@ -45,13 +45,21 @@ pub(super) async fn resolve(docker: &Docker, name: &str, pull: Pull) -> Result<I
 fn read(name: &str, found: ImageInspect) -> Result<Image, ContainerError> {
     let config = found.config.unwrap_or_default();
     let no_id = || ContainerError::Engine { act: "look at the image", reason: "it gave no id".into() };
+    let id = found.id.ok_or_else(no_id)?;
     Ok(Image {
         name: name.to_owned(),
-        id: found.id.ok_or_else(no_id)?,
-        digest: found.repo_digests.and_then(|digests| digests.into_iter().next()),
+        resolved: resolved(name, &found.repo_digests.unwrap_or_default(), &id),
+        id,
         labels: config.labels.unwrap_or_default(),
         working_folder: config.working_dir.filter(|folder| !folder.is_empty()),
     })
+}
+
+/// The digest under the name's own repository, as one image may have been pulled from several.
+fn resolved(name: &str, digests: &[String], id: &str) -> String {
+    let repository = reference(name).0.split('@').next().unwrap_or_default();
+    let is_its_own = |digest: &&String| digest.split('@').next() == Some(repository);
+    digests.iter().find(is_its_own).cloned().unwrap_or_else(|| format!("{repository}@{id}"))
 }
 
 async fn fetch(docker: &Docker, name: &str) -> Result<(), ContainerError> {
@@ -92,5 +100,14 @@ mod tests {
         assert_eq!(reference("host:5000/model"), ("host:5000/model", Some("latest")));
         assert_eq!(reference("host:5000/model:3-cpu"), ("host:5000/model", Some("3-cpu")));
         assert_eq!(reference("model@sha256:ab"), ("model@sha256:ab", None));
+    }
+
+    #[test]
+    fn an_image_is_resolved_under_its_own_repository() {
+        let digests = ["other/model@sha256:1".to_owned(), "host:5000/model@sha256:2".to_owned()];
+        assert_eq!(resolved("host:5000/model:3", &digests, "sha256:9"), "host:5000/model@sha256:2");
+        assert_eq!(resolved("host:5000/model@sha256:2", &digests, "sha256:9"), "host:5000/model@sha256:2");
+        assert_eq!(resolved("made/here:3", &digests, "sha256:9"), "made/here@sha256:9");
+        assert_eq!(resolved("made/here", &[], "sha256:9"), "made/here@sha256:9");
     }
 }

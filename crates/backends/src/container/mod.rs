@@ -110,7 +110,7 @@ impl Containers {
         let docker = self.docker().await.map_err(no_engine)?.clone();
         let settings = self.inner.settings.clone();
         let image = image::resolve(&docker, &spec.image, settings.pull).await?;
-        tracing::info!(image = image.name, resolved = image.digest.as_ref().unwrap_or(&image.id), "the image is here");
+        tracing::info!(image = image.name, resolved = image.resolved, "the image is here");
         if spec.multi_model.is_some() && image.labels.get(MULTI_MODEL_LABEL).is_none_or(|value| value != "true") {
             return Err(ContainerError::NotMultiModel { image: spec.image.clone() });
         }
@@ -220,6 +220,10 @@ impl InstanceFactory for Mould {
 
     fn extras(&self) -> Extras {
         Extras { sessions: true, target_model: self.many.is_some(), ..Extras::default() }
+    }
+
+    fn resolved_image(&self) -> Option<&str> {
+        Some(&self.image.resolved)
     }
 }
 

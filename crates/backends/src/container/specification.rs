@@ -156,7 +156,7 @@ mod tests {
         Image {
             name: "team/model:3".into(),
             id: "sha256:1".into(),
-            digest: None,
+            resolved: "team/model@sha256:1".into(),
             labels: labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
             working_folder: Some("/opt/program".into()),
         }

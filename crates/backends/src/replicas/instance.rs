@@ -40,4 +40,9 @@ pub trait InstanceFactory: Send + Sync + 'static {
     fn extras(&self) -> Extras {
         Extras { sessions: true, ..Extras::default() }
     }
+
+    /// The content that the image of its instances names, as [`Backend::resolved_image`] tells it.
+    fn resolved_image(&self) -> Option<&str> {
+        None
+    }
 }

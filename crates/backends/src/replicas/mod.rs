@@ -81,7 +81,7 @@ enum Kind {
     /// One model in this process, under any number of names.
     Shared { model: Arc<dyn Backend>, instances: AtomicUsize },
     /// Instances with lives of their own.
-    Kept { set: Arc<Set>, desired: watch::Sender<usize>, extras: Extras },
+    Kept { set: Arc<Set>, desired: watch::Sender<usize>, extras: Extras, resolved_image: Option<Box<str>> },
     /// Several containers, each with replicas of its own.
     Pipeline(Pipeline),
 }
@@ -107,7 +107,7 @@ impl Replicas {
         if keeping.instances > INSTANCES_MAX {
             return Err(LoadError::TooManyInstances { wanted: keeping.instances, most: INSTANCES_MAX });
         }
-        let extras = factory.extras();
+        let (extras, resolved_image) = (factory.extras(), factory.resolved_image().map(Box::from));
         let mut starting = JoinSet::new();
         for _ in 0..keeping.instances {
             let factory = Arc::clone(&factory);
@@ -126,7 +126,7 @@ impl Replicas {
         let set = Arc::new(Set::new(keeping.routing, keeping.patience.seed));
         let keeper = Keeper::new(Arc::clone(&set), factory, wanted, keeping, members);
         tasks.spawn("instances", keeper, |keeper| Box::pin(keeper.run()));
-        Ok(Self { kind: Kind::Kept { set, desired, extras } })
+        Ok(Self { kind: Kind::Kept { set, desired, extras, resolved_image } })
     }
 
     /// Says how many instances there shall be, at least one; they come and go in their own time. See
@@ -219,6 +219,14 @@ impl Backend for Replicas {
             Kind::Shared { instances, .. } => instances.load(Ordering::Relaxed),
             Kind::Kept { set, .. } => set.count(),
             Kind::Pipeline(pipeline) => pipeline.instances(),
+        }
+    }
+
+    fn resolved_image(&self, container: usize) -> Option<&str> {
+        match &self.kind {
+            Kind::Shared { model, .. } => model.resolved_image(container),
+            Kind::Kept { resolved_image, .. } => resolved_image.as_deref(),
+            Kind::Pipeline(pipeline) => pipeline.resolved_image(container),
         }
     }
 }

@@ -165,8 +165,9 @@ fn view(desk: &Desk, component: &ComponentRow, endpoint_arn: &str) -> Value {
         (specification.get_mut("Container").and_then(Value::as_object_mut), deployment)
         && let Some(image) = container.shift_remove("Image").as_ref().and_then(Value::as_str)
     {
-        container
-            .insert("DeployedImage".into(), super::output(variant_view::deployed_image(image, deployment.started_at)));
+        let content = up.and_then(|one| one.backend.resolved_image(0));
+        let told = variant_view::deployed_image(image, content, deployment.started_at);
+        container.insert("DeployedImage".into(), super::output(told));
     }
     let mut members = Map::from_iter([
         ("InferenceComponentName".to_owned(), json!(state.name.as_str())),

@@ -1,15 +1,18 @@
 //! What `DescribeEndpoint` tells of a variant: images, weights, instances, and what happens to it.
 //!
-//! Instances that are up are counted, not taken from what was asked for. Images that are built into this program have
-//! no registry that could name their content; they are resolved to a digest of the image's name and the program's
-//! version, which changes exactly when what runs may have changed.
+//! Instances that are up are counted, not taken from what was asked for. An image is told with the digest that its
+//! container was started from. Images that are built into this program, and those that are not loaded, have nothing that
+//! could name their content; they are resolved to a digest of the image's name and the program's version, which changes
+//! exactly when what runs may have changed.
 
 use captura_names::Timestamp;
 use captura_wire::hosting::{DeployedImage, PendingProductionVariantSummary, ProductionVariantSummary, VariantStatus};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::endpoint_view::View;
 use crate::deployment::{DeployedModel, DeployedVariant, Deployment};
+use crate::fleet::LoadedVariant;
 use crate::rollout::Stage;
 
 /// A variant of the deployment in service.
@@ -18,12 +21,13 @@ pub(super) fn variant(view: &View<'_>, current: &Deployment, one: &DeployedVaria
     let adjusted = view.pending.filter(|pending| pending.models_of == Some(current.id));
     let wanted =
         adjusted.and_then(|pending| pending.all_variants().find(|other| other.name == one.name)).unwrap_or(one);
+    let loaded = view.served.and_then(|served| served.loaded(loaded_as(view, current), one));
     let count = current_count(view, current, one);
     let statuses = match (view.pending, adjusted) {
         (None, _) | (Some(_), Some(_)) => changing_count(view, (count, wanted), current.started_at),
         (Some(_), None) => leaving(view, one),
     };
-    summary(one, wanted, (current.started_at, count), statuses)
+    summary((one, loaded), wanted, (current.started_at, count), statuses)
 }
 
 /// A variant of the deployment under way.
@@ -33,15 +37,16 @@ pub(super) fn pending_variant(
     one: &DeployedVariant,
 ) -> PendingProductionVariantSummary {
     let count = view.served.map_or(0, |served| served.instances(pending.id, one));
+    let loaded = view.served.and_then(|served| served.loaded(pending.id, one));
     let statuses = vec![arriving(view, pending, one)];
     PendingProductionVariantSummary {
-        summary: summary(one, one, (pending.started_at, count), statuses),
+        summary: summary((one, loaded), one, (pending.started_at, count), statuses),
         instance_type: one.instance_type.clone(),
     }
 }
 
 fn summary(
-    one: &DeployedVariant,
+    (one, loaded): (&DeployedVariant, Option<&LoadedVariant>),
     wanted: &DeployedVariant,
     (since, count): (Timestamp, i64),
     variant_status: Vec<VariantStatus>,
@@ -53,7 +58,11 @@ fn summary(
             .model
             .iter()
             .flat_map(DeployedModel::containers)
-            .map(|container| deployed_image(&container.image, since))
+            .enumerate()
+            .map(|(place, container)| {
+                let resolved = loaded.and_then(|loaded| loaded.model.backend.resolved_image(place));
+                deployed_image(&container.image, resolved, since)
+            })
             .collect(),
         current_weight: one.weight,
         desired_weight: wanted.weight,
@@ -67,15 +76,18 @@ fn summary(
     }
 }
 
-/// Instances that are up. While weights and counts change, the models in the table belong to what is pending.
+/// Instances that are up.
 fn current_count(view: &View<'_>, current: &Deployment, one: &DeployedVariant) -> i64 {
-    let Some(served) = view.served else { return 0 };
+    view.served.map_or(0, |served| served.instances(loaded_as(view, current), one))
+}
+
+/// The deployment that the models in the table belong to: while weights and counts change, what is pending.
+fn loaded_as(view: &View<'_>, current: &Deployment) -> Uuid {
     let adjusted = view.pending.filter(|pending| pending.models_of == Some(current.id));
-    let deployment = match adjusted {
-        Some(pending) if served.fleet(current.id).is_none() => pending.id,
+    match (adjusted, view.served) {
+        (Some(pending), Some(served)) if served.fleet(current.id).is_none() => pending.id,
         _ => current.id,
-    };
-    served.instances(deployment, one)
+    }
 }
 
 fn changing_count(view: &View<'_>, (count, wanted): (i64, &DeployedVariant), since: Timestamp) -> Vec<VariantStatus> {
@@ -130,8 +142,10 @@ fn status(status: &'static str, status_message: String, start_time: Timestamp) -
     VariantStatus { status, status_message, start_time }
 }
 
-pub(super) fn deployed_image(image: &str, resolution_time: Timestamp) -> DeployedImage {
-    DeployedImage { specified_image: image.to_owned(), resolved_image: resolved(image), resolution_time }
+/// An image, with what the running model says of its content.
+pub(super) fn deployed_image(image: &str, content: Option<&str>, resolution_time: Timestamp) -> DeployedImage {
+    let resolved_image = content.map_or_else(|| resolved(image), str::to_owned);
+    DeployedImage { specified_image: image.to_owned(), resolved_image, resolution_time }
 }
 
 /// `repository@sha256:digest`.

@@ -88,6 +88,84 @@ fn multi_model_server_serves_a_scikit_learn_model() {
     });
 }
 
+/// Calls one of many models.
+fn call_target(server: &Server, endpoint: &str, target: &str, body: &str) -> Reply {
+    let mut connection = Connection::open(server.address()).unwrap();
+    let path = format!("/endpoints/{endpoint}/invocations");
+    let headers = [("content-type", "text/csv"), ("x-amzn-sagemaker-target-model", target)];
+    connection.post(&path, &headers, body.as_bytes()).unwrap()
+}
+
+#[test]
+fn multi_model_server_loads_models_when_they_are_called_and_the_longest_unused_makes_room() {
+    let Some(docker) = Docker::here("many models in multi-model-server") else { return };
+    let home = docker.home_with("[models]\nloaded_max = 2\n");
+    let server = home.serve();
+    let prefix = home.bucket("models").join("regions");
+    std::fs::create_dir_all(&prefix).unwrap();
+    let packed = docker.model("multi-model").unwrap();
+    for name in ["north", "south", "west"] {
+        let to = prefix.join(name).with_extension("tar.gz");
+        std::fs::copy(packed.strip_prefix("file://").unwrap(), to).unwrap();
+    }
+    let model_data_url = Some("s3://models/regions/".to_owned());
+    let model =
+        Contained { model_data_url, more: json!({"Mode": "MultiModel"}), ..Contained::new("many", "multi-model") };
+    model.serve(&server);
+    let [container] = <[String; 1]>::try_from(docker.containers(&home)).unwrap();
+    assert!(docker.loaded_models(&container).is_empty(), "none is loaded before it is called");
+
+    let (rows, labels) = docker.expected();
+    let ask = |target: &str, place: usize| {
+        let reply = call_target(&server, "many", target, &csv(&rows[place..=place]));
+        assert_eq!((reply.status, reply.text()), (200, labels[place].to_string()), "{}", home.log());
+        docker.loaded_models(&container)
+    };
+    let north = ask("north.tar.gz", 0);
+    assert_eq!(north.len(), 1);
+    let both = ask("south.tar.gz", 1);
+    assert!(both.len() == 2 && both.is_superset(&north), "{both:?}");
+    assert_eq!(ask("north.tar.gz", 2), both, "a model that is loaded serves again");
+    let later = ask("west.tar.gz", 0);
+    assert!(later.len() == 2 && later.is_superset(&north), "south was unused for longest: {both:?}, then {later:?}");
+    let unknown = call_target(&server, "many", "east.tar.gz", "1");
+    assert_eq!(unknown.status, 400, "{}", unknown.text());
+    assert!(unknown.text().contains("Failed to download model data(bucket: models, key: regions/east.tar.gz)"));
+
+    let targets = wait_for("the captured calls", Duration::from_secs(60), || {
+        let lines = captured::read(&home.bucket("captures"));
+        let targets: Vec<_> = lines.iter().map(|line| line.json["captura"]["targetModel"].clone()).collect();
+        (targets.len() == 5).then_some(targets)
+    });
+    assert_eq!(targets, ["north.tar.gz", "south.tar.gz", "north.tar.gz", "west.tar.gz", "east.tar.gz"]);
+    delete(&server, "many");
+    wait_until_none_is_left(&docker, &home);
+}
+
+#[test]
+fn data_beside_the_model_are_there_to_be_read_and_the_image_is_told_by_its_digest() {
+    let Some(docker) = Docker::here("data beside a model") else { return };
+    let home = docker.home();
+    let server = home.serve();
+    let words = home.bucket("models").join("words");
+    std::fs::create_dir_all(&words).unwrap();
+    std::fs::write(words.join("hello.txt"), "hello").unwrap();
+    let source = json!({"S3Uri": "s3://models/words/", "S3DataType": "S3Prefix", "CompressionType": "None"});
+    let more = json!({"AdditionalModelDataSources": [{"ChannelName": "vocabulary", "S3DataSource": source}]});
+    let model = Contained { model_data_url: docker.model("toolkit"), more, ..Contained::new("beside", "plain") };
+    model.serve(&server);
+    let reply = call(&server, "beside", "text/plain", "look");
+    let seen: Value = serde_json::from_slice(&reply.body).unwrap();
+    assert_eq!(seen["channels"], json!({"vocabulary": ["hello.txt"]}), "{seen}");
+    assert_eq!(seen["writable"]["/opt/ml/additional-model-data-sources/vocabulary"], "Read-only file system");
+    assert_eq!(seen["model"], json!(["code", "model.joblib"]), "the model's own are where they always are");
+
+    let described = model.settled(&server);
+    let image = &described["ProductionVariants"][0]["DeployedImages"][0];
+    assert_eq!(image["SpecifiedImage"], "captura-stories/plain");
+    assert_eq!(image["ResolvedImage"], format!("captura-stories/plain@{}", docker.image_id("plain")));
+}
+
 #[test]
 fn a_container_has_the_least_that_it_needs() {
     let Some(docker) = Docker::here("what a container may do") else { return };
