@@ -94,7 +94,7 @@ impl Client {
         let request = request.body(Full::new(body)).with_context(no_url)?;
         let response = self.http.request(request).await.with_context(|| {
             format!(
-                "no answer from {}; is `captura serve` running there? (--url or CAPTURA_URL names another server)",
+                "no answer from {}; is `captura serve` running there? (--url, CAPTURA_URL or AWS_ENDPOINT_URL names another server)",
                 self.url
             )
         })?;

@@ -8,7 +8,7 @@ pub enum InvalidWebhook {
     /// The address is no http(s) URL.
     #[error("{url:?} is no address of a webhook ({reason}); give http://… or https://…, without user name")]
     Url {
-        /// The address.
+        /// The address, as far as it can be no secret.
         url: String,
         /// What is wrong with it.
         reason: String,
@@ -44,7 +44,7 @@ impl Webhook {
     /// # Errors
     /// When the address is none, or the secret cannot be read.
     pub fn new(url: &str, topics: Vec<String>, secret_file: Option<&Path>) -> Result<Self, InvalidWebhook> {
-        let invalid = |reason: &str| InvalidWebhook::Url { url: url.to_owned(), reason: reason.to_owned() };
+        let invalid = |reason: &str| InvalidWebhook::Url { url: shown(url), reason: reason.to_owned() };
         let parsed = reqwest::Url::parse(url).map_err(|error| invalid(&error.to_string()))?;
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(invalid("the scheme is neither http nor https"));
@@ -82,6 +82,16 @@ impl Webhook {
     }
 }
 
+/// What may be shown of an address that cannot be used: its path often is a secret, and before an `@` stands a password.
+fn shown(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    let separator = if scheme.is_empty() { "" } else { "://" };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (host, more) =
+        if rest.contains('@') { ("", "…") } else { (&rest[..end], if end < rest.len() { "…" } else { "" }) };
+    format!("{scheme}{separator}{host}{more}")
+}
+
 /// The secret stays out, and so does the path, which often is one.
 impl std::fmt::Debug for Webhook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -106,6 +116,22 @@ fn matches(pattern: &str, topic: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_used_is_told_without_its_secrets() {
+        for (url, told) in [
+            ("http://user:hunter2@hooks.example.com/T0/B0", "http://…"),
+            ("http://user:hun/ter2@hooks.example.com/T0", "http://…"),
+            ("user:hunter2@hooks.example.com", "…"),
+            ("ftp://hooks.example.com/hunter2", "ftp://hooks.example.com…"),
+            ("hooks.example.com?token=hunter2", "hooks.example.com…"),
+            ("http://:80", "http://:80"),
+        ] {
+            let error = Webhook::new(url, Vec::new(), None).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{told:?} is no address of a webhook (")), "{error}");
+            assert!(!error.contains("hunter2") && !error.contains("ter2"), "{error}");
+        }
+    }
 
     #[test]
     fn topics_are_patterns() {

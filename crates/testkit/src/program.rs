@@ -40,7 +40,7 @@ pub fn checkout() -> &'static Path {
 /// When the program cannot be started.
 pub fn run<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
     let mut command = Command::new(path());
-    command.args(arguments).stdin(Stdio::null()).env_remove("CAPTURA_URL");
+    command.args(arguments).stdin(Stdio::null()).env_remove("CAPTURA_URL").env_remove("AWS_ENDPOINT_URL");
     command.output().unwrap_or_else(|error| panic!("cannot start {}: {error}", path().display()))
 }
 

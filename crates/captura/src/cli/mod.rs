@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::client::Client;
+use crate::config::variable;
 use crate::credentials::Credentials;
 
 /// Model endpoints that remember every call.
@@ -63,12 +64,15 @@ enum Verb {
     Check(analysis::Check),
 }
 
+/// Where `captura serve` listens unless it is told otherwise.
+const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+
 /// Which server a client verb talks to, and how it answers.
 #[derive(Debug, Args)]
 pub(crate) struct Server {
     /// URL of the server
-    #[arg(long, env = "CAPTURA_URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
+    #[arg(long, env = "CAPTURA_URL", help = "URL of the server; else AWS_ENDPOINT_URL, else http://127.0.0.1:8080")]
+    url: Option<String>,
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
@@ -79,7 +83,9 @@ pub(crate) struct Server {
 
 impl Server {
     fn client(&self) -> anyhow::Result<Client> {
-        Client::new(&self.url, Credentials::of_environment(self.access_key_id.as_deref())?)
+        let url = self.url.clone().or_else(|| variable("AWS_ENDPOINT_URL"));
+        let url = url.unwrap_or_else(|| DEFAULT_URL.to_owned());
+        Client::new(&url, Credentials::of_environment(self.access_key_id.as_deref())?)
     }
 }
 

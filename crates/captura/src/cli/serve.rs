@@ -9,7 +9,7 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Outcome, note};
-use crate::config::Config;
+use crate::config::{Config, address};
 use crate::serve::{DataDirTaken, Running};
 
 /// Run the server
@@ -22,7 +22,7 @@ pub(crate) struct Serve {
     #[arg(long)]
     data_dir: Option<PathBuf>,
     /// Address and port; port 0 picks a free one [default: 127.0.0.1:8080]
-    #[arg(long)]
+    #[arg(long, value_parser = address)]
     listen: Option<SocketAddr>,
 }
 

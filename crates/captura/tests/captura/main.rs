@@ -14,9 +14,14 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 fn captura(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_captura"));
     command.args(arguments).env_remove("CAPTURA_URL").env_remove("RUST_LOG");
-    for name in
-        ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SHARED_CREDENTIALS_FILE", "AWS_PROFILE", "AWS_CA_BUNDLE"]
-    {
+    for name in [
+        "AWS_ENDPOINT_URL",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_PROFILE",
+        "AWS_CA_BUNDLE",
+    ] {
         command.env_remove(name);
     }
     command
