@@ -99,6 +99,9 @@ history = cloudwatch.describe_alarm_history(AlarmName=NAME, HistoryItemType="Sta
 summaries = [item["HistorySummary"].split("updated ")[1] for item in history["AlarmHistoryItems"]]
 assert summaries == ["from INSUFFICIENT_DATA to OK", "from OK to ALARM", "from ALARM to OK"], summaries
 assert cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"] == [{"Key": "team", "Value": "risk"}]
+cloudwatch.tag_resource(ResourceARN=alarm["AlarmArn"], Tags=[{"Key": "stage", "Value": "test"}])
+cloudwatch.untag_resource(ResourceARN=alarm["AlarmArn"], TagKeys=["team"])
+assert cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"] == [{"Key": "stage", "Value": "test"}]
 
 # The endpoint's metrics are there by statistic, and with arithmetic between them.
 now = datetime.datetime.now(datetime.timezone.utc)

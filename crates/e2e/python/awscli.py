@@ -3,6 +3,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import time
 
 folder = pathlib.Path(sys.argv[1])
 ROLE = "arn:aws:iam::000000000000:role/captura-stories"
@@ -42,6 +43,18 @@ aws("application-autoscaling", "register-scalable-target", "--service-namespace"
     "endpoint/cli/variant/AllTraffic", "--scalable-dimension", "sagemaker:variant:DesiredInstanceCount", "--min-capacity", "1", "--max-capacity", "2")
 targets = aws("application-autoscaling", "describe-scalable-targets", "--service-namespace", "sagemaker")["ScalableTargets"]
 assert [one["MaxCapacity"] for one in targets] == [2], targets
+arn = targets[0]["ScalableTargetARN"]
+aws("application-autoscaling", "tag-resource", "--resource-arn", arn, "--tags", "team=risk")
+assert aws("application-autoscaling", "list-tags-for-resource", "--resource-arn", arn)["Tags"] == {"team": "risk"}
+aws("sagemaker", "update-endpoint-weights-and-capacities", "--endpoint-name", "cli", "--desired-weights-and-capacities",
+    "VariantName=AllTraffic,DesiredWeight=2,DesiredInstanceCount=1")
+aws("sagemaker", "wait", "endpoint-in-service", "--endpoint-name", "cli")
+aws("logs", "create-log-group", "--log-group-name", "own")
+aws("logs", "create-log-stream", "--log-group-name", "own", "--log-stream-name", "one")
+aws("logs", "put-log-events", "--log-group-name", "own", "--log-stream-name", "one", "--log-events", f"timestamp={int(time.time() * 1000)},message=hello")
+told = aws("logs", "get-log-events", "--log-group-name", "own", "--log-stream-name", "one")
+assert [event["message"] for event in told["events"]] == ["hello"], told
+aws("s3api", "put-object-tagging", "--bucket", "notes", "--key", "a/note.txt", "--tagging", "TagSet=[{Key=a,Value=b}]")
 aws("sagemaker", "delete-endpoint", "--endpoint-name", "cli")
 aws("sagemaker", "wait", "endpoint-deleted", "--endpoint-name", "cli")
 print("told")

@@ -63,6 +63,13 @@ sagemaker.update_inference_component_runtime_config(
     InferenceComponentName="plain", DesiredRuntimeConfig={"CopyCount": 3}
 )
 assert wait_for_component("plain")["RuntimeConfig"] == {"DesiredCopyCount": 3, "CurrentCopyCount": 3}
+# Another specification replaces the copies, and the name stays.
+specification = dict(specifications["fixed"], Container={"Image": "captura/echo", "Environment": {"CAPTURA_ECHO_RESPONSE": "8"}})
+updated = sagemaker.update_inference_component(InferenceComponentName="fixed", Specification=specification)
+assert updated["InferenceComponentArn"].endswith(":inference-component/fixed"), updated
+wait_for_component("fixed")
+assert invoke("fixed", b"1,2") == b"8"
+assert described("fixed")["Specification"]["Container"]["Environment"] == {"CAPTURA_ECHO_RESPONSE": "8"}
 listed = sagemaker.get_paginator("list_inference_components").paginate(
     EndpointNameEquals="shared", SortBy="Name", SortOrder="Ascending", PaginationConfig={"PageSize": 1}
 )

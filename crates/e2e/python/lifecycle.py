@@ -47,6 +47,22 @@ capture = answer["ResponseMetadata"]["HTTPHeaders"].get("x-captura-capture", "")
 assert not capture.startswith(("written", "durable")), capture
 sagemaker.delete_endpoint_config(EndpointConfigName="churn-1")
 
+# Weights and counts change in place.
+answer = sagemaker.update_endpoint_weights_and_capacities(
+    EndpointName="churn",
+    DesiredWeightsAndCapacities=[{"VariantName": "AllTraffic", "DesiredWeight": 0.25, "DesiredInstanceCount": 2}],
+)
+assert answer["EndpointArn"] == f"{ACCOUNT}:endpoint/churn", answer
+wait_in_service("churn")
+[variant] = sagemaker.describe_endpoint(EndpointName="churn")["ProductionVariants"]
+assert (variant["CurrentWeight"], variant["CurrentInstanceCount"], variant["DesiredInstanceCount"]) == (0.25, 2, 2), variant
+code, message = refusal(
+    sagemaker.update_endpoint_weights_and_capacities,
+    EndpointName="churn",
+    DesiredWeightsAndCapacities=[{"VariantName": "Nobody", "DesiredWeight": 1.0}],
+)
+assert code == "ValidationException" and "Nobody" in message, (code, message)
+
 # Lists page, and every page but the last names the next.
 for number in range(5):
     model(f"page-{number}")
