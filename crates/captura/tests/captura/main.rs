@@ -185,3 +185,19 @@ fn a_store_that_never_answers_does_not_hold_up_the_end() {
     assert_eq!(status.code(), Some(0));
     assert!(log.contains("it stays in the journal, and the next start goes on"), "{log}");
 }
+
+#[test]
+fn client_verbs_find_the_server_as_awss_own_clients_do() {
+    let (ours, awss) = ("http://127.0.0.1:9", "http://127.0.0.1:7");
+    for (set, expected) in [
+        (&[("AWS_ENDPOINT_URL", awss)][..], awss),
+        (&[("AWS_ENDPOINT_URL", awss), ("CAPTURA_URL", ours)], ours),
+        (&[("AWS_ENDPOINT_URL", "")], "http://127.0.0.1:8080"),
+    ] {
+        let told = captura(&["endpoint", "nobody"]).envs(set.iter().copied()).output().unwrap();
+        let said = text(&told.stderr);
+        // Somebody may listen where captura does by default.
+        assert!(said.contains(&format!("no answer from {expected}")) || expected.ends_with(":8080"), "{set:?}: {said}");
+        assert!(!told.status.success(), "{set:?}");
+    }
+}

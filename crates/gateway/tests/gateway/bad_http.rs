@@ -158,6 +158,52 @@ async fn the_door_has_the_same_limit() {
 }
 
 #[tokio::test]
+async fn a_refusal_is_told_in_the_format_of_the_service_that_was_called() {
+    let world = World::with(Settings { body_max_bytes: 3, ..Settings::default() }).await;
+    let signed_for = |service: &str| {
+        format!(
+            "authorization: AWS4-HMAC-SHA256 Credential=AK/20260101/r/{service}/aws4_request, SignedHeaders=host, Signature=0\r\n"
+        )
+    };
+    let form = "content-type: application/x-www-form-urlencoded\r\n".to_owned();
+    for (path, headers, content_type, words) in [
+        (
+            "/",
+            String::new(),
+            "application/x-amz-json-1.1",
+            "{\"__type\":\"ValidationException\",\"message\":\"HTTP content",
+        ),
+        (
+            "/",
+            signed_for("sts"),
+            "text/xml",
+            "<Code>ValidationError</Code><Message>HTTP content length exceeded 3 bytes.",
+        ),
+        ("/", form, "text/xml", "<ErrorResponse "),
+        ("/", "smithy-protocol: rpc-v2-cbor\r\n".to_owned(), "application/cbor", "ValidationException"),
+        ("/endpoints/churn/invocations", signed_for("sagemaker"), "application/json", "{\"Message\":\"HTTP content"),
+        (
+            "/bucket?delete",
+            signed_for("s3"),
+            "application/xml",
+            "<Error><Code>InvalidRequest</Code><Message>HTTP content",
+        ),
+    ] {
+        let mut client = world.client().await;
+        client
+            .send(
+                format!("POST {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: 4\r\n\r\nabcd").as_bytes(),
+            )
+            .await;
+        let reply = client.reply().await.unwrap();
+        assert_eq!((reply.status, reply.header("content-type")), (413, Some(content_type)), "{headers}");
+        let body = String::from_utf8_lossy(&reply.body).into_owned();
+        assert!(body.contains(words), "{words} in {body}");
+        assert!(reply.header("x-amzn-requestid").is_some(), "{headers}");
+    }
+}
+
+#[tokio::test]
 async fn chunks_are_counted_while_they_come() {
     let world = World::with(Settings { body_max_bytes: 10_000, ..Settings::default() }).await;
     let chunked = |chunks: usize| {
