@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::images::ImageLine;
 use crate::tables::{self, Table};
-use crate::units::{Size, Span};
+use crate::units::{Size, Span, listen_address, some_bytes};
 
 /// `captura.toml`.
 #[derive(Debug, Default, Deserialize)]
@@ -474,33 +474,6 @@ fn not_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String
     Err(serde::de::Error::custom("it cannot be empty"))
 }
 
-/// An address and a port as people write them: `127.0.0.1:8080`, `[::1]:8080`, and `localhost:8080` for the first.
-///
-/// # Errors
-/// In words that say what to write.
-pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
-    let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
-    numeric.parse().map_err(|_| {
-        let host = if text == "localhost" { "127.0.0.1" } else { text };
-        let example = match host.parse::<std::net::IpAddr>() {
-            Ok(address) => SocketAddr::new(address, 8080).to_string(),
-            Err(_) => "127.0.0.1:8080\" for this machine only or \"0.0.0.0:8080".to_owned(),
-        };
-        format!("{text:?} is no address with a port; write \"{example}\"")
-    })
-}
-
-fn listen_address<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
-    address(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-}
-
-fn some_bytes<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
-    match Size::deserialize(deserializer)? {
-        Size(0) => Err(serde::de::Error::custom("with 0 bytes nothing could be asked or answered")),
-        size => Ok(size),
-    }
-}
-
 fn twelve_digits<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -586,7 +559,7 @@ mod tests {
             let listen = error(&format!("[server]\nlisten = \"{host}\"\n"));
             assert!(listen.ends_with(&format!("is no address with a port; write \"{example}\"")), "{listen}");
         }
-        assert_eq!(address("localhost:0"), Ok(SocketAddr::from(([127, 0, 0, 1], 0))));
+        assert_eq!(crate::units::address("localhost:0"), Ok(SocketAddr::from(([127, 0, 0, 1], 0))));
         for key in ["body_max", "answer_max", "memory_budget"] {
             let none = error(&format!("[limits]\n{key} = \"0\"\n"));
             assert_eq!(none, format!("captura.toml:2: {key}: with 0 bytes nothing could be asked or answered"));

@@ -1,6 +1,7 @@
-//! Sizes and spans of time as people write them: `64MiB`, `500ms`, `2h`.
+//! Sizes, spans of time and addresses as people write them: `64MiB`, `500ms`, `2h`, `127.0.0.1:8080`.
 
 use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
@@ -64,6 +65,35 @@ impl<'de> Deserialize<'de> for Span {
                 &"a span of time like \"500ms\", \"60s\", \"5m\" or \"2h\"",
             )
         })
+    }
+}
+
+/// An address and a port as people write them: `127.0.0.1:8080`, `[::1]:8080`, and `localhost:8080` for the first.
+///
+/// # Errors
+/// In words that say what to write.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    numeric.parse().map_err(|_| {
+        let host = if text == "localhost" { "127.0.0.1" } else { text };
+        let example = match host.parse::<IpAddr>() {
+            Ok(address) => SocketAddr::new(address, 8080).to_string(),
+            Err(_) => "127.0.0.1:8080\" for this machine only or \"0.0.0.0:8080".to_owned(),
+        };
+        format!("{text:?} is no address with a port; write \"{example}\"")
+    })
+}
+
+/// The same in a file.
+pub(crate) fn listen_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    address(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+/// A size that is not nothing.
+pub(crate) fn some_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
+    match Size::deserialize(deserializer)? {
+        Size(0) => Err(de::Error::custom("with 0 bytes nothing could be asked or answered")),
+        size => Ok(size),
     }
 }
 

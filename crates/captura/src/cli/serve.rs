@@ -9,8 +9,9 @@ use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Outcome, note};
-use crate::config::{Config, address};
+use crate::config::Config;
 use crate::serve::{DataDirTaken, Running};
+use crate::units::address;
 
 /// Run the server
 #[derive(Debug, Args)]
