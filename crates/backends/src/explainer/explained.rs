@@ -54,6 +54,10 @@ impl Backend for Explained {
     fn instances(&self) -> usize {
         self.model.instances()
     }
+
+    fn resolved_image(&self, container: usize) -> Option<&str> {
+        self.model.resolved_image(container)
+    }
 }
 
 /// A call's records, and which of them are to be explained, by their places.
