@@ -252,6 +252,7 @@ mod tests {
         let told = Arc::clone(&asked);
         let doors = captura_scaling::Doors {
             readings: Arc::new(|query| vec![None; query.periods]),
+            existence: Arc::new(|_| Box::pin(async { Ok(true) })),
             capacity: Arc::new(|_| Box::pin(async { Some(captura_scaling::Capacity { current: 1, desired: 1 }) })),
             set_capacity: Arc::new(move |_, count| {
                 told.lock().unwrap().push(count);
