@@ -5,6 +5,9 @@
 //! as dropped instead of filling the journal: at once when it never took anything, after a grace period when it did, since
 //! credentials also expire for a moment. The first thing it takes heals it.
 //!
+//! Where only one endpoint's objects are refused at a destination that takes others, e.g. because a file is in the way of
+//! its folder, the place `{destination}/{endpoint}` is what fails, and is kept here like a destination of its own.
+//!
 //! Invariant: a destination is marked at most once per refusal and unmarked as soon as it takes something.
 //! Refuses to: know what is uploaded; time is handed in.
 
@@ -56,16 +59,26 @@ pub struct DestinationHealth {
     pub attempts: u32,
     /// What the last failure said.
     pub last_error: Option<String>,
+    /// What kind of failure it was, in a word: one of [`PutError::kind`]'s.
+    pub reason: Option<&'static str>,
 }
 
 #[derive(Debug)]
 struct State {
     backoff: Backoff,
+    failing_since: Option<Instant>,
+    reason: Option<&'static str>,
     closed_until: Option<Instant>,
     refusing_since: Option<Instant>,
     has_taken: bool,
     unwritable: bool,
     last_error: Option<String>,
+}
+
+impl State {
+    fn is_open(&self, now: Instant, retrying: bool) -> bool {
+        self.closed_until.is_none_or(|until| retrying && until <= now)
+    }
 }
 
 /// What changed for the calls.
@@ -95,6 +108,8 @@ impl Destinations {
         let salt = self.states.len() as u64;
         self.states.entry(destination.clone()).or_insert_with(|| State {
             backoff: Backoff::new(retry_base, retry_cap, seed ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            failing_since: None,
+            reason: None,
             closed_until: None,
             refusing_since: None,
             has_taken: false,
@@ -109,8 +124,17 @@ impl Destinations {
 
     /// Whether it may be tried: always while it works, and when its wait is over if one is `retrying`.
     pub(crate) fn is_open(&self, destination: &S3Uri, now: Instant, retrying: bool) -> bool {
-        let closed_until = self.states.get(destination).and_then(|state| state.closed_until);
-        closed_until.is_none_or(|until| retrying && until <= now)
+        self.states.get(destination).is_none_or(|state| state.is_open(now, retrying))
+    }
+
+    /// Which known destinations may be tried.
+    pub(crate) fn open(&self, now: Instant, retrying: bool) -> BTreeMap<S3Uri, bool> {
+        self.states.iter().map(|(destination, state)| (destination.clone(), state.is_open(now, retrying))).collect()
+    }
+
+    /// Whether the last attempt failed.
+    pub(crate) fn is_failing(&self, destination: &S3Uri) -> bool {
+        self.states.get(destination).is_some_and(|state| state.failing_since.is_some())
     }
 
     pub(crate) fn is_unwritable(&self, destination: &S3Uri) -> bool {
@@ -123,6 +147,12 @@ impl Destinations {
         self.states.iter().filter(|(_, state)| due(state)).map(|(destination, _)| destination.clone()).collect()
     }
 
+    /// Whether it has failed at every attempt for so long; at once when calls are dropped because of it.
+    pub(crate) fn is_failing_for(&self, destination: &S3Uri, long: Duration, now: Instant) -> bool {
+        let Some(state) = self.states.get(destination) else { return false };
+        state.unwritable || state.failing_since.is_some_and(|since| now.duration_since(since) >= long)
+    }
+
     /// When the next closed destination may be tried.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.states.values().filter_map(|state| state.closed_until).min()
@@ -131,7 +161,8 @@ impl Destinations {
     pub(crate) fn took(&mut self, destination: &S3Uri) -> Turn {
         let state = self.state(destination);
         state.backoff.reset();
-        (state.closed_until, state.refusing_since, state.last_error) = (None, None, None);
+        (state.closed_until, state.refusing_since, state.failing_since) = (None, None, None);
+        (state.last_error, state.reason) = (None, None);
         state.has_taken = true;
         if std::mem::take(&mut state.unwritable) { Turn::Healed } else { Turn::Same }
     }
@@ -140,7 +171,8 @@ impl Destinations {
         let grace = self.patience.unwritable_after;
         let state = self.state(destination);
         state.closed_until = Some(now + state.backoff.next_wait());
-        state.last_error = Some(error.to_string());
+        state.failing_since.get_or_insert(now);
+        (state.last_error, state.reason) = (Some(error.to_string()), Some(error.kind()));
         if !error.is_refusal() {
             state.refusing_since = None;
             return Turn::Same;
@@ -157,6 +189,7 @@ impl Destinations {
             unwritable: state.unwritable,
             attempts: state.backoff.attempts(),
             last_error: state.last_error.clone(),
+            reason: state.reason,
         };
         self.states.iter().map(health).collect()
     }

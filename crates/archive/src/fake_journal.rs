@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use captura_capture::journal::reader::{Damage, Why};
 use captura_capture::record::{Lsn, Record};
-use captura_capture::{AccountRecords, SealedSegment, SegmentName};
+use captura_capture::{AccountRecords, Departure, SealedSegment, SegmentName};
 use captura_names::S3Uri;
 use tokio::sync::watch;
 
 use crate::journal::{Backlog, Items, Journal};
+use crate::runs::Runs;
 
 type Content = (SealedSegment, Vec<Result<Record, Damage>>);
 type Freed = (SegmentName, Vec<AccountRecords>);
@@ -26,6 +27,10 @@ pub(crate) struct FakeJournal {
     pub(crate) destinations: Mutex<Vec<S3Uri>>,
     pub(crate) marks: Mutex<Vec<(S3Uri, bool)>>,
     pub(crate) before_free: Mutex<CheckBeforeFree>,
+    pub(crate) evicted: Mutex<Vec<AccountRecords>>,
+    pub(crate) failing: Mutex<Vec<(S3Uri, bool)>>,
+    /// Parts that count once their segment goes.
+    parts: Mutex<BTreeMap<SegmentName, Content>>,
     changed: watch::Sender<u64>,
 }
 
@@ -39,13 +44,16 @@ impl FakeJournal {
             destinations: Mutex::default(),
             marks: Mutex::default(),
             before_free: Mutex::new(Box::new(|_| {})),
+            evicted: Mutex::default(),
+            failing: Mutex::default(),
+            parts: Mutex::default(),
             changed: watch::channel(0).0,
         }
     }
 
     /// Seals a segment of these items; records are those of epoch 3.
     pub(crate) fn seal(&self, sequence: u64, items: Vec<Result<Record, Damage>>) -> SegmentName {
-        let name = SegmentName { epoch: 3, sequence };
+        let name = SegmentName::whole(3, sequence);
         let numbers: Vec<(u64, u64)> = items
             .iter()
             .map(|item| match item {
@@ -98,13 +106,35 @@ impl Journal for FakeJournal {
         Ok(Box::new(items.clone().into_iter()))
     }
 
-    fn free(&self, segment: &SegmentName, uploaded: &[AccountRecords]) -> Result<(), String> {
+    fn carry(&self, segment: &SegmentName, numbers: &Runs) -> Result<SealedSegment, String> {
+        let segments = self.segments.lock().unwrap();
+        let (whole, items) = segments.get(segment).ok_or("the segment is gone")?;
+        let carried = |item: &&Result<Record, Damage>| item.as_ref().is_ok_and(|record| numbers.contains(record.lsn.n));
+        let items: Vec<_> = items.iter().filter(carried).cloned().collect();
+        let part = SealedSegment {
+            name: segment.next_part(),
+            records: items.len() as u64,
+            first_n: numbers.first().unwrap(),
+            end_n: numbers.last().unwrap() + 1,
+            ..whole.clone()
+        };
+        self.parts.lock().unwrap().insert(part.name, (part.clone(), items));
+        Ok(part)
+    }
+
+    fn let_go(&self, segment: &SegmentName, departure: &Departure<'_>) -> Result<(), String> {
+        let uploaded = departure.uploaded;
         (self.before_free.lock().unwrap())(segment);
         let failures = &self.free_failures;
         if failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
             return Err("freeing fails on purpose".into());
         }
         self.segments.lock().unwrap().remove(segment);
+        if let Some(part) = departure.carried {
+            let content = self.parts.lock().unwrap().remove(&part.name).ok_or("the part was not made")?;
+            self.segments.lock().unwrap().insert(part.name, content);
+        }
+        self.evicted.lock().unwrap().extend_from_slice(departure.evicted);
         self.freed.lock().unwrap().push((*segment, uploaded.to_vec()));
         self.changed.send_modify(|version| *version += 1);
         Ok(())
@@ -116,5 +146,9 @@ impl Journal for FakeJournal {
 
     fn mark_destination(&self, destination: &S3Uri, unwritable: Option<String>) {
         self.marks.lock().unwrap().push((destination.clone(), unwritable.is_some()));
+    }
+
+    fn mark_failing(&self, destination: &S3Uri, failing: bool) {
+        self.failing.lock().unwrap().push((destination.clone(), failing));
     }
 }

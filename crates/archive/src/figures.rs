@@ -18,6 +18,10 @@ pub struct ArchiveFigures {
     pub waiting_since: Option<Timestamp>,
     /// Segments confirmed and freed since the start.
     pub segments_archived: u64,
+    /// Segments that went while a part of each stayed for a failing destination, since the start.
+    pub segments_carried: u64,
+    /// Records given up to make room since the start.
+    pub records_evicted: u64,
     /// Objects written since the start.
     pub objects_created: u64,
     /// Objects that an earlier attempt had already written.

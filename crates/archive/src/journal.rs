@@ -1,12 +1,14 @@
 //! What the uploader needs of the journal, as a seam that tests can break.
 //!
-//! Invariant: `free` is the only way in which a segment leaves the journal.
+//! Invariant: `let_go` is the only way in which a segment leaves the journal.
 
 use captura_capture::journal::reader::{Damage, SegmentReader};
 use captura_capture::record::Record;
-use captura_capture::{AccountRecords, Capture, SealedSegment, SegmentName};
+use captura_capture::{Capture, Departure, SealedSegment, SegmentName};
 use captura_names::S3Uri;
 use tokio::sync::watch;
+
+use crate::runs::Runs;
 
 /// Records of a segment in log order, and what of it cannot be read.
 pub type Items = Box<dyn Iterator<Item = Result<Record, Damage>>>;
@@ -33,15 +35,22 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// When it cannot be opened.
     fn read(&self, segment: &SealedSegment) -> Result<Items, String>;
-    /// Lets a segment go: its manifest is durable, these records are confirmed in the store. Safe to repeat.
+    /// Makes a part of a sealed segment with these records; it counts once `let_go` names it. Safe to repeat.
+    ///
+    /// # Errors
+    /// When the segment does not give them, or the disk fails.
+    fn carry(&self, segment: &SegmentName, numbers: &Runs) -> Result<SealedSegment, String>;
+    /// Lets a segment go: its manifest is durable and says what became of its records. Safe to repeat.
     ///
     /// # Errors
     /// When the disk fails.
-    fn free(&self, segment: &SegmentName, uploaded: &[AccountRecords]) -> Result<(), String>;
+    fn let_go(&self, segment: &SegmentName, departure: &Departure<'_>) -> Result<(), String>;
     /// Destinations that calls are captured for now.
     fn destinations(&self) -> Vec<S3Uri>;
     /// Says that a destination cannot be written and why, or with `None` that it can again.
     fn mark_destination(&self, destination: &S3Uri, unwritable: Option<String>);
+    /// Says whether a destination fails now: its records stay in the journal for a while.
+    fn mark_failing(&self, destination: &S3Uri, failing: bool);
 }
 
 impl Journal for Capture {
@@ -62,8 +71,12 @@ impl Journal for Capture {
         Ok(Box::new(reader))
     }
 
-    fn free(&self, segment: &SegmentName, uploaded: &[AccountRecords]) -> Result<(), String> {
-        Self::free(self, segment, uploaded).map_err(|error| error.to_string())
+    fn carry(&self, segment: &SegmentName, numbers: &Runs) -> Result<SealedSegment, String> {
+        Self::carry(self, segment, numbers).map_err(|error| error.to_string())
+    }
+
+    fn let_go(&self, segment: &SegmentName, departure: &Departure<'_>) -> Result<(), String> {
+        Self::let_go(self, segment, departure).map_err(|error| error.to_string())
     }
 
     fn destinations(&self) -> Vec<S3Uri> {
@@ -76,5 +89,9 @@ impl Journal for Capture {
             Some(why) => self.mark_unwritable(destination, why),
             None => self.mark_writable(destination),
         }
+    }
+
+    fn mark_failing(&self, destination: &S3Uri, failing: bool) {
+        Self::mark_failing(self, destination, failing);
     }
 }

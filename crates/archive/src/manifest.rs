@@ -14,6 +14,10 @@
 //! ```
 //! Parts of tables that were made of the segment stand in `"tables"` like objects, and those that were not, because their
 //! destination failed for too long, in `"owed"`; both are left out where there are none.
+//!
+//! A segment that goes while a destination fails has moreover `"carried": { "part": "…", "numbers": […] }`: the part of it
+//! that stays, with a manifest of its own one day; or `"evicted": […]`, the records that were given up.
+//!
 //! `runs` is the set of the object's record numbers, see [`crate::runs`]. Each file is written under another name, synced,
 //! renamed, and the folder synced.
 //!
@@ -53,7 +57,8 @@ pub struct Manifest {
     pub first_n: u64,
     /// One past the number of its last record.
     pub end_n: u64,
-    /// Numbers in between that no record has, because they were given out and dropped before anything was written.
+    /// Numbers in between that no record has, because they were given out and dropped before anything was written; in a
+    /// part of a segment also those that went before.
     pub missing: Runs,
     /// When the last object was confirmed, RFC 3339.
     pub confirmed_at: String,
@@ -74,6 +79,22 @@ pub struct Manifest {
     pub damaged: Vec<ManifestDamage>,
     /// Records per account, in the order of their names.
     pub accounts: Vec<ManifestAccount>,
+    /// What stays in the journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<ManifestPart>,
+    /// Numbers of records that were given up to make room.
+    #[serde(default, skip_serializing_if = "Runs::is_empty")]
+    pub evicted: Runs,
+}
+
+/// The part of a segment that stays in the journal when the rest goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ManifestPart {
+    /// Name of the part.
+    pub part: String,
+    /// Numbers of its records.
+    pub numbers: Runs,
 }
 
 /// A confirmed object.
@@ -122,6 +143,17 @@ pub struct ManifestAccount {
     pub variant: String,
     /// Records confirmed in the store.
     pub uploaded: u64,
+    /// Records that stay in the part.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub carried: u64,
+    /// Records that were given up.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub evicted: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The folder of manifests.
@@ -225,6 +257,14 @@ impl Manifests {
         Ok(fresh.clone())
     }
 
+    /// Writes down the plan of a part, whatever an earlier attempt thought of.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn set_plan(&self, segment: &str, plan: &Plan) -> Result<(), ManifestError> {
+        self.store(&format!("{segment}{PLAN_SUFFIX}"), plan)
+    }
+
     /// The plan of a segment that an upload has begun with, for reading.
     #[must_use]
     pub fn plan_of(&self, segment: &str) -> Option<Plan> {
@@ -306,6 +346,8 @@ mod tests {
             unmade: Vec::new(),
             damaged: vec![ManifestDamage { first_n: 1, last_n: 2, reason: "checksum".into() }],
             accounts: Vec::new(),
+            carried: Some(ManifestPart { part: "seg-1-01".into(), numbers: Runs::default() }),
+            evicted: Runs::default(),
         };
         manifests.write(&manifest).unwrap();
         assert_eq!(manifests.read("seg-1").unwrap(), Some(manifest));

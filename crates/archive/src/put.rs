@@ -79,6 +79,20 @@ pub enum PutError {
 }
 
 impl PutError {
+    /// What kind of failure it is, in a word: for metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Store(StoreError::CloudOff { .. } | StoreError::Mapping { .. } | StoreError::Address(_)) => "mapping",
+            Self::Store(_) => "folder",
+            Self::Failed { source: Error::PermissionDenied { .. } | Error::Unauthenticated { .. }, .. } => "permission",
+            Self::Failed { source: Error::NotFound { .. }, .. } => "no_such_bucket",
+            Self::Failed { .. } => "unreachable",
+            Self::Differs { .. } => "differs",
+            Self::TimedOut { .. } => "timeout",
+        }
+    }
+
     /// Whether trying again cannot help until somebody changes permissions, settings or the bucket.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
@@ -191,10 +205,13 @@ async fn difference(store: &dyn ObjectStore, wanted: Wanted<'_>, digest: bool) -
 pub async fn probe(store: &dyn ObjectStore, destination: &Path) -> Result<(), PutError> {
     let path = destination.clone().join(PROBE_NAME);
     let put = store.put_opts(&path, Bytes::new().into(), PutOptions::from(PutMode::Overwrite)).await;
-    put.map_err(|source| PutError::Failed { act: "write", path: path.clone(), source })?;
-    // Write-only credentials may not remove; the destination is writable all the same.
+    let put = put.map_err(|source| PutError::Failed { act: "write", path: path.clone(), source });
+    if put.as_ref().is_err_and(PutError::is_refusal) {
+        return put.map(drop);
+    }
+    // Also when the answer to the write was lost. Write-only credentials may not remove; the destination is writable all the same.
     let _ = store.delete(&path).await;
-    Ok(())
+    put.map(drop)
 }
 
 /// Name of the object that a probe writes below a destination.

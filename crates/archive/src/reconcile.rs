@@ -172,6 +172,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// What could not be looked at.
     pub doubts: Vec<String>,
+    /// What a person should know and what is no reason to doubt: destinations that cannot be read and hold nothing yet.
+    pub notes: Vec<String>,
     /// Every account, and what was really found.
     pub accounts: Vec<AccountProof>,
     /// Objects that were compared with their manifest.
@@ -215,6 +217,8 @@ pub(crate) struct EpochNumbers {
     pub(crate) seen: Runs,
     /// Given out and dropped.
     pub(crate) dropped: Runs,
+    /// Given up to make room, as the operator allows.
+    pub(crate) evicted: Runs,
 }
 
 /// The work in progress.
@@ -229,11 +233,12 @@ pub(crate) struct Proof<'a> {
     pub(crate) found: BTreeMap<(String, String), books::Found>,
     pub(crate) findings: Vec<Finding>,
     pub(crate) doubts: Vec<String>,
+    pub(crate) notes: Vec<String>,
     pub(crate) objects_checked: u64,
     pub(crate) records_read: u64,
     pub(crate) foreign_objects: u64,
-    /// Prefixes `s3://…/{endpoint}/{variant}` under which objects of this node may be.
-    pub(crate) prefixes: BTreeSet<String>,
+    /// Prefixes `s3://…/{endpoint}/{variant}` under which objects of this node may be, and whether confirmed ones are.
+    pub(crate) prefixes: BTreeMap<String, bool>,
     /// Addresses that an unconfirmed upload may have written.
     pub(crate) unconfirmed: BTreeSet<String>,
 }
@@ -312,10 +317,11 @@ pub async fn reconcile(
         found: BTreeMap::new(),
         findings: Vec::new(),
         doubts: state.doubts.clone(),
+        notes: Vec::new(),
         objects_checked: 0,
         records_read: 0,
         foreign_objects: 0,
-        prefixes: BTreeSet::new(),
+        prefixes: BTreeMap::new(),
         unconfirmed: BTreeSet::new(),
     };
     let manifests = Manifests::at(journal);
@@ -325,6 +331,7 @@ pub async fn reconcile(
             Err(error) => proof.find(FindingKind::Manifest, Vec::new(), "manifests", error.to_string()),
         }
     }
+    proof.find_lost_parts();
     proof.read_segments(&manifests);
     proof.check_objects().await;
     proof.find_strays().await;
@@ -341,6 +348,7 @@ pub async fn reconcile(
         verdict,
         findings: proof.findings,
         doubts: proof.doubts,
+        notes: proof.notes,
         accounts,
         objects_checked: proof.objects_checked,
         records_read: proof.records_read,
@@ -360,11 +368,14 @@ impl Proof<'_> {
                 self.find(FindingKind::Manifest, Vec::new(), &object.uri, reason);
             }
             held.extend(object.runs.runs());
-            self.prefixes.extend(prefix_of(object));
+            self.prefixes.extend(prefix_of(object).map(|prefix| (prefix, true)));
         }
         let damage = manifest.damaged.iter().filter(|damage| damage.first_n <= damage.last_n);
         held.extend(damage.map(|damage| Run { first: damage.first_n, last: damage.last_n }));
-        let (whole, _) = Runs::gather([&held[..], manifest.missing.runs()].concat());
+        // What stays in a part is entered where the part is.
+        let elsewhere = manifest.carried.as_ref().map_or(&[][..], |carried| carried.numbers.runs());
+        let gone = [manifest.missing.runs(), elsewhere, manifest.evicted.runs()].concat();
+        let (whole, _) = Runs::gather([&held[..], &gone].concat());
         let expected = manifest.end_n.saturating_sub(manifest.first_n);
         let in_range = whole.first().is_none_or(|first| first >= manifest.first_n)
             && whole.last().is_none_or(|last| last < manifest.end_n);
@@ -374,12 +385,22 @@ impl Proof<'_> {
             self.find(FindingKind::Manifest, Vec::new(), &segment, reason);
         }
         self.enter(manifest.epoch, held, &segment);
-        let dropped = &mut self.epochs.entry(manifest.epoch).or_default().dropped;
-        for run in manifest.missing.runs() {
-            dropped.insert_run(*run);
+        let numbers = self.epochs.entry(manifest.epoch).or_default();
+        // A part also misses what went before it; that is told by the manifest of its segment.
+        let dropped = if is_part(&segment) { &[][..] } else { manifest.missing.runs() };
+        for run in dropped.iter().chain(manifest.evicted.runs()) {
+            numbers.dropped.insert_run(*run);
+        }
+        for run in manifest.evicted.runs() {
+            numbers.evicted.insert_run(*run);
         }
         self.manifests.insert(segment, manifest);
     }
+}
+
+/// Whether a name is that of a part of a segment: `seg-…-…-01`.
+fn is_part(segment: &str) -> bool {
+    segment.split('-').count() > 3
 }
 
 /// `s3://…/{endpoint}/{variant}` of an object's address.

@@ -101,6 +101,12 @@ impl Runs {
         (all, twice)
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How many numbers.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -149,6 +155,16 @@ impl Runs {
             next = next.max(run.last.saturating_add(1));
         }
         gaps
+    }
+}
+
+impl captura_capture::Numbers for Runs {
+    fn has(&self, n: u64) -> bool {
+        self.contains(n)
+    }
+
+    fn count(&self) -> u64 {
+        Self::count(self)
     }
 }
 

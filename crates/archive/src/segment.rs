@@ -5,6 +5,9 @@
 //! the others, and the next attempt renders the same objects again and puts what is missing. Tables are made on the same
 //! way, from the same records; one whose format fails is left out for good, as captured lines must not wait for it.
 //!
+//! When a captured object fails, the destination is asked whether it takes anything at all: if so, only this endpoint's place
+//! in it is what fails.
+//!
 //! Invariant: an object is in `confirmed` only after the store answered for it. Memory is the renderers' bounds plus two
 //! objects.
 //! Refuses to: wait, and to decide when to try again.
@@ -23,7 +26,7 @@ use tokio::sync::mpsc;
 use crate::batch::{Batcher, Plan, Rendered, Spare};
 use crate::journal::Journal;
 use crate::manifest::{ManifestDamage, ManifestObject};
-use crate::put::{Placed, PutError, Wanted, in_time, place};
+use crate::put::{Placed, PutError, Wanted, in_time, place, probe};
 use crate::rendering::{Renderer, TableFormat};
 use crate::runs::{Run, Runs};
 use crate::stores::Stores;
@@ -71,8 +74,10 @@ impl Read {
 pub(crate) struct Attempt {
     /// What was read; `None` when the segment could not be opened.
     pub(crate) read: Option<Read>,
-    /// Destinations whose objects are not all confirmed.
+    /// Destinations, or endpoints' places in them, whose objects are not all confirmed.
     pub(crate) waiting: BTreeSet<S3Uri>,
+    /// Objects that are not confirmed.
+    pub(crate) left: Vec<LeftObject>,
     /// Those of tables.
     pub(crate) waiting_tables: BTreeSet<S3Uri>,
     /// Parts of tables that are not confirmed.
@@ -87,6 +92,14 @@ pub(crate) struct Attempt {
     pub(crate) unreadable: Option<String>,
     /// How the objects of this attempt were placed.
     pub(crate) placed: Vec<(Placed, u64, u64)>,
+}
+
+/// An object that waits for its destination.
+#[derive(Debug, Clone)]
+pub(crate) struct LeftObject {
+    pub(crate) endpoint: String,
+    pub(crate) variant: String,
+    pub(crate) runs: Runs,
 }
 
 /// How attempts are made.
@@ -210,13 +223,12 @@ async fn put(way: &Way<'_>, object: &Rendered, confirmed: &mut Confirmed, attemp
         attempt.unreadable = Some(format!("the policy of {} names no destination", object.key));
         return;
     };
-    let uri = match destination.join(&object.key) {
-        Ok(uri) => uri,
-        Err(error) => {
-            let waiting = if object.is_table { &mut attempt.waiting_tables } else { &mut attempt.waiting };
-            waiting.insert(destination.clone());
-            attempt.failed.insert(destination, PutError::Store(error.into()));
-            return;
+    let endpoint = object.policy.endpoint.as_str();
+    let (uri, at_place) = match (destination.join(&object.key), destination.join(endpoint)) {
+        (Ok(uri), Ok(place)) => (uri, place),
+        (Err(error), _) | (_, Err(error)) => {
+            let nowhere = destination.clone();
+            return attempt.fail(object, &nowhere, destination, PutError::Store(error.into()));
         }
     };
     attempt.produced.insert(uri.to_string());
@@ -224,8 +236,10 @@ async fn put(way: &Way<'_>, object: &Rendered, confirmed: &mut Confirmed, attemp
     if confirmed.get(&uri.to_string()).is_some_and(|known| known.sha256 == object.sha256) {
         return;
     }
-    if attempt.failed.contains_key(&destination) || !(way.is_open)(&destination) {
-        return attempt.wait(destination, &uri, object);
+    let is_closed = |key: &S3Uri| attempt.failed.contains_key(key) || !(way.is_open)(key);
+    let places = if object.is_table { vec![&destination] } else { vec![&destination, &at_place] };
+    if let Some(closed) = places.into_iter().find(|key| is_closed(key)).cloned() {
+        return attempt.leave(object, &uri, closed);
     }
     if sabotage::is(Sabotage::FreeUnconfirmed) {
         confirmed.insert(uri.to_string(), describe(&uri, object));
@@ -248,23 +262,42 @@ async fn put(way: &Way<'_>, object: &Rendered, confirmed: &mut Confirmed, attemp
             let records = if object.is_table { 0 } else { object.runs.count() };
             attempt.placed.push((placed, object.bytes.len() as u64, records));
             attempt.took.insert(destination);
+            attempt.took.extend((!object.is_table).then_some(at_place));
             confirmed.insert(uri.to_string(), describe(&uri, object));
         }
         Err(error) => {
-            attempt.wait(destination.clone(), &uri, object);
-            attempt.failed.insert(destination, error);
+            let may_be_only_here = !object.is_table && !matches!(error, PutError::TimedOut { .. });
+            let only_here = may_be_only_here && takes_anything(way, &destination).await;
+            attempt.fail(object, &uri, if only_here { at_place } else { destination }, error);
         }
     }
 }
 
 impl Attempt {
-    fn wait(&mut self, destination: S3Uri, uri: &S3Uri, object: &Rendered) {
+    fn leave(&mut self, object: &Rendered, uri: &S3Uri, waits_for: S3Uri) {
         if object.is_table {
-            self.waiting_tables.insert(destination);
+            self.waiting_tables.insert(waits_for);
             self.owed.push(describe(uri, object));
-        } else {
-            self.waiting.insert(destination);
+            return;
         }
+        self.waiting.insert(waits_for);
+        self.left.push(LeftObject {
+            endpoint: object.policy.endpoint.to_string(),
+            variant: object.policy.variant.to_string(),
+            runs: object.runs.clone(),
+        });
+    }
+
+    fn fail(&mut self, object: &Rendered, uri: &S3Uri, failing: S3Uri, error: PutError) {
+        self.leave(object, uri, failing.clone());
+        self.failed.insert(failing, error);
+    }
+}
+
+async fn takes_anything(way: &Way<'_>, destination: &S3Uri) -> bool {
+    match way.stores.resolve(destination) {
+        Ok((store, path)) => in_time(way.answer_within, path.as_ref(), 0, probe(&*store, &path)).await.is_ok(),
+        Err(_) => false,
     }
 }
 

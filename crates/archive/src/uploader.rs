@@ -7,8 +7,9 @@
 //! keys and bytes; a manifest that is there already means that only the freeing is left.
 //!
 //! Invariant: the journal's `free` is called only after the segment's manifest is durable, and the manifest is written only when
-//! every readable record of the segment is in a confirmed object. A destination that fails keeps its segments and nobody
-//! else's objects.
+//! every readable record of the segment is in a confirmed object, or in a part of the segment that stays, or evicted as
+//! the operator allows. A destination that fails keeps its records and nobody else's: when it has failed for a while, they
+//! are carried over into a part (`departing.rs`), so that the segment can go.
 //! Refuses to: give up, and to free what it could not read to the end.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use captura_capture::{AccountRecords, SealedSegment, SegmentName};
+use captura_capture::{SealedSegment, SegmentName};
 use captura_names::{S3Uri, Timestamp};
 use captura_tasks::{Tasks, Watch};
 use tokio::time::Instant;
@@ -28,12 +29,10 @@ use crate::batch::{Plan, Spare};
 use crate::destinations::{Destinations, Patience, Turn};
 use crate::figures::Figures;
 use crate::journal::{Backlog, Journal};
-use crate::manifest::{
-    MANIFEST_VERSION, Manifest, ManifestAccount, ManifestDamage, ManifestError, ManifestObject, Manifests,
-};
+use crate::manifest::{Manifest, ManifestDamage, ManifestError, ManifestObject, Manifests};
 use crate::put::{PutError, in_time, probe};
 use crate::rendering::TableFormat;
-use crate::segment::{Attempt, Confirmed, Read, Way, attempt};
+use crate::segment::{Attempt, Confirmed, LeftObject, Read, Way, attempt};
 use crate::stores::Stores;
 
 /// Wall time, handed in.
@@ -54,11 +53,18 @@ pub struct UploaderSettings {
     pub answer_within: Duration,
     /// Patience with destinations and with the local disk.
     pub patience: Patience,
+    /// How long a destination fails before its records are carried over and the segments they share with others go.
+    pub carry_after: Duration,
+    /// Whether the oldest records of failing destinations are given up when the journal is full.
+    pub evict_when_full: bool,
     /// Wall time, for the manifests.
     pub now: Now,
     /// Counts panics, and says how long to pause after each.
     pub tasks: Tasks,
 }
+
+/// Default of [`UploaderSettings::carry_after`].
+pub const CARRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Its name among the tasks.
 const TASK: &str = "archive";
@@ -80,12 +86,49 @@ struct Waiting {
     confirmed: Confirmed,
     /// Destinations whose objects are missing; `None` before the first attempt.
     waits_for: Option<BTreeSet<S3Uri>>,
+    /// What the last attempt left.
+    left: Left,
     /// Damage that the last attempt met; it is believed when the next one meets the same, since a read may also fail for
     /// a moment.
     damage: Vec<ManifestDamage>,
     /// After a failure that is no destination's.
     backoff: Backoff,
     not_before: Option<Instant>,
+}
+
+/// What an attempt left undone.
+#[derive(Default)]
+struct Left {
+    objects: Vec<LeftObject>,
+    /// Destinations of tables whose parts are missing.
+    waiting_tables: BTreeSet<S3Uri>,
+    /// Those parts.
+    owed: Vec<ManifestObject>,
+    /// What was read, where other objects of the segment are confirmed.
+    read: Option<Read>,
+}
+
+impl Waiting {
+    fn new(segment: SealedSegment, backoff: Backoff) -> Self {
+        Self {
+            segment,
+            confirmed: Confirmed::default(),
+            waits_for: None,
+            left: Left::default(),
+            damage: Vec::new(),
+            backoff,
+            not_before: None,
+        }
+    }
+
+    /// Damage is believed when it is met twice.
+    fn believe(&mut self, read: &Read) -> Result<(), String> {
+        if read.damaged == self.damage {
+            return Ok(());
+        }
+        self.damage.clone_from(&read.damaged);
+        Err(format!("{} parts are damaged; read once more before that is believed", self.damage.len()))
+    }
 }
 
 /// Uploads sealed segments until it is told to stop.
@@ -200,6 +243,7 @@ impl Uploader {
                 }
             }
         }
+        self.part_with_the_failing().await;
         self.take_stock();
     }
 
@@ -214,16 +258,9 @@ impl Uploader {
         let sealed: BTreeMap<SegmentName, SealedSegment> =
             self.journal.sealed().into_iter().map(|segment| (segment.name, segment)).collect();
         self.waiting.retain(|name, _| sealed.contains_key(name));
-        let Patience { retry_base, retry_cap, seed, .. } = self.settings.patience;
         for (name, segment) in sealed {
-            self.waiting.entry(name).or_insert_with(|| Waiting {
-                segment,
-                confirmed: Confirmed::default(),
-                waits_for: None,
-                damage: Vec::new(),
-                backoff: Backoff::new(retry_base, retry_cap, seed ^ name.sequence),
-                not_before: None,
-            });
+            let backoff = self.backoff(&name);
+            self.waiting.entry(name).or_insert_with(|| Waiting::new(segment, backoff));
         }
         let oldest = self.waiting.values().filter_map(|waiting| sealed_at(&waiting.segment)).min();
         self.figures.change(|figures| {
@@ -262,14 +299,21 @@ impl Uploader {
     }
 
     fn took(&mut self, destination: &S3Uri) {
+        let was_failing = self.destinations.is_failing(destination);
         if self.destinations.took(destination) == Turn::Healed && !self.is_of_tables(destination) {
             tracing::info!(%destination, "the destination can be written again; calls are captured");
             self.journal.mark_destination(destination, None);
+        }
+        if was_failing && !self.is_of_tables(destination) {
+            self.journal.mark_failing(destination, false);
         }
     }
 
     fn failed(&mut self, destination: &S3Uri, error: &PutError) {
         self.figures.failed(&error.to_string());
+        if !self.is_of_tables(destination) {
+            self.journal.mark_failing(destination, true);
+        }
         match self.destinations.failed(destination, error, Instant::now()) {
             Turn::Unwritable => {
                 if self.is_of_tables(destination) {
@@ -304,7 +348,7 @@ impl Uploader {
     async fn advance(&mut self, name: &SegmentName, retrying: bool) {
         let text = name.to_string();
         let done = match self.manifests.read(&text) {
-            Ok(Some(manifest)) if self.is_about(name, &manifest) => self.free(name, manifest).await,
+            Ok(Some(manifest)) if self.is_about(name, &manifest) => self.go_on(name, manifest, retrying).await,
             Ok(_) => self.archive(name, retrying).await,
             // A manifest that cannot be read proves nothing; the objects are confirmed again and it is rewritten.
             Err(error) => {
@@ -312,13 +356,22 @@ impl Uploader {
                 self.archive(name, retrying).await
             }
         };
+        self.told(name, done);
+    }
+
+    fn told(&mut self, name: &SegmentName, done: Result<(), String>) {
         if let Err(reason) = done {
-            tracing::warn!(segment = %text, reason, "the segment stays in the journal");
+            tracing::warn!(segment = %name, reason, "the segment stays in the journal");
             self.figures.failed(&reason);
             if let Some(waiting) = self.waiting.get_mut(name) {
                 waiting.not_before = Some(Instant::now() + waiting.backoff.next_wait());
             }
         }
+    }
+
+    fn backoff(&self, name: &SegmentName) -> Backoff {
+        let Patience { retry_base, retry_cap, seed, .. } = self.settings.patience;
+        Backoff::new(retry_base, retry_cap, seed ^ name.sequence)
     }
 
     /// Whether the manifest proves anything for this segment. Names begin anew with a new node, as when the journal was
@@ -329,12 +382,38 @@ impl Uploader {
     }
 
     async fn archive(&mut self, name: &SegmentName, retrying: bool) -> Result<(), String> {
-        let plan = self.manifests.plan(&name.to_string(), &self.settings.plan).map_err(|error| error.to_string())?;
+        let now = Instant::now();
+        let open: BTreeMap<S3Uri, bool> = self.destinations.open(now, retrying);
+        let attempt = self.attempt(name, &|destination| open.get(destination).is_none_or(|open| *open)).await?;
+        let tables_wait = !attempt.waiting_tables.is_empty() && !self.gives_tables_up(&attempt.waiting_tables);
         let Some(waiting) = self.waiting.get_mut(name) else { return Ok(()) };
+        let captured = attempt.waiting.is_empty();
+        let shared = !captured && !waiting.confirmed.objects.is_empty();
+        waiting.waits_for = Some(attempt.waiting.union(&attempt.waiting_tables).cloned().collect());
+        waiting.left = Left { objects: attempt.left, waiting_tables: attempt.waiting_tables, owed: attempt.owed, read: None };
+        if let Some(reason) = attempt.unreadable {
+            return Err(reason);
+        }
+        let Some(read) = attempt.read else { return Ok(()) };
+        if captured && !tables_wait {
+            waiting.believe(&read)?;
+            let owed = std::mem::take(&mut waiting.left.owed);
+            return self.depart(name, (read, owed), Stays::Nothing).await;
+        }
+        waiting.left.read = Some(read).filter(|_| shared);
+        Ok(())
+    }
+
+    /// One attempt; what it confirmed is remembered.
+    async fn attempt(
+        &mut self,
+        name: &SegmentName,
+        is_open: &(dyn Fn(&S3Uri) -> bool + Sync),
+    ) -> Result<Attempt, String> {
+        let plan = self.plan(name)?;
+        let waiting = self.waiting.get_mut(name).ok_or("the segment is gone")?;
         let segment = waiting.segment.clone();
         let mut confirmed = std::mem::take(&mut waiting.confirmed);
-        let now = Instant::now();
-        let is_open = |destination: &S3Uri| self.destinations.is_open(destination, now, retrying);
         let way = Way {
             journal: &self.journal,
             stores: &self.stores,
@@ -343,32 +422,18 @@ impl Uploader {
             spare: &self.spare,
             read_back: self.settings.read_back,
             answer_within: self.settings.answer_within,
-            is_open: &is_open,
+            is_open,
         };
         let attempt = attempt(&way, &segment, &mut confirmed).await;
         self.book(&attempt);
-        let Attempt { read, waiting: mut waits_for, waiting_tables, owed, unreadable, .. } = attempt;
-        let finished = waits_for.is_empty() && (waiting_tables.is_empty() || self.gives_tables_up(&waiting_tables));
-        waits_for.extend(waiting_tables);
-        let manifest = read.filter(|_| finished).map(|read| self.manifest(&segment, plan, (read, owed), &confirmed));
-        let Some(waiting) = self.waiting.get_mut(name) else { return Ok(()) };
-        waiting.confirmed = confirmed;
-        waiting.waits_for = Some(waits_for);
-        if let Some(reason) = unreadable {
-            return Err(reason);
+        if let Some(waiting) = self.waiting.get_mut(name) {
+            waiting.confirmed = confirmed;
         }
-        let Some(manifest) = manifest else { return Ok(()) };
-        if manifest.damaged != waiting.damage {
-            waiting.damage.clone_from(&manifest.damaged);
-            return Err(format!("{} parts are damaged; read once more before that is believed", waiting.damage.len()));
-        }
-        self.manifests.write(&manifest).map_err(|error| error.to_string())?;
-        let given_up = (manifest.owed.len() + manifest.unmade.len()) as u64;
-        self.figures.change(|figures| figures.table_parts_given_up += given_up);
-        if !manifest.owed.is_empty() {
-            tracing::error!(segment = %name, parts = manifest.owed.len(), "parts of tables are given up; the captured objects have their records, and the manifest names the parts");
-        }
-        self.free(name, manifest).await
+        Ok(attempt)
+    }
+
+    fn plan(&self, name: &SegmentName) -> Result<Plan, String> {
+        self.manifests.plan(&name.to_string(), &self.settings.plan).map_err(|error| error.to_string())
     }
 
     /// A table must not hold up the log: its parts are given up when its destination refuses to be written, or when what
@@ -387,69 +452,13 @@ impl Uploader {
         for &(placed, bytes, records) in &attempt.placed {
             self.figures.placed(placed, bytes, records);
         }
-        for destination in &attempt.took {
+        for destination in attempt.took.iter().filter(|took| !attempt.failed.contains_key(took)) {
             self.took(destination);
         }
         for (destination, error) in &attempt.failed {
             self.failed(destination, error);
         }
     }
-
-    fn manifest(
-        &self,
-        segment: &SealedSegment,
-        plan: Plan,
-        (read, owed): (Read, Vec<ManifestObject>),
-        confirmed: &Confirmed,
-    ) -> Manifest {
-        let mut accounts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
-        for object in confirmed.objects.values() {
-            *accounts.entry((&object.endpoint, &object.variant)).or_default() += object.records;
-        }
-        let account = |((endpoint, variant), uploaded): ((&str, &str), u64)| ManifestAccount {
-            endpoint: endpoint.to_owned(),
-            variant: variant.to_owned(),
-            uploaded,
-        };
-        Manifest {
-            version: MANIFEST_VERSION,
-            segment: segment.name.to_string(),
-            node: segment.node,
-            epoch: segment.name.epoch,
-            first_n: segment.first_n,
-            end_n: segment.end_n,
-            missing: read.missing(segment.first_n, segment.end_n),
-            confirmed_at: (self.settings.now)().to_string(),
-            plan,
-            objects: confirmed.objects.values().cloned().collect(),
-            tables: confirmed.tables.values().cloned().collect(),
-            owed,
-            unmade: read.unmade,
-            damaged: read.damaged,
-            accounts: accounts.into_iter().map(account).collect(),
-        }
-    }
-
-    async fn free(&mut self, name: &SegmentName, manifest: Manifest) -> Result<(), String> {
-        let journal = Arc::clone(&self.journal);
-        let segment = *name;
-        let uploaded: Vec<AccountRecords> = manifest.accounts.into_iter().map(account_records).collect();
-        let freed = tokio::task::spawn_blocking(move || journal.free(&segment, &uploaded)).await;
-        match freed {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(error),
-            Err(panic) => return Err(format!("freeing broke off: {panic}")),
-        }
-        self.manifests.forget_plan(&manifest.segment);
-        self.waiting.remove(name);
-        self.worked_at = Instant::now();
-        self.figures.change(|figures| figures.segments_archived += 1);
-        Ok(())
-    }
-}
-
-fn account_records(account: ManifestAccount) -> AccountRecords {
-    AccountRecords { endpoint: account.endpoint, variant: account.variant, records: account.uploaded }
 }
 
 /// When a segment got its last byte, by its file.
@@ -458,6 +467,10 @@ fn sealed_at(segment: &SealedSegment) -> Option<Timestamp> {
     let since_1970 = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
     Some(Timestamp::from_unix_us(i64::try_from(since_1970.as_micros()).ok()?))
 }
+
+mod departing;
+
+use departing::Stays;
 
 #[cfg(test)]
 mod tests;

@@ -191,8 +191,20 @@ pub(crate) struct Capture {
     pub(crate) sync_interval: Span,
     /// The journal stops growing here; further records are dropped or refused as `spool_full`.
     pub(crate) spool_max: Size,
+    /// What gives way when the journal has reached that size: `stop`, further records; `evict_oldest`, the oldest records
+    /// of destinations that fail, counted as `evicted`.
+    pub(crate) on_full: OnFull,
     /// Records stop when the disk has less than this left.
     pub(crate) disk_min_free: Size,
+    /// Records also stop while so much of the disk is used, percent, unless 5 GiB are free.
+    #[serde(deserialize_with = "percent")]
+    pub(crate) disk_stop_percent: u8,
+    /// From here on the disk is reported as getting full, percent.
+    #[serde(deserialize_with = "percent")]
+    pub(crate) disk_alarm_percent: u8,
+    /// How long a destination fails before segments that others share are let go without its records, which stay in the
+    /// journal as parts of their own.
+    pub(crate) carry_after: Span,
     /// Whether captured records carry captura's own key after SageMaker's.
     pub(crate) extension: bool,
 }
@@ -204,10 +216,25 @@ impl Default for Capture {
             seal_bytes: Size(64 * 1024 * 1024),
             sync_interval: Span(Duration::from_millis(100)),
             spool_max: Size(8 * 1024 * 1024 * 1024),
-            disk_min_free: Size(64 * 1024 * 1024),
+            on_full: OnFull::Stop,
+            disk_min_free: Size(1024 * 1024 * 1024),
+            disk_stop_percent: 85,
+            disk_alarm_percent: 75,
+            carry_after: Span(captura_archive::uploader::CARRY_AFTER),
             extension: true,
         }
     }
+}
+
+/// What gives way when the journal is full.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnFull {
+    /// Further records, by the answer that their endpoint chose: refused or served and counted.
+    #[default]
+    Stop,
+    /// The oldest records of destinations that fail.
+    EvictOldest,
 }
 
 /// `[cloudwatch]`: metrics and alarms.
@@ -464,6 +491,11 @@ fn segment_size<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Siz
         return Ok(size);
     }
     Err(serde::de::Error::custom("it must be 64KiB at least"))
+}
+
+fn percent<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    let percent = u8::deserialize(deserializer)?;
+    if (1..=100).contains(&percent) { Ok(percent) } else { Err(serde::de::Error::custom("it must be from 1 to 100")) }
 }
 
 fn not_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -1,5 +1,6 @@
 //! The binary: a doormat. Parses the command line, runs one verb, turns its outcome into an exit code.
 
+mod archive;
 mod backlog;
 mod buckets;
 mod cli;

@@ -43,6 +43,8 @@ pub(crate) struct Rooms {
     pub(crate) table: watch::Receiver<Arc<RouteTable>>,
     pub(crate) region: String,
     pub(crate) account: String,
+    /// What the archive does with the records.
+    pub(crate) archive: crate::archive::Seen,
     /// Whether records carry captura's own key.
     pub(crate) extension: bool,
     /// Tables that calls go into.
@@ -134,7 +136,11 @@ impl Rooms {
             account_json["imbalance"] = json!(account.imbalance());
             account_json
         });
-        json_answer(&json!({ "accounts": accounts.collect::<Vec<Value>>() }))
+        json_answer(&json!({
+            "accounts": accounts.collect::<Vec<Value>>(),
+            "destinations": self.archive.destinations(),
+            "space": self.capture.space(),
+        }))
     }
 
     fn endpoints(&self) -> Response<Bytes> {

@@ -3,7 +3,6 @@
 //! Order at boot: journal (takes the lock, recovers), catalog (loads what was in service), listener. Order at shutdown:
 //! listener, in-flight and asynchronous calls, journal sync and seal, uploader, control.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use captura_archive::batch::Plan;
 use captura_archive::destinations::Patience;
 use captura_archive::rendering::TablePlan;
 use captura_archive::uploader::ANSWER_WITHIN;
-use captura_archive::{Archiving, Figures, Stopped, StoreError, StoreSettings, Stores, Uploader, UploaderSettings};
+use captura_archive::{Archiving, Stopped, StoreError, StoreSettings, Stores, Uploader, UploaderSettings};
 use captura_backends::{Backends, ImageRule, LogSink, MultiModelLimits};
 use captura_backlog::Backlog;
 use captura_capture::journal::disk::RealDisk;
@@ -35,7 +34,7 @@ use tokio::task::JoinHandle;
 use crate::backlog;
 use crate::buckets;
 use crate::config::{
-    Config, MetricsAccess, Notice, cache_dir, onnx_library_of_environment, process_dir, process_environment,
+    Config, MetricsAccess, Notice, OnFull, cache_dir, onnx_library_of_environment, process_dir, process_environment,
 };
 use crate::identity;
 use crate::metering::{self, Metering, Sources};
@@ -165,7 +164,7 @@ impl Running {
 
         let backlog = backlog::open((&data_dir, &config.aws.account), &clock, &tasks)?;
         let uploader = uploader(&config, (&capture, &stores), &clock, &tasks)?;
-        let figures = uploader.figures();
+        let archive = crate::archive::Seen::new(uploader.figures(), &capture, &clock);
         let archiving = uploader.start().context("the archive cannot begin its work")?;
         let compacting = compacting(&config, &stores, (&clock, &tasks))?;
 
@@ -180,9 +179,10 @@ impl Running {
             account: config.aws.account.clone(),
             extension: config.capture.extension,
             tables: table_plans(&config),
+            archive: archive.clone(),
         };
-        let metered = (figures, cloudwatch.clone(), backlog.clone(), tasks.clone());
-        let mut settings = gateway_settings(&config, more_metrics(metered, clock.clone()));
+        let metered = (archive, cloudwatch.clone(), backlog.clone(), tasks.clone());
+        let mut settings = gateway_settings(&config, more_metrics(metered));
         settings.tasks = tasks.clone();
         (settings.verifier, settings.tls) = (verifier, tls);
         settings.backlog = Some(backlog::door(&backlog));
@@ -269,6 +269,8 @@ fn open_capture(config: &Config, clock: &Clock) -> anyhow::Result<Capture> {
         sync_interval: wanted.sync_interval.0,
         spool_max_bytes: wanted.spool_max.0,
         min_free_bytes: wanted.disk_min_free.0,
+        stop_percent: wanted.disk_stop_percent,
+        alarm_percent: wanted.disk_alarm_percent,
         ..captura_capture::Settings::new(dir)
     };
     match Capture::open(settings, Arc::new(RealDisk), clock.clone()) {
@@ -445,6 +447,8 @@ fn uploader(
         read_back: false,
         answer_within: ANSWER_WITHIN,
         patience: Patience { seed: u64::from(std::process::id()), ..Patience::default() },
+        carry_after: config.capture.carry_after.0,
+        evict_when_full: config.capture.on_full == OnFull::EvictOldest,
         now: Arc::new(move || now.now()),
         tasks: tasks.clone(),
     };
@@ -470,30 +474,12 @@ fn gateway_settings(config: &Config, more_metrics: MoreMetrics) -> captura_gatew
 
 /// The lines of `/metrics` of rooms that the gateway does not know.
 fn more_metrics(
-    (figures, cloudwatch, backlog, tasks): (Figures, Cloudwatch, Backlog, Tasks),
-    clock: Clock,
+    (archive, cloudwatch, backlog, tasks): (crate::archive::Seen, Cloudwatch, Backlog, Tasks),
 ) -> MoreMetrics {
     Arc::new(move |text| {
         metering::scrape(&cloudwatch, text);
         backlog::scrape(&backlog, text);
         tasks::scrape(&tasks, text);
-        let archive = figures.snapshot();
-        let lag_seconds = archive.lag_seconds(clock.now());
-        let _ = write!(
-            text,
-            "# HELP captura_archive_lag_seconds Age of the oldest sealed segment that is not archived.\n\
-             # TYPE captura_archive_lag_seconds gauge\n\
-             captura_archive_lag_seconds {lag_seconds}\n\
-             # HELP captura_archive_records Records in confirmed objects since the start.\n\
-             # TYPE captura_archive_records counter\n\
-             captura_archive_records_total {}\n\
-             # HELP captura_archive_errors Failed attempts of the archive since the start.\n\
-             # TYPE captura_archive_errors counter\n\
-             captura_archive_errors_total {}\n\
-             # HELP captura_table_parts_given_up Parts of tables that were not written; captured objects have their records.\n\
-             # TYPE captura_table_parts_given_up counter\n\
-             captura_table_parts_given_up_total {}\n",
-            archive.records_uploaded, archive.errors, archive.table_parts_given_up
-        );
+        archive.scrape(text);
     })
 }

@@ -16,15 +16,17 @@ use tokio::sync::{oneshot, watch};
 
 use crate::destination::{Destination, Destinations};
 use crate::journal::book::{BookKeeping, Identity};
+use crate::journal::carry::{self, CarryError, Numbers};
 use crate::journal::disk::Disk;
 use crate::journal::frame::{FRAME_HEAD_BYTES, FrameHead, FrameKind};
 use crate::journal::keeper::{Keeper, LastWord, Request};
 use crate::journal::line::Line;
 use crate::journal::recovery::{self, RecoveryReport, Unreadable};
 use crate::journal::segment::{AccountRecords, SealedSegment, SegmentName};
+use crate::journal::space::{Space, SpaceFigures};
 use crate::journal::writer::{Shared, Written, lock};
 use crate::journal::{LOCK_FILE, PAGE_FILE, boot_id};
-use crate::ledger::{AccountId, DropReason, Ledger, Page, Snapshot};
+use crate::ledger::{AccountId, DropReason, Ledger, Left, Page, Snapshot};
 use crate::record::{Lsn, Record, codec};
 use crate::sabotage::{self, Sabotage};
 use crate::settings::Settings;
@@ -55,14 +57,25 @@ pub enum OpenError {
     System(io::Error),
 }
 
+/// What becomes of the records of a segment that goes. What is not named could not be read and is booked as quarantined.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Departure<'a> {
+    /// Records whose objects are confirmed and entered in the archive's manifest.
+    pub uploaded: &'a [AccountRecords],
+    /// Records that are given up to make room, where the operator allows it.
+    pub evicted: &'a [AccountRecords],
+    /// The part that [`Capture::carry`] made of it: its records stay in the journal.
+    pub carried: Option<&'a SealedSegment>,
+}
+
 /// Why a segment is not freed.
 #[derive(Debug, thiserror::Error)]
 pub enum FreeError {
     /// There is no such sealed segment.
     #[error("{0} is not a sealed segment of this journal")]
     Unknown(SegmentName),
-    /// More records are said to be uploaded than the segment holds.
-    #[error("{segment} holds {held} records of {account}, {uploaded} are said to be uploaded")]
+    /// More records are said to have gone than the segment holds.
+    #[error("{segment} holds {held} records of {account}, {uploaded} are said to be uploaded, evicted or carried over")]
     TooMany {
         /// The segment.
         segment: SegmentName,
@@ -70,7 +83,7 @@ pub enum FreeError {
         account: String,
         /// Records in the segment.
         held: u64,
-        /// Records said to be uploaded.
+        /// Records said to have gone.
         uploaded: u64,
     },
     /// The book could not be replaced; nothing is freed.
@@ -171,8 +184,7 @@ impl Capture {
             blocked: AtomicU32::new(0),
             queue_bytes: AtomicU64::new(0),
             spool_bytes: AtomicU64::new(0),
-            headroom_bytes: AtomicU64::new(0),
-            reserved_bytes: AtomicU64::new(0),
+            space: Space::default(),
             books: Mutex::new(books),
             sealed_changed: watch::channel(0).0,
             keeper: Mutex::new(None),
@@ -282,32 +294,55 @@ impl Capture {
         self.0.shared.sealed_changed.subscribe()
     }
 
-    /// Lets a segment go whose objects are confirmed and entered in the archive's manifest. Books `uploaded` records per
-    /// account; what the segment holds beyond them could not be read and is booked as quarantined. The booking is durable
-    /// before the file is unlinked. Blocks on the disk.
+    /// Lets a segment go whose objects are confirmed and entered in the archive's manifest: [`Capture::let_go`] with nothing
+    /// evicted and nothing carried over.
+    ///
+    /// # Errors
+    /// As [`Capture::let_go`].
+    pub fn free(&self, segment: &SegmentName, uploaded: &[AccountRecords]) -> Result<(), FreeError> {
+        self.let_go(segment, &Departure { uploaded, ..Departure::default() })
+    }
+
+    /// Makes a part of a sealed segment with the records `wanted`, durable and in no book: it counts from the moment that
+    /// [`Capture::let_go`] names it. Safe to repeat. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the segment is unknown, does not give those records, or the disk does not take them.
+    pub fn carry(&self, segment: &SegmentName, wanted: &dyn Numbers) -> Result<SealedSegment, CarryError> {
+        let shared = &self.0.shared;
+        let held = lock(&shared.books).sealed.get(segment).cloned().ok_or(CarryError::Unknown(*segment))?;
+        let created_unix_us = shared.clock.now().unix_us();
+        let (disk, dir, salt) = (&*shared.disk, &*shared.settings.dir, &shared.salt);
+        carry::Place { disk, dir, salt, created_unix_us }.carry(&held, wanted)
+    }
+
+    /// Lets a segment go and books, per account, what became of its records. The booking is durable before the file is
+    /// unlinked. Blocks on the disk.
     ///
     /// # Errors
     /// When the segment is unknown, the counts do not fit, or the book cannot be saved; then nothing has changed.
-    pub fn free(&self, segment: &SegmentName, uploaded: &[AccountRecords]) -> Result<(), FreeError> {
+    pub fn let_go(&self, segment: &SegmentName, departure: &Departure<'_>) -> Result<(), FreeError> {
         let shared = &self.0.shared;
         let mut books = lock(&shared.books);
         let held = books.sealed.get(segment).cloned().ok_or(FreeError::Unknown(*segment))?;
-        let moves = moves(&shared.ledger, &held, uploaded)?;
-        for (account, uploaded, quarantined) in &moves {
-            shared.ledger.left_journal(*account, *uploaded, *quarantined);
+        let moves = moves(&shared.ledger, &held, departure)?;
+        for (account, left) in &moves {
+            shared.ledger.left_journal(*account, *left);
         }
         if sabotage::is(Sabotage::UnlinkFirst) {
             let _ = shared.disk.remove(&held.path);
         }
         books.sealed.remove(segment);
+        books.sealed.extend(departure.carried.map(|part| (part.name, part.clone())));
         books.freed.push(*segment);
         let accounts = shared.ledger.snapshot().accounts;
         let closed = books.closed;
         if let Err(error) = books.save(&*shared.disk, &shared.settings.dir, accounts, closed) {
             books.freed.pop();
+            departure.carried.map(|part| books.sealed.remove(&part.name));
             books.sealed.insert(*segment, held);
-            for (account, uploaded, quarantined) in &moves {
-                shared.ledger.stayed_in_journal(*account, *uploaded, *quarantined);
+            for (account, left) in &moves {
+                shared.ledger.stayed_in_journal(*account, *left);
             }
             return Err(FreeError::Book(error));
         }
@@ -343,6 +378,18 @@ impl Capture {
     /// Records for this destination are kept again.
     pub fn mark_writable(&self, destination: &S3Uri) {
         self.0.shared.destinations.mark(destination, None);
+    }
+
+    /// Says whether a destination fails now. When the journal is nearly full, records for failing destinations are the
+    /// first that are no longer taken (`spool_full`), so that what is left serves the others.
+    pub fn mark_failing(&self, destination: &S3Uri, failing: bool) {
+        self.0.shared.destinations.mark_failing(destination, failing);
+    }
+
+    /// The space that records have.
+    #[must_use]
+    pub fn space(&self) -> SpaceFigures {
+        self.0.shared.space_figures()
     }
 
     /// Writes, syncs and seals everything handed in so far, as far as the disk lets it.
@@ -412,27 +459,40 @@ fn start(shared: Arc<Shared>) -> io::Result<Handle> {
     Ok(Handle { shared, keeper: Some(thread) })
 }
 
-/// What freeing a segment moves in the ledger: per account the uploaded and the unreadable records.
+/// What letting a segment go moves in the ledger, per account.
 fn moves(
     ledger: &Ledger,
     held: &SealedSegment,
-    uploaded: &[AccountRecords],
-) -> Result<Vec<(AccountId, u64, u64)>, FreeError> {
-    let mut counts: HashMap<AccountId, (u64, u64)> = HashMap::new();
+    departure: &Departure<'_>,
+) -> Result<Vec<(AccountId, Left)>, FreeError> {
+    #[derive(Default)]
+    struct Counts {
+        held: u64,
+        carried: u64,
+        left: Left,
+    }
+    let mut counts: HashMap<AccountId, Counts> = HashMap::new();
     let account = |records: &AccountRecords| ledger.account(&records.key());
     for records in &held.accounts {
-        counts.entry(account(records)).or_default().0 += records.records;
+        counts.entry(account(records)).or_default().held += records.records;
     }
-    for records in uploaded {
-        counts.entry(account(records)).or_default().1 += records.records;
+    for records in departure.uploaded {
+        counts.entry(account(records)).or_default().left.uploaded += records.records;
     }
-    let moves = counts.into_iter().map(|(account, (held_records, uploaded))| {
-        let quarantined = held_records.checked_sub(uploaded).ok_or_else(|| {
+    for records in departure.evicted {
+        counts.entry(account(records)).or_default().left.evicted += records.records;
+    }
+    for records in departure.carried.iter().flat_map(|part| &part.accounts) {
+        counts.entry(account(records)).or_default().carried += records.records;
+    }
+    let moves = counts.into_iter().map(|(account, Counts { held: held_records, carried, left })| {
+        let named = left.uploaded + left.evicted + carried;
+        let quarantined = held_records.checked_sub(named).ok_or_else(|| {
             let key = ledger.key(account);
             let account = format!("{}/{}", key.endpoint, key.variant);
-            FreeError::TooMany { segment: held.name, account, held: held_records, uploaded }
+            FreeError::TooMany { segment: held.name, account, held: held_records, uploaded: named }
         })?;
-        Ok((account, uploaded, quarantined))
+        Ok((account, Left { quarantined, ..left }))
     });
     moves.collect()
 }

@@ -9,6 +9,7 @@
 //! counters                              the mapped page of counters         (see ledger::page)
 //! seg-0000000003-000000000002.open      being written                       (see frame, segment)
 //! seg-0000000003-000000000001.seg       sealed, waits to be archived
+//! seg-0000000002-000000000007-01.seg    what was left of a sealed one for a failing destination (see carry)
 //! *.new, *.rewrite                      half-made replacements; a start removes them
 //! ```
 //!
@@ -19,6 +20,7 @@
 //! again. Every start takes a new epoch, and numbers within an epoch have no gaps but those that a gap frame tells.
 
 pub(crate) mod book;
+pub mod carry;
 pub(crate) mod commit;
 pub mod disk;
 #[cfg(any(test, feature = "fault-injection"))]
@@ -30,6 +32,7 @@ pub mod reader;
 pub(crate) mod recovery;
 pub(crate) mod scan;
 pub mod segment;
+pub mod space;
 pub(crate) mod writer;
 
 pub use recovery::{Inspection, RecoveryReport, Unreadable, inspect};

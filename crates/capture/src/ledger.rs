@@ -86,6 +86,13 @@ impl DropReason {
     }
 }
 
+impl DropReason {
+    /// Whether there was no room for the record.
+    pub(crate) fn is_want_of_space(self) -> bool {
+        matches!(self, Self::DiskFull | Self::SpoolFull)
+    }
+}
+
 impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -143,6 +150,24 @@ struct Desk {
     settling: Mutex<()>,
     settled: AtomicU64,
     local_pending: AtomicU64,
+}
+
+/// Records of one account that leave the journal together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) uploaded: u64,
+    pub(crate) quarantined: u64,
+    pub(crate) evicted: u64,
+}
+
+impl Left {
+    fn counters(self) -> [(usize, u64); 3] {
+        [(UPLOADED, self.uploaded), (QUARANTINED, self.quarantined), (EVICTED, self.evicted)]
+    }
+
+    fn total(self) -> u64 {
+        self.uploaded + self.quarantined + self.evicted
+    }
 }
 
 /// The book at work.
@@ -253,23 +278,25 @@ impl Ledger {
         desk.local_pending.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Books records that left the journal: uploaded, or found damaged on the way.
+    /// Books records that left the journal.
     /// Negative counts cannot happen: the caller has compared them with what is pending.
-    pub(crate) fn left_journal(&self, account: AccountId, uploaded: u64, quarantined: u64) {
+    pub(crate) fn left_journal(&self, account: AccountId, left: Left) {
         let desk = &self.desks[account.slot()];
         let _settling = lock(&desk.settling);
-        self.page.counter(account.slot(), UPLOADED).fetch_add(uploaded, Ordering::Relaxed);
-        self.page.counter(account.slot(), QUARANTINED).fetch_add(quarantined, Ordering::Relaxed);
-        desk.local_pending.fetch_sub(uploaded + quarantined, Ordering::Relaxed);
+        for (counter, count) in left.counters() {
+            self.page.counter(account.slot(), counter).fetch_add(count, Ordering::Relaxed);
+        }
+        desk.local_pending.fetch_sub(left.total(), Ordering::Relaxed);
     }
 
     /// Takes [`Ledger::left_journal`] back, when the book could not be saved.
-    pub(crate) fn stayed_in_journal(&self, account: AccountId, uploaded: u64, quarantined: u64) {
+    pub(crate) fn stayed_in_journal(&self, account: AccountId, left: Left) {
         let desk = &self.desks[account.slot()];
         let _settling = lock(&desk.settling);
-        self.page.counter(account.slot(), UPLOADED).fetch_sub(uploaded, Ordering::Relaxed);
-        self.page.counter(account.slot(), QUARANTINED).fetch_sub(quarantined, Ordering::Relaxed);
-        desk.local_pending.fetch_add(uploaded + quarantined, Ordering::Relaxed);
+        for (counter, count) in left.counters() {
+            self.page.counter(account.slot(), counter).fetch_sub(count, Ordering::Relaxed);
+        }
+        desk.local_pending.fetch_add(left.total(), Ordering::Relaxed);
     }
 
     fn settle(&self, account: AccountId, counter: usize, count: u64) {

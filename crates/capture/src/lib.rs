@@ -15,9 +15,11 @@ mod settings;
 mod stream;
 mod ticket;
 
-pub use capture::{Capture, CloseError, FreeError, OpenError};
+pub use capture::{Capture, CloseError, Departure, FreeError, OpenError};
 pub use destination::Destination;
+pub use journal::carry::{CarryError, Numbers};
 pub use journal::segment::{AccountRecords, SealedSegment, SegmentName};
+pub use journal::space::SpaceFigures;
 pub use journal::{Inspection, RecoveryReport, Unreadable, inspect};
 pub use ledger::DropReason;
 pub use settings::Settings;

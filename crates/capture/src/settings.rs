@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// A disk with this much free space is not nearly full, however large it is, bytes.
+pub(crate) const AMPLE_FREE_BYTES: u64 = 5 << 30;
+
 /// Settings of one journal. Every queue and file has its limit here.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -20,6 +23,10 @@ pub struct Settings {
     pub spool_max_bytes: u64,
     /// Capture stops while the disk has less free space than this, bytes, and goes on by itself when it has more.
     pub min_free_bytes: u64,
+    /// Capture also stops while so many hundredths of the disk are used, unless 5 GiB are free.
+    pub stop_percent: u8,
+    /// So many hundredths of the disk used are told as a warning, unless 5 GiB are free.
+    pub alarm_percent: u8,
     /// Most bytes of records that wait to be written.
     pub queue_max_bytes: u64,
     /// Most bytes of recent records kept in memory for `tail`.
@@ -38,7 +45,9 @@ impl Settings {
             sync_interval: Duration::from_millis(100),
             sync_bytes: 8 << 20,
             spool_max_bytes: 8 << 30,
-            min_free_bytes: 64 << 20,
+            min_free_bytes: 1 << 30,
+            stop_percent: 85,
+            alarm_percent: 75,
             queue_max_bytes: 64 << 20,
             tail_max_bytes: 4 << 20,
             response_reserve_bytes: 6 << 20,

@@ -28,7 +28,7 @@ struct Inner {
     policy: Arc<CapturePolicy>,
     policy_id: u64,
     account: AccountId,
-    gate: Option<Arc<Gate>>,
+    gates: Vec<Arc<Gate>>,
 }
 
 /// The call cannot be captured, and its policy says that it must be: it is not to be served.
@@ -54,9 +54,10 @@ impl Stream {
         let policy_id = policy.id();
         let account = handle.shared.ledger.account(&crate::ledger::AccountKey::new(&policy.endpoint, &policy.variant));
         let kept = policy.settings.as_ref().filter(|settings| settings.enabled);
-        let gate = kept.map(|settings| handle.shared.destinations.gate(&settings.destination));
+        let gates = kept.map(|settings| handle.shared.destinations.gates(&settings.destination, &policy.endpoint));
+        let gates = gates.unwrap_or_default();
         handle.shared.know_policy(policy_id, policy);
-        Self(Arc::new(Inner { handle, policy: Arc::clone(policy), policy_id, account, gate }))
+        Self(Arc::new(Inner { handle, policy: Arc::clone(policy), policy_id, account, gates }))
     }
 
     /// The policy.
@@ -102,8 +103,8 @@ impl Inner {
     }
 
     fn unavailable(&self) -> Option<DropReason> {
-        let shut = self.gate.as_ref().is_some_and(|gate| gate.is_shut());
-        shut.then_some(DropReason::DestinationUnwritable).or_else(|| self.handle.shared.blocked())
+        let shut = self.gates.iter().find_map(|gate| gate.shut());
+        shut.or_else(|| self.handle.shared.blocked())
     }
 
     /// Sets space aside, so that there is room for the record once the model has run.
@@ -112,16 +113,11 @@ impl Inner {
             return Err(reason);
         }
         let shared = &self.handle.shared;
-        let bytes = request_bytes + shared.settings.response_reserve_bytes;
-        let reserved = shared.reserved_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if reserved > shared.headroom_bytes.load(Ordering::Relaxed) {
-            shared.reserved_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return Err(DropReason::DiskFull);
-        }
         if shared.queue_bytes.load(Ordering::Relaxed) >= shared.settings.queue_max_bytes {
-            shared.reserved_bytes.fetch_sub(bytes, Ordering::Relaxed);
             return Err(DropReason::QueueFull);
         }
+        let bytes = request_bytes + shared.settings.response_reserve_bytes;
+        shared.space.reserve(bytes)?;
         Ok(bytes)
     }
 }
@@ -193,7 +189,9 @@ impl Begun {
 
     fn hand_in(&self, invocation: &Invocation, conclusion: &Conclusion) -> Result<Waiting, DropReason> {
         let stream = &self.stream;
-        if let Some(reason) = stream.unavailable() {
+        let is_reserved = self.reserved_bytes > 0;
+        // Whose space was set aside is not turned away for want of space.
+        if let Some(reason) = stream.unavailable().filter(|reason| !(is_reserved && reason.is_want_of_space())) {
             return Err(reason);
         }
         let durability = stream.settings().map_or(Durability::BestEffort, |settings| settings.durability);
@@ -207,6 +205,7 @@ impl Begun {
             policy: &stream.policy,
             policy_id: stream.policy_id,
             wants_sync: durability == Durability::AckAfterFsync,
+            is_reserved,
         })?;
         Ok(Waiting { handle: Arc::clone(&stream.handle), commit: appended.commit, lsn: appended.lsn, durability })
     }
@@ -229,7 +228,7 @@ impl Drop for Begun {
             drop(self.book(&invocation, &conclusion));
         }
         if self.reserved_bytes > 0 {
-            shared.reserved_bytes.fetch_sub(self.reserved_bytes, Ordering::Relaxed);
+            shared.space.give_back(self.reserved_bytes);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Stories of the whole room: records in, damage and failure, records out.
 
+mod carry;
 mod concurrency;
 mod damage;
 mod faults;

@@ -57,7 +57,20 @@ impl Connection {
     /// # Errors
     /// When the connection breaks before the reply is complete, as it does when the server is killed.
     pub fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Reply> {
-        let mut request = format!("POST {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n", self.host, body.len());
+        self.send("POST", path, headers, body)
+    }
+
+    /// One GET and its whole reply.
+    ///
+    /// # Errors
+    /// As [`Connection::post`].
+    pub fn get(&mut self, path: &str) -> Result<Reply> {
+        self.send("GET", path, &[], b"")
+    }
+
+    fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Reply> {
+        let (host, length) = (&self.host, body.len());
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\n");
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }

@@ -45,6 +45,8 @@ mod at_work {
             read_back: false,
             answer_within: PATIENT,
             patience: Patience::default(),
+            carry_after: crate::uploader::CARRY_AFTER,
+            evict_when_full: false,
             now: Arc::new(|| Timestamp::from_unix_us(0)),
             tasks: tasks.clone(),
         };

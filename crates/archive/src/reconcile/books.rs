@@ -68,7 +68,10 @@ impl Proof<'_> {
             if let Some(file) = self.state.segments.iter().find(|file| file.name == manifest.segment) {
                 for account in &file.accounts {
                     let name = (account.endpoint.clone(), account.variant.clone());
-                    confirmed.entry(name).or_default().not_yet_booked += account.records;
+                    // What is to stay was found in the file itself.
+                    let stays = manifest.accounts.iter().find(|one| one.endpoint == name.0 && one.variant == name.1);
+                    let stays = stays.map_or(0, |one| one.carried);
+                    confirmed.entry(name).or_default().not_yet_booked += account.records.saturating_sub(stays);
                 }
                 continue;
             }

@@ -148,11 +148,18 @@ impl Proof<'_> {
     pub(super) async fn find_strays(&mut self) {
         let known: std::collections::BTreeSet<String> =
             self.manifests.values().flat_map(|manifest| &manifest.objects).map(|object| object.uri.clone()).collect();
-        for prefix in self.prefixes.clone() {
+        for (prefix, holds_objects) in self.prefixes.clone() {
             let listed = match self.list(&prefix).await {
                 Ok(listed) => listed,
-                Err(error) => {
+                Err(error) if holds_objects => {
                     self.doubts.push(format!("cannot list {prefix}: {error}"));
+                    continue;
+                }
+                // Every record for it is accounted for in the journal, and was found there.
+                Err(error) => {
+                    self.notes.push(format!(
+                        "{prefix} cannot be read and holds nothing yet; its records are in the journal: {error}"
+                    ));
                     continue;
                 }
             };

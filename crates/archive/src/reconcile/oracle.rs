@@ -124,6 +124,15 @@ impl Proof<'_> {
         let mut lost: Vec<(Lsn, EventId)> =
             oracle.told.iter().filter(|(_, told)| !told.met).map(|(lsn, told)| (*lsn, told.event_id)).collect();
         lost.sort_unstable();
+        // Given up by the operator's own rule, and counted so.
+        let is_evicted = |lsn: &Lsn| self.epochs.get(&lsn.epoch).is_some_and(|numbers| numbers.evicted.contains(lsn.n));
+        let evicted = lost.iter().filter(|(lsn, _)| is_evicted(lsn)).count();
+        lost.retain(|(lsn, _)| !is_evicted(lsn));
+        if evicted > 0 {
+            self.notes.push(format!(
+                "{evicted} acknowledged records were given up to make room, as the configuration allows"
+            ));
+        }
         for (lsn, event_id) in lost {
             let reason = "a client was told that this record is kept, and it is nowhere";
             self.find(FindingKind::Oracle, vec![lsn.to_string()], &format!("event {event_id}"), reason);

@@ -22,10 +22,12 @@ struct Content {
 impl Proof<'_> {
     pub(super) fn read_segments(&mut self, manifests: &Manifests) {
         for file in &self.state.segments {
-            let name = file.name.clone();
-            // Confirmed segments are in objects; their file is only waiting to be unlinked.
-            if !self.manifests.contains_key(&name) {
-                self.read_segment(file, manifests);
+            match self.manifests.get(&file.name).map(|manifest| manifest.carried.clone()) {
+                None => self.read_segment(file, manifests, None),
+                // Killed before the freeing: what is to stay is still in this file.
+                Some(Some(carried)) => self.read_segment(file, manifests, Some(&carried.numbers)),
+                // Confirmed segments are in objects; their file is only waiting to be unlinked.
+                Some(None) => {}
             }
         }
         for name in &self.state.missing {
@@ -34,7 +36,28 @@ impl Proof<'_> {
         }
     }
 
-    fn read_segment(&mut self, file: &SegmentFile, manifests: &Manifests) {
+    /// Parts that a manifest names and that are neither in the journal nor confirmed.
+    pub(super) fn find_lost_parts(&mut self) {
+        let is_there = |name: &str| self.state.segments.iter().any(|file| file.name == name);
+        let lost = self.manifests.values().filter_map(|manifest| {
+            let carried = manifest.carried.as_ref()?;
+            let known =
+                self.manifests.contains_key(&carried.part) || is_there(&carried.part) || is_there(&manifest.segment);
+            (!known).then(|| (manifest.epoch, carried.clone()))
+        });
+        for (epoch, carried) in lost.collect::<Vec<_>>() {
+            let lsns = self.lsns(epoch, carried.numbers.runs());
+            self.find(
+                FindingKind::Missing,
+                lsns,
+                &carried.part,
+                "a manifest names this part, and its file is not there",
+            );
+        }
+    }
+
+    /// Reads a segment through; of one whose rest is confirmed only the records that are to stay.
+    fn read_segment(&mut self, file: &SegmentFile, manifests: &Manifests, only: Option<&Runs>) {
         let name = file.name.clone();
         let mut reader = match SegmentReader::open(&file.path) {
             Ok(reader) => reader,
@@ -46,11 +69,13 @@ impl Proof<'_> {
             let reason = "the file does not have the digest that its footer states";
             self.find(FindingKind::Damaged, Vec::new(), &name, reason);
         }
-        let plan = manifests.plan_of(&name);
+        let plan = manifests.plan_of(&name).filter(|_| only.is_none());
         let mut batcher = plan.map(|plan| Batcher::new(plan, Spare::default()));
         let mut content = Content::default();
         for item in reader.by_ref() {
             match item {
+                Ok(record) if only.is_some_and(|only| !only.contains(record.lsn.n)) => {}
+                Err(_) if only.is_some() => {}
                 Ok(record) => {
                     self.meet_record(&record, &name, &mut content);
                     if let Some(object) = batcher.as_mut().and_then(|batcher| batcher.push(&record)) {
@@ -77,7 +102,7 @@ impl Proof<'_> {
         self.found.entry(account).or_default().pending += 1;
         if let Some(settings) = &record.policy.settings {
             let (endpoint, variant) = (&record.policy.endpoint, &record.policy.variant);
-            self.prefixes.insert(format!("{}/{endpoint}/{variant}", settings.destination));
+            self.prefixes.entry(format!("{}/{endpoint}/{variant}", settings.destination)).or_insert(false);
         }
         let seen = Seen {
             event_id: record.event_id,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use captura_capture::journal::disk::RealDisk;
 use captura_capture::record::{Conclusion, Outcome, Payload};
 use captura_capture::{Capture, Captured, Settings};
-use captura_names::{EventId, Timestamp};
+use captura_names::{EventId, S3Uri, Timestamp};
 use captura_route::{Caller, Clock, Consumer, Invocation, ModelRequest};
 
 use super::*;
@@ -51,6 +51,8 @@ impl World {
             read_back: true,
             answer_within: crate::uploader::ANSWER_WITHIN,
             patience: Patience::default(),
+            carry_after: std::time::Duration::ZERO,
+            evict_when_full: false,
             now: Arc::new(|| Timestamp::from_unix_us(1_700_000_000_000_000)),
             tasks: captura_tasks::Tasks::default(),
         };
@@ -431,4 +433,77 @@ async fn any_changed_byte_of_any_object_is_found() {
         std::fs::write(&object, &sound).unwrap();
     }
     assert_balanced(&world.shallow().await, "put back");
+}
+
+/// A day on which one endpoint's captures have no place: a file is in the way of its folder.
+async fn day_with_a_failing_place(world: &mut World) -> Capture {
+    let bucket = world.data.path().join("buckets/captures/d");
+    std::fs::create_dir_all(&bucket).unwrap();
+    std::fs::write(bucket.join("fraud"), "an object").unwrap();
+    let capture = world.start();
+    world.call(&capture, 20).await;
+    capture.seal().await;
+    capture
+}
+
+#[tokio::test]
+async fn records_without_a_place_do_not_hold_up_the_others_and_the_proof_can_tell() {
+    let mut world = World::new();
+    let capture = day_with_a_failing_place(&mut world).await;
+    let mut uploader = world.uploader(&capture);
+    uploader.round().await;
+    let sealed = capture.sealed();
+    assert_eq!((sealed.len(), sealed[0].name.part, sealed[0].records), (1, 1, 10), "only the part is left");
+    let place = S3Uri::parse("s3://captures/d/fraud").unwrap();
+    let listed = capture.destinations();
+    let unwritable = listed.iter().find(|one| one.uri == place).and_then(|one| one.unwritable.clone());
+    assert!(unwritable.is_some(), "{listed:?}");
+    drop((uploader, capture));
+    let report = world.reconcile(true).await;
+    assert_eq!(report.verdict, Verdict::Balanced, "{report:#?}");
+    assert_eq!((report.acknowledged_found, report.records_read), (20, 10));
+    assert!(report.notes[0].contains("s3://captures/d/fraud/v cannot be read"), "{:?}", report.notes);
+    // It heals, and everything drains by itself.
+    std::fs::remove_file(world.data.path().join("buckets/captures/d/fraud")).unwrap();
+    let capture = world.start();
+    world.uploader(&capture).round().await;
+    assert!(capture.sealed().is_empty());
+    drop(capture);
+    let report = world.reconcile(true).await;
+    assert_eq!(
+        (report.verdict, report.acknowledged_found, report.records_read),
+        (Verdict::Balanced, 20, 0),
+        "{report:#?}"
+    );
+    assert!(report.notes.is_empty());
+}
+
+#[tokio::test]
+async fn a_part_between_manifest_and_freeing_and_a_lost_part_are_told_apart() {
+    let mut world = World::new();
+    let capture = day_with_a_failing_place(&mut world).await;
+    let segment = capture.sealed().remove(0);
+    let before = std::fs::read(&segment.path).unwrap();
+    let book = world.data.path().join("journal/book");
+    let book_before = std::fs::read(&book).unwrap();
+    world.uploader(&capture).round().await;
+    let part = capture.sealed().remove(0);
+    drop(capture);
+    let book_after = std::fs::read(&book).unwrap();
+    // As if the process had died before the book was replaced.
+    std::fs::write(&book, book_before).unwrap();
+    std::fs::write(&segment.path, before).unwrap();
+    let report = world.reconcile(true).await;
+    assert_eq!((report.verdict, report.acknowledged_found), (Verdict::Balanced, 20), "{report:#?}");
+    std::fs::write(&book, book_after).unwrap();
+    std::fs::remove_file(&segment.path).unwrap();
+    std::fs::remove_file(&part.path).unwrap();
+    let report = world.reconcile(true).await;
+    assert_eq!(report.verdict, Verdict::Imbalance);
+    assert!(
+        report
+            .findings
+            .iter()
+            .any(|finding| finding.kind == FindingKind::Missing && finding.place == part.name.to_string())
+    );
 }

@@ -2,6 +2,7 @@ mod tables;
 
 use std::sync::atomic::Ordering;
 
+use captura_capture::AccountRecords;
 use captura_capture::journal::reader::Damage;
 use captura_capture::record::Record;
 use captura_names::Timestamp;
@@ -47,6 +48,8 @@ impl World {
             read_back: true,
             answer_within: crate::uploader::ANSWER_WITHIN,
             patience: Patience::default(),
+            carry_after: CARRY_AFTER,
+            evict_when_full: false,
             now: Arc::new(|| Timestamp::from_unix_us(1_700_000_000_000_000)),
             tasks: captura_tasks::Tasks::default(),
         };
@@ -156,7 +159,9 @@ async fn any_fault_at_any_call_only_delays() {
             rounds(&mut world.uploader(), 5).await;
             assert!(world.journal.is_empty(), "{fault:?} at call {call}");
             assert_eq!(stored(&store).await, expected, "{fault:?} at call {call}");
-            assert_eq!(world.journal.freed.lock().unwrap().len(), 1);
+            let freed = world.journal.freed.lock().unwrap().clone();
+            let records: u64 = freed.iter().flat_map(|freed| &freed.1).map(|account| account.records).sum();
+            assert_eq!(records, 5, "{fault:?} at call {call}: whole or in two parts");
         }
     }
 }
@@ -181,7 +186,7 @@ async fn killed_after_any_call_and_started_with_other_settings_the_objects_are_t
         first.round().await;
         drop(first);
         dying.store(false, Ordering::SeqCst);
-        let other = Plan { extension: false, object_max_bytes: 1, buffer_max_bytes: 1, tables: Vec::new() };
+        let other = Plan { extension: false, object_max_bytes: 1, buffer_max_bytes: 1, ..Plan::default() };
         rounds(&mut world.uploader_with(other), 2).await;
         assert!(world.journal.is_empty(), "after {calls} calls");
         assert_eq!(stored(&store).await, expected, "after {calls} calls");
@@ -262,15 +267,21 @@ async fn a_failing_destination_keeps_its_segments_and_nobody_elses() {
     let world = World::with_store(&sound);
     world.stores.put_in("broken", Arc::new(broken.clone()));
     let to_broken = |n| Ok(at(n, "lost", "s3://broken/d"));
-    world.journal.seal(1, [items(0..3), vec![to_broken(3)]].concat());
+    let first = world.journal.seal(1, [items(0..3), vec![to_broken(3)]].concat());
     world.journal.seal(2, vec![to_broken(4)]);
     let last = world.journal.seal(3, items(5..8));
     let mut uploader = world.uploader();
     rounds(&mut uploader, 4).await;
     assert_eq!(stored(&sound).await.0, [0, 1, 2, 5, 6, 7], "objects of others are uploaded");
-    assert_eq!(world.journal.freed.lock().unwrap().iter().map(|freed| freed.0).collect::<Vec<_>>(), [last]);
+    let freed: Vec<_> = world.journal.freed.lock().unwrap().iter().map(|freed| freed.0).collect();
+    assert_eq!(freed, [last, first], "the shared segment goes too, after a while");
+    let part = first.next_part();
+    let manifest = world.manifest(&first).unwrap();
+    let carried = manifest.carried.unwrap();
+    assert_eq!((carried.part, carried.numbers.numbers().collect::<Vec<_>>()), (part.to_string(), vec![3]));
+    assert_eq!(*world.journal.failing.lock().unwrap().first().unwrap(), (S3Uri::parse("s3://broken/d").unwrap(), true));
     let figures = uploader.figures().snapshot();
-    assert_eq!(figures.segments_waiting, 2);
+    assert_eq!((figures.segments_waiting, figures.segments_carried, figures.segments_archived), (2, 1, 1));
     assert!(figures.destinations.iter().any(|destination| destination.failing && !destination.unwritable));
     assert!(world.journal.marks.lock().unwrap().is_empty(), "an outage drops no calls");
     down.store(false, Ordering::SeqCst);
@@ -278,6 +289,112 @@ async fn a_failing_destination_keeps_its_segments_and_nobody_elses() {
     assert!(world.journal.is_empty());
     assert_eq!(stored(&broken).await.0, [3, 4]);
     assert_eq!(uploader.figures().snapshot().records_uploaded, 8, "nothing was uploaded twice");
+    assert!(world.manifest(&part).is_some());
+    assert_eq!(world.journal.failing.lock().unwrap().last().unwrap().1, false);
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_at_any_step_of_carrying_over_the_objects_are_those_of_an_undisturbed_day() {
+    // Three records make an object at `broken`; the shared segment has two of its own and one half-full.
+    let content = || -> Vec<_> {
+        let owner =
+            |n: u64| if n % 3 == 0 { at(n, "churn", "s3://captures/d") } else { at(n, "lost", "s3://broken/d") };
+        (0..12).map(|n| Ok(owner(n))).collect()
+    };
+    let plan = || Plan { object_max_bytes: 1_500, ..Plan::default() };
+    let undisturbed = (FaultyStore::sound(), FaultyStore::sound());
+    let world = World::with_store(&undisturbed.0);
+    world.stores.put_in("broken", Arc::new(undisturbed.1.clone()));
+    world.journal.seal(1, content());
+    rounds(&mut world.uploader_with(plan()), 1).await;
+    assert!(world.journal.is_empty());
+    let expected = (stored(&undisturbed.0).await, stored(&undisturbed.1).await);
+    assert!(expected.1.1.len() > 2);
+    for failures in 0..4 {
+        let down = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let is_down = Arc::clone(&down);
+        // The second object is stored and its answer lost, the others fail.
+        let broken = FaultyStore::scripted(move |call, _| {
+            let fault = if call == 0 { Fault::ReplyLost } else { Fault::Fails };
+            is_down.load(Ordering::SeqCst).then_some(fault)
+        });
+        let sound = FaultyStore::sound();
+        let world = World::with_store(&sound);
+        world.stores.put_in("broken", Arc::new(broken.clone()));
+        let name = world.journal.seal(1, content());
+        world.journal.free_failures.store(failures, Ordering::SeqCst);
+        // Each round is another process until the shared segment is gone.
+        let mut uploader = world.uploader_with(plan());
+        for _ in 0..8 {
+            uploader.round().await;
+            tokio::time::advance(RETRY_CAP).await;
+            if world.manifest(&name).is_some() {
+                uploader = world.uploader_with(plan());
+            }
+        }
+        let waiting = world.journal.sealed();
+        assert_eq!(waiting.iter().map(|segment| segment.name).collect::<Vec<_>>(), [name.next_part()], "{failures}");
+        down.store(false, Ordering::SeqCst);
+        rounds(&mut world.uploader_with(Plan { object_max_bytes: 1, ..Plan::default() }), 3).await;
+        assert!(world.journal.is_empty(), "{failures}");
+        assert_eq!((stored(&sound).await, stored(&broken).await), expected, "{failures}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_endpoint_that_a_destination_refuses_does_not_stop_the_others_there() {
+    let world = World::new();
+    let destination = S3Uri::parse("s3://captures").unwrap();
+    world.journal.destinations.lock().unwrap().push(destination.clone());
+    std::fs::create_dir_all(world.data.path().join("buckets/captures")).unwrap();
+    let in_the_way = world.data.path().join("buckets/captures/name");
+    std::fs::write(&in_the_way, "an object").unwrap();
+    let mine = |n| Ok(at(n, "name", "s3://captures"));
+    let others = |n| Ok(at(n, "churn", "s3://captures"));
+    world.journal.seal(1, vec![mine(0), others(1), mine(2)]);
+    world.journal.seal(2, vec![others(3)]);
+    let mut uploader = world.uploader();
+    rounds(&mut uploader, 2).await;
+    assert_eq!(world.journal.sealed().len(), 1, "what is left is a part");
+    assert_eq!(uploader.figures().snapshot().records_uploaded, 2);
+    let place = S3Uri::parse("s3://captures/name").unwrap();
+    assert_eq!(*world.journal.marks.lock().unwrap(), [(place.clone(), true)]);
+    let health = uploader.figures().snapshot().destinations;
+    let failing: Vec<_> = health.iter().filter(|one| one.failing).collect();
+    assert_eq!(
+        (failing.len(), failing[0].destination.as_str(), failing[0].reason),
+        (1, "s3://captures/name", Some("permission"))
+    );
+    std::fs::remove_file(&in_the_way).unwrap();
+    tokio::time::advance(RETRY_CAP).await;
+    rounds(&mut uploader, 2).await;
+    assert!(world.journal.is_empty());
+    assert_eq!(world.journal.marks.lock().unwrap().last(), Some(&(place, false)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_operator_allows_it_a_full_journal_gives_up_the_oldest_records_of_the_failing() {
+    let sound = FaultyStore::sound();
+    let world = World::with_store(&sound);
+    world.stores.put_in("broken", Arc::new(FaultyStore::scripted(|_, _| Some(Fault::Fails))));
+    let to_broken = |n| Ok(at(n, "lost", "s3://broken/d"));
+    let first = world.journal.seal(1, vec![to_broken(0), Ok(at(1, "churn", "s3://captures/d")), to_broken(2)]);
+    world.journal.seal(2, vec![to_broken(3)]);
+    let journal = Arc::clone(&world.journal);
+    world.journal.backlog_bytes.store(790, Ordering::SeqCst);
+    *world.journal.before_free.lock().unwrap() = Box::new(move |_| journal.backlog_bytes.store(500, Ordering::SeqCst));
+    let mut uploader = world.uploader();
+    uploader.round().await;
+    assert!(world.journal.evicted.lock().unwrap().is_empty(), "not unless it is allowed");
+    uploader.settings.evict_when_full = true;
+    uploader.round().await;
+    let evicted: Vec<_> =
+        world.journal.evicted.lock().unwrap().iter().map(|one| (one.endpoint.clone(), one.records)).collect();
+    assert_eq!(evicted, [("lost".to_owned(), 2)], "the oldest, and no more than it takes");
+    let manifest = world.manifest(&first).unwrap();
+    assert_eq!(manifest.evicted.numbers().collect::<Vec<_>>(), [0, 2]);
+    assert_eq!(stored(&sound).await.0, [1]);
+    assert_eq!((world.journal.sealed().len(), uploader.figures().snapshot().records_evicted), (1, 2));
 }
 
 #[tokio::test(start_paused = true)]

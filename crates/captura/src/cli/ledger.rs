@@ -78,5 +78,20 @@ pub(crate) fn render(book: &Value) -> String {
     }
     let mut lines = vec![rows.to_string()];
     lines.extend(reasons);
+    for seen in book["destinations"].as_array().into_iter().flatten().filter(|seen| seen["state"] != "ok") {
+        let text = |key: &str| seen[key].as_str().unwrap_or_default();
+        let becomes = match text("state") {
+            "failing" => "fails; its records wait in the journal",
+            "held-back" => "fails, and the journal is nearly full: no more records are taken for it",
+            _ => "cannot be written: no records are taken for it",
+        };
+        lines.push(format!("{} {becomes} ({}): {}", text("destination"), text("reason"), text("lastError")));
+    }
+    let space = &book["space"];
+    if space["diskStop"] == true {
+        lines.push("the disk of the journal is full: nothing is captured until there is room".to_owned());
+    } else if space["diskAlarm"] == true {
+        lines.push(format!("the disk of the journal is getting full: {} bytes are free", space["diskFreeBytes"]));
+    }
     lines.join("\n")
 }

@@ -87,6 +87,7 @@ pub(super) fn render(report: &Report) -> String {
         let lsns = if finding.lsns.is_empty() { String::new() } else { format!(" [{}]", finding.lsns.join(", ")) };
         lines.push(format!("WRONG  {}: {}{lsns}", finding.place, finding.reason));
     }
+    lines.extend(report.notes.iter().map(|note| format!("NOTE   {note}")));
     lines.extend(report.doubts.iter().map(|doubt| format!("DOUBT  {doubt}")));
     lines.push(format!(
         "{} objects compared with their manifests, {} records read in the journal, {} acknowledged records found as told",

@@ -26,6 +26,8 @@ pub(crate) const IDENTITY_FILE: &str = "identity";
 pub(crate) const BOOK_FILE: &str = "book";
 /// Newest format of both files.
 pub(crate) const FORMAT: u32 = 1;
+/// Format of a book that names parts of segments, which captura could not read at first.
+const FORMAT_WITH_PARTS: u32 = 2;
 /// Longest file that is read, bytes.
 const LIMIT_BYTES: usize = 256 << 20;
 
@@ -87,7 +89,7 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(disk: &dyn Disk, dir: &Path, 
         return Found::Damaged("its checksum does not hold".into());
     }
     match serde_json::from_slice::<FormatOnly>(json) {
-        Ok(FormatOnly { format }) if format > FORMAT => return Found::Newer(format),
+        Ok(FormatOnly { format }) if format > FORMAT_WITH_PARTS => return Found::Newer(format),
         _ => {}
     }
     match serde_json::from_slice(json) {
@@ -154,8 +156,9 @@ impl BookKeeping {
         }
         let sealed = self.sealed.values();
         let sealed = sealed.map(|segment| BookedSegment { name: segment.name, accounts: segment.accounts.clone() });
+        let has_parts = self.sealed.keys().chain(&self.freed).any(|name| name.part > 0);
         let book = Book {
-            format: FORMAT,
+            format: if has_parts { FORMAT_WITH_PARTS } else { FORMAT },
             epoch: self.epoch,
             boot_id: self.boot_id.clone(),
             closed,

@@ -51,6 +51,14 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// # Errors
     /// Whatever the system says.
     fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
+    /// What this user's files, others' and free space make together, bytes; `None` where nobody knows.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn size_bytes(&self, dir: &Path) -> io::Result<Option<u64>> {
+        let _ = dir;
+        Ok(None)
+    }
 }
 
 /// An open file.
@@ -217,6 +225,13 @@ impl Disk for RealDisk {
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
         let stat = rustix::fs::statvfs(dir)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn size_bytes(&self, dir: &Path) -> io::Result<Option<u64>> {
+        let stat = rustix::fs::statvfs(dir)?;
+        // As `df` counts: what is kept for root is neither used nor free.
+        let used = stat.f_blocks.saturating_sub(stat.f_bfree);
+        Ok(Some(used.saturating_add(stat.f_bavail).saturating_mul(stat.f_frsize)))
     }
 }
 

@@ -232,7 +232,7 @@ impl Keeper {
 
     fn rewrite_held(&self, segment: &Arc<Segment>, pieces: &[Piece]) -> io::Result<()> {
         let (disk, dir) = (&*self.shared.disk, &self.shared.settings.dir);
-        let (open, new) = (segment.name.path(dir, SegmentName::OPEN), segment.name.path(dir, "rewrite"));
+        let (open, new) = (segment.name.path(dir, SegmentName::OPEN), segment.name.path(dir, SegmentName::REWRITE));
         match disk.remove(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -270,23 +270,7 @@ impl Keeper {
 
     fn measure_space(&mut self) {
         self.space_at = Some(Instant::now());
-        let shared = &self.shared;
-        let settings = &shared.settings;
-        // A disk that does not even answer this is judged by its writes.
-        let free = shared.disk.free_bytes(&settings.dir).unwrap_or(u64::MAX);
-        let spool = shared.count_spool();
-        if free < settings.min_free_bytes {
-            shared.block(DropReason::DiskFull);
-        } else if lock(&shared.line).current.is_some() {
-            shared.unblock(DropReason::DiskFull);
-        }
-        if spool >= settings.spool_max_bytes {
-            shared.block(DropReason::SpoolFull);
-        } else {
-            shared.unblock(DropReason::SpoolFull);
-        }
-        let left = free.saturating_sub(settings.min_free_bytes).min(settings.spool_max_bytes.saturating_sub(spool));
-        shared.headroom_bytes.store(left, Ordering::Relaxed);
+        self.shared.measure_space();
     }
 
     /// Keeps a current segment, and a next one when the current one is half full.
@@ -343,7 +327,7 @@ impl Keeper {
             return Err(io::ErrorKind::StorageFull.into());
         }
         self.sequence += 1;
-        let name = SegmentName { epoch: shared.epoch, sequence: self.sequence };
+        let name = SegmentName::whole(shared.epoch, self.sequence);
         let path = name.path(&shared.settings.dir, SegmentName::OPEN);
         let created = self.create(name);
         if created.is_err() {
@@ -527,6 +511,8 @@ impl Keeper {
         };
         lock(&shared.books).sealed.insert(segment.name, sealed);
         self.save_book(false);
+        // Heads and footers take room too.
+        self.measure_space();
         shared.sealed_changed.send_modify(|version| *version += 1);
     }
 

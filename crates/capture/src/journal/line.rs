@@ -140,6 +140,8 @@ pub(crate) struct Entering<'a> {
     pub(crate) policy: &'a Arc<CapturePolicy>,
     pub(crate) policy_id: u64,
     pub(crate) wants_sync: bool,
+    /// Whether space was set aside for it before the model ran.
+    pub(crate) is_reserved: bool,
 }
 
 impl Line {

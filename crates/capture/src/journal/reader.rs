@@ -209,6 +209,11 @@ impl SegmentReader {
         Some(digest.finalize()[..] == sha256[..])
     }
 
+    /// Where the record frames end, bytes from the start of the file.
+    pub(crate) fn records_end(&self) -> u64 {
+        self.scanner.limit()
+    }
+
     fn lsn(&self, n: u64) -> Lsn {
         let stamp = self.scanner.stamp();
         Lsn { node: stamp.node, epoch: stamp.epoch, n }

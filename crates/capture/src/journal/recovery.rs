@@ -245,11 +245,23 @@ impl Surveyor<'_> {
                 Some((name, ending)) if ending == SegmentName::SEALED || ending == SegmentName::OPEN => {
                     endings.entry(name).or_default().push(ending);
                 }
-                Some((_, ending)) if ending == "rewrite" => leftovers.push(path),
+                Some((_, ending)) if ending == SegmentName::REWRITE => leftovers.push(path),
                 _ if path.extension().is_some_and(|ending| ending == "new") => leftovers.push(path),
                 _ => {}
             }
         }
+        // A part counts when what it was made from is freed, which the book says; until then that one has its records too.
+        let mut before: Option<SegmentName> = None;
+        endings.retain(|name, endings| {
+            // In the order of names the parts of a segment follow it.
+            let counts = !before.is_some_and(|before| name.is_part_of(before));
+            if counts {
+                before = Some(*name);
+            } else {
+                leftovers.extend(endings.iter().map(|ending| name.path(self.dir, ending)));
+            }
+            counts
+        });
         let names = endings.into_iter().map(|(name, endings)| {
             let sealed = endings.iter().any(|ending| ending == SegmentName::SEALED);
             if sealed && endings.len() > 1 {

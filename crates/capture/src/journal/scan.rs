@@ -102,6 +102,10 @@ impl Scanner {
         self.stamp = stamp;
     }
 
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     pub(crate) fn limit_to(&mut self, limit: u64) {
         self.limit = self.limit.min(limit);
     }

@@ -1,6 +1,7 @@
 //! Segments: names, footers, and what is known of a sealed one.
 //!
-//! `seg-<epoch>-<sequence>.open` is being written; `….seg` is sealed: it ends with a footer frame and a trailer and never
+//! `seg-<epoch>-<sequence>.open` is being written; `seg-<epoch>-<sequence>-<part>.seg` holds what was carried over of a
+//! sealed one (see [`super::carry`]); `….seg` is sealed: it ends with a footer frame and a trailer and never
 //! changes again. The footer's payload, little endian:
 //!
 //! ```text
@@ -47,18 +48,46 @@ pub struct SegmentName {
     pub epoch: u32,
     /// Which segment of that run, from 1.
     pub sequence: u64,
+    /// How often what was left of it was carried over; 0 for the segment itself.
+    #[serde(default, skip_serializing_if = "is_whole")]
+    pub part: u32,
 }
 
-/// `seg-0000000003-000000000001`.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_whole(part: &u32) -> bool {
+    *part == 0
+}
+
+/// `seg-0000000003-000000000001`, and `seg-0000000003-000000000001-01` for a part of it.
 impl fmt::Display for SegmentName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seg-{:010}-{:012}", self.epoch, self.sequence)
+        write!(f, "seg-{:010}-{:012}", self.epoch, self.sequence)?;
+        if self.part > 0 { write!(f, "-{:02}", self.part) } else { Ok(()) }
     }
 }
 
 impl SegmentName {
     pub(crate) const OPEN: &'static str = "open";
     pub(crate) const SEALED: &'static str = "seg";
+    /// Half-made; a start removes it.
+    pub(crate) const REWRITE: &'static str = "rewrite";
+
+    /// The segment itself.
+    #[must_use]
+    pub fn whole(epoch: u32, sequence: u64) -> Self {
+        Self { epoch, sequence, part: 0 }
+    }
+
+    /// What is left of it when the rest goes.
+    #[must_use]
+    pub fn next_part(self) -> Self {
+        Self { part: self.part.saturating_add(1), ..self }
+    }
+
+    /// Whether this segment was made from `other`, at once or step by step.
+    pub(crate) fn is_part_of(self, other: Self) -> bool {
+        (self.epoch, self.sequence) == (other.epoch, other.sequence) && self.part > other.part
+    }
 
     pub(crate) fn path(&self, dir: &Path, ending: &str) -> PathBuf {
         dir.join(format!("{self}.{ending}"))
@@ -72,8 +101,9 @@ impl SegmentName {
     /// Parses a file name; answers its ending too.
     pub(crate) fn parse(path: &Path) -> Option<(Self, &str)> {
         let (stem, ending) = path.file_name()?.to_str()?.split_once('.')?;
-        let (epoch, sequence) = stem.strip_prefix("seg-")?.split_once('-')?;
-        let name = Self { epoch: epoch.parse().ok()?, sequence: sequence.parse().ok()? };
+        let (epoch, rest) = stem.strip_prefix("seg-")?.split_once('-')?;
+        let (sequence, part) = rest.split_once('-').unwrap_or((rest, "0"));
+        let name = Self { epoch: epoch.parse().ok()?, sequence: sequence.parse().ok()?, part: part.parse().ok()? };
         (name.to_string() == stem).then_some((name, ending))
     }
 }
@@ -327,14 +357,24 @@ mod tests {
 
     #[test]
     fn names_survive_the_round_trip_and_order_as_they_were_written() {
-        let name = SegmentName { epoch: 3, sequence: 12 };
+        let name = SegmentName::whole(3, 12);
         assert_eq!(name.to_string(), "seg-0000000003-000000000012");
         let path = name.path(Path::new("/j"), SegmentName::OPEN);
         assert_eq!(SegmentName::parse(&path), Some((name, "open")));
-        for other in ["seg-3-12.open", "book", "seg-0000000003-000000000012", "seg-x-1.seg"] {
+        let part = name.next_part();
+        assert_eq!(part.to_string(), "seg-0000000003-000000000012-01");
+        assert_eq!(SegmentName::parse(&part.path(Path::new("/j"), "seg")), Some((part, "seg")));
+        assert!(name < part && part.next_part().is_part_of(name) && !name.is_part_of(part));
+        for other in [
+            "seg-0000000003-000000000012-00.seg",
+            "seg-3-12.open",
+            "book",
+            "seg-0000000003-000000000012",
+            "seg-x-1.seg",
+        ] {
             assert_eq!(SegmentName::parse(Path::new(other)), None, "{other}");
         }
-        assert!(name.to_string() < SegmentName { epoch: 3, sequence: 13 }.to_string());
+        assert!(name.to_string() < SegmentName::whole(3, 13).to_string());
     }
 
     #[test]

@@ -28,6 +28,7 @@ use super::disk::{Disk, write_all_at};
 use super::frame::{FRAME_HEAD_BYTES, FRAME_OVERHEAD_BYTES, FrameHead, Stamp};
 use super::line::{Batch, Entering, Line, Piece, put_payload};
 use super::segment::Tally;
+use super::space::Space;
 use crate::destination::Destinations;
 use crate::ledger::{DropReason, Ledger};
 use crate::record::Lsn;
@@ -78,8 +79,7 @@ pub(crate) struct Shared {
     pub(crate) blocked: AtomicU32,
     pub(crate) queue_bytes: AtomicU64,
     pub(crate) spool_bytes: AtomicU64,
-    pub(crate) headroom_bytes: AtomicU64,
-    pub(crate) reserved_bytes: AtomicU64,
+    pub(crate) space: Space,
     pub(crate) books: Mutex<BookKeeping>,
     pub(crate) sealed_changed: watch::Sender<u64>,
     pub(crate) keeper: Mutex<Option<Thread>>,
@@ -139,7 +139,7 @@ impl Shared {
 
     /// Hands a record in. It is booked by whoever writes it; an error is for the caller to book.
     pub(crate) fn append(&self, entering: &Entering<'_>) -> Result<Appended, DropReason> {
-        if let Some(reason) = self.blocked() {
+        if let Some(reason) = self.blocked().filter(|reason| !(entering.is_reserved && reason.is_want_of_space())) {
             return Err(reason);
         }
         let frame_bytes = FRAME_OVERHEAD_BYTES + entering.encoded.payload_bytes as usize;
@@ -153,8 +153,14 @@ impl Shared {
         if line.pending.bytes > 0 && line.pending.bytes + frame_bytes as u64 > self.settings.queue_max_bytes {
             return Err(DropReason::QueueFull);
         }
+        if !entering.is_reserved {
+            self.space.check(frame_bytes as u64)?;
+        }
         self.make_room(&mut line, frame_bytes as u64)?;
         let lsn = line.enter(entering, big).ok_or(DropReason::IoError)?;
+        if self.space.used(frame_bytes as u64) {
+            self.destinations.hold_back(true);
+        }
         self.queue_bytes.store(line.pending.bytes, Ordering::Relaxed);
         Ok(Appended { lsn, commit: Arc::clone(&line.pending.commit) })
     }
@@ -350,10 +356,12 @@ impl Shared {
     pub(crate) fn count_spool(&self) -> u64 {
         let sealed: u64 = lock(&self.books).sealed.values().map(|segment| segment.size_bytes).sum();
         let line = lock(&self.line);
-        let current = line.current.as_ref().map(|current| &current.segment);
-        let open: u64 = line.retired.iter().chain(current).map(|segment| segment.progress().written_end).sum();
-        self.spool_bytes.store(sealed + open, Ordering::Relaxed);
-        sealed + open
+        let retired: u64 = line.retired.iter().map(|segment| segment.progress().written_end).sum();
+        // With what is handed in and on its way.
+        let open = line.current.as_ref().map_or(0, |current| current.end);
+        let spool = sealed + retired + open;
+        self.spool_bytes.store(spool, Ordering::Relaxed);
+        spool
     }
 }
 

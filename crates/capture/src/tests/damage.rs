@@ -21,7 +21,7 @@ async fn killed_with(records: u64) -> tempfile::TempDir {
 }
 
 fn open_segment(dir: &Path) -> std::path::PathBuf {
-    SegmentName { epoch: 1, sequence: 1 }.path(dir, SegmentName::OPEN)
+    SegmentName::whole(1, 1).path(dir, SegmentName::OPEN)
 }
 
 /// Where the record frames of a segment begin and end.

@@ -68,3 +68,58 @@ fn a_destination_that_cannot_be_written_drops_captures_with_a_reason_and_serving
     let account = account(&server, "lost");
     assert!(account["dropped"]["destination_unwritable"].as_u64().unwrap() > 0, "{account}");
 }
+
+/// Reconciles the stopped server of a home; answers the exit code and the report.
+fn reconcile(home: &Home) -> (Option<i32>, Value) {
+    let data_dir = home.data_dir();
+    let told = program::run([
+        "reconcile".as_ref(),
+        "--deep".as_ref(),
+        "--json".as_ref(),
+        "--data-dir".as_ref(),
+        data_dir.as_os_str(),
+    ]);
+    let report = serde_json::from_slice(&told.stdout).unwrap_or_else(|_| panic!("{}", said(&told)));
+    (told.status.code(), report)
+}
+
+#[test]
+fn one_endpoint_whose_captures_have_no_place_holds_up_nobody_elses_and_drains_when_it_heals() {
+    let home = Home::new("[capture]\nseal_after = \"1s\"\ncarry_after = \"1s\"\n");
+    let bucket = home.bucket("shared");
+    std::fs::create_dir_all(&bucket).unwrap();
+    let in_the_way = bucket.join("misplaced");
+    std::fs::write(&in_the_way, "an object under the name that the endpoint's folder would have").unwrap();
+    let server = home.serve();
+    for name in ["misplaced", "fine"] {
+        Deployment { destination: "s3://shared", ..Deployment::echo(name) }.create(&server);
+    }
+    for _ in 0..20 {
+        assert!(call(&server, "misplaced").starts_with("written"));
+        assert!(call(&server, "fine").starts_with("written"));
+    }
+    wait_for("the captures of the other endpoint", Duration::from_secs(60), || {
+        (account(&server, "fine")["uploaded"].as_u64() == Some(20)).then_some(())
+    });
+    wait_for("the failing place to be named", Duration::from_secs(60), || {
+        let told = program::run(["ledger", "--url", &server.url()]);
+        said(&told).contains("s3://shared/misplaced cannot be written").then_some(())
+    });
+    let mut connection = Connection::open(server.address()).unwrap();
+    let metrics = connection.get("/metrics").unwrap().text();
+    let line = "captura_destination_failing{destination=\"s3://shared/misplaced\",state=\"unwritable\",reason=\"permission\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
+    assert_eq!(account(&server, "misplaced")["local_pending"].as_u64(), Some(20));
+    assert!(server.stop().success(), "{}", home.log());
+    let (code, report) = reconcile(&home);
+    assert_eq!((code, report["recordsRead"].as_u64()), (Some(0), Some(20)), "{report}");
+
+    std::fs::remove_file(&in_the_way).unwrap();
+    let server = home.serve();
+    wait_for("the journal to drain", Duration::from_secs(60), || {
+        (account(&server, "misplaced")["uploaded"].as_u64() == Some(20)).then_some(())
+    });
+    assert!(server.stop().success(), "{}", home.log());
+    let (code, report) = reconcile(&home);
+    assert_eq!((code, report["recordsRead"].as_u64()), (Some(0), Some(0)), "{report}");
+}
