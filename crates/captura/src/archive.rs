@@ -6,12 +6,17 @@
 //! Refuses to: decide anything.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use captura_archive::Figures;
 use captura_capture::Capture;
-use captura_route::Clock;
+use captura_route::{Clock, RouteTable};
 use serde::Serialize;
+use serde_json::json;
+use tokio::sync::watch;
 
+/// Variants whose guarantees metrics tell, at most.
+const VARIANTS_MAX: usize = 1_000;
 /// Destinations that metrics name, at most; failing ones come first.
 const DESTINATIONS_MAX: usize = 100;
 
@@ -37,12 +42,18 @@ pub(crate) struct SeenDestination {
 pub(crate) struct Seen {
     figures: Figures,
     capture: Capture,
+    table: watch::Receiver<Arc<RouteTable>>,
     clock: Clock,
 }
 
 impl Seen {
-    pub(crate) fn new(figures: Figures, capture: &Capture, clock: &Clock) -> Self {
-        Self { figures, capture: capture.clone(), clock: clock.clone() }
+    pub(crate) fn new(
+        figures: Figures,
+        capture: &Capture,
+        table: &watch::Receiver<Arc<RouteTable>>,
+        clock: &Clock,
+    ) -> Self {
+        Self { figures, capture: capture.clone(), table: table.clone(), clock: clock.clone() }
     }
 
     /// Every destination that is known, failing ones first.
@@ -71,8 +82,31 @@ impl Seen {
         seen
     }
 
+    /// How surely the calls of each variant are captured, as lines of `/metrics`.
+    fn scrape_guarantees(&self, text: &mut String) {
+        let name = "captura_capture_info";
+        let _ = write!(text, "# HELP {name} How surely calls are captured.\n# TYPE {name} gauge\n");
+        let table = self.table.borrow().clone();
+        let variants =
+            table.endpoints().flat_map(|endpoint| endpoint.variants().map(move |variant| (endpoint, variant)));
+        let captured = variants.filter_map(|(endpoint, variant)| {
+            let settings = variant.capture.settings.as_ref().filter(|settings| settings.enabled)?;
+            Some((&endpoint.name, &variant.name, settings))
+        });
+        let mut lines: Vec<String> = captured
+            .take(VARIANTS_MAX)
+            .map(|(endpoint, variant, settings)| {
+                let (durability, answer) = (json!(settings.durability), json!(settings.when_unavailable));
+                format!("{name}{{endpoint=\"{endpoint}\",variant=\"{variant}\",durability={durability},when_unavailable={answer}}} 1\n")
+            })
+            .collect();
+        lines.sort();
+        text.extend(lines);
+    }
+
     /// Lines of `/metrics`.
     pub(crate) fn scrape(&self, text: &mut String) {
+        self.scrape_guarantees(text);
         let archive = self.figures.snapshot();
         let lag_seconds = archive.lag_seconds(self.clock.now());
         let gauge = |text: &mut String, name: &str, help: &str, value: f64| {

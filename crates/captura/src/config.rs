@@ -12,6 +12,8 @@ use std::time::Duration;
 use captura_archive::StoreMapping;
 use captura_backends::container::{Capability, ContainerSettings, Pull};
 use captura_backends::remote::RemoteHost;
+use captura_control::{CaptureGuarantee, Guarantees};
+use captura_route::{Durability, WhenUnavailable};
 use serde::Deserialize;
 
 use crate::images::ImageLine;
@@ -207,6 +209,38 @@ pub(crate) struct Capture {
     pub(crate) carry_after: Span,
     /// Whether captured records carry captura's own key after SageMaker's.
     pub(crate) extension: bool,
+    /// When a reply may leave: `ack-after-fsync`, `ack-after-write` (the default) or `best-effort`. The tag
+    /// `captura:durability` of an endpoint configuration wins.
+    pub(crate) durability: Option<Durability>,
+    /// What happens to a call whose record cannot be kept: `refuse` (the default with `ack-after-fsync`) or `serve`. The tag
+    /// `captura:when-unavailable` wins.
+    pub(crate) when_unavailable: Option<WhenUnavailable>,
+    /// `[[capture.endpoints]]`: the same for endpoints of some names; the first that fits decides.
+    pub(crate) endpoints: Vec<CaptureRule>,
+}
+
+/// `[[capture.endpoints]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CaptureRule {
+    /// Pattern of endpoint names, e.g. `audit-*`.
+    pub(crate) names: String,
+    pub(crate) durability: Option<Durability>,
+    pub(crate) when_unavailable: Option<WhenUnavailable>,
+}
+
+impl Capture {
+    /// How surely captures are kept where tags do not say.
+    pub(crate) fn guarantees(&self) -> Guarantees {
+        let rule = |rule: &CaptureRule| {
+            let said = CaptureGuarantee { durability: rule.durability, when_unavailable: rule.when_unavailable };
+            (rule.names.clone(), said)
+        };
+        Guarantees {
+            rules: self.endpoints.iter().map(rule).collect(),
+            default: CaptureGuarantee { durability: self.durability, when_unavailable: self.when_unavailable },
+        }
+    }
 }
 
 impl Default for Capture {
@@ -222,6 +256,9 @@ impl Default for Capture {
             disk_alarm_percent: 75,
             carry_after: Span(captura_archive::uploader::CARRY_AFTER),
             extension: true,
+            durability: None,
+            when_unavailable: None,
+            endpoints: Vec::new(),
         }
     }
 }
@@ -650,6 +687,10 @@ mod tests {
             seal_after = "500ms"
             seal_bytes = "1MiB"
             extension = false
+            durability = "best-effort"
+            [[capture.endpoints]]
+            names = "audit-*"
+            durability = "ack-after-fsync"
             [[models.images]]
             image = "mycompany/*"
             backend = "trees"
@@ -663,6 +704,9 @@ mod tests {
         "#;
         let config = Config::parse(text, Path::new("captura.toml")).unwrap();
         assert_eq!(config.capture.seal_bytes.0, 1024 * 1024);
+        let audit = captura_names::EndpointName::parse("audit-1").unwrap();
+        let guarantee = config.capture.guarantees().of(&audit, CaptureGuarantee::default());
+        assert_eq!(guarantee, (Durability::AckAfterFsync, WhenUnavailable::Refuse));
         assert_eq!(config.models.images[0].0.backend, captura_backends::BackendKind::Trees);
         let containers = config.docker.settings("/srv/data".into());
         assert_eq!((containers.memory_max_bytes, containers.capabilities.len()), (1 << 30, 2));

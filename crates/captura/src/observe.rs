@@ -11,13 +11,14 @@ use bytes::Bytes;
 use captura_archive::jsonl;
 use captura_archive::rendering::TablePlan;
 use captura_capture::Capture;
+use captura_capture::ledger::Account;
 use captura_capture::record::Lsn;
 use captura_cloudwatch::Cloudwatch;
 use captura_control::Control;
 use captura_gateway::Door;
 use captura_logs::Logs;
 use captura_names::EndpointName;
-use captura_route::RouteTable;
+use captura_route::{Durability, RouteTable, WhenUnavailable};
 use captura_scaling::Scaling;
 use captura_wire::scope::Scope;
 use http::{Method, Request, Response, StatusCode, header};
@@ -130,9 +131,12 @@ impl Rooms {
     }
 
     fn ledger(&self) -> Response<Bytes> {
-        let book = self.capture.ledger();
+        let (book, table) = (self.capture.ledger(), self.table.borrow().clone());
         let accounts = book.accounts.iter().map(|account| {
             let mut account_json = json!(account);
+            let (durability, when_unavailable) = guarantee(&table, account).unzip();
+            account_json["durability"] = json!(durability);
+            account_json["whenUnavailable"] = json!(when_unavailable);
             account_json["imbalance"] = json!(account.imbalance());
             account_json
         });
@@ -149,7 +153,7 @@ impl Rooms {
         endpoints.sort_by(|a, b| a.name.cmp(&b.name));
         let endpoints = endpoints.into_iter().map(|endpoint| {
             let variants = endpoint.variants().map(|variant| {
-                let settings = variant.capture.settings.as_ref();
+                let settings = variant.capture.settings.as_ref().filter(|settings| settings.enabled);
                 json!({
                     "name": variant.name,
                     "model": variant.capture.model,
@@ -197,6 +201,14 @@ impl Rooms {
         }
         response
     }
+}
+
+/// How surely an account's records are kept now; nothing where its variant is gone or captures nothing.
+fn guarantee(table: &RouteTable, account: &Account) -> Option<(Durability, WhenUnavailable)> {
+    let endpoint = table.endpoints().find(|endpoint| endpoint.name.as_str() == account.endpoint)?;
+    let variant = endpoint.variants().find(|variant| variant.name.as_str() == account.variant)?;
+    let settings = variant.capture.settings.as_ref().filter(|settings| settings.enabled)?;
+    Some((settings.durability, settings.when_unavailable))
 }
 
 fn text_of<'a>(request: &'a Request<Bytes>, name: &str) -> Option<&'a str> {

@@ -164,7 +164,7 @@ impl Running {
 
         let backlog = backlog::open((&data_dir, &config.aws.account), &clock, &tasks)?;
         let uploader = uploader(&config, (&capture, &stores), &clock, &tasks)?;
-        let archive = crate::archive::Seen::new(uploader.figures(), &capture, &clock);
+        let archive = crate::archive::Seen::new(uploader.figures(), &capture, &table, &clock);
         let archiving = uploader.start().context("the archive cannot begin its work")?;
         let compacting = compacting(&config, &stores, (&clock, &tasks))?;
 

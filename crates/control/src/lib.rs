@@ -15,6 +15,7 @@ mod catalog;
 mod deployment;
 mod driver;
 mod fleet;
+mod guarantee;
 mod http;
 mod models;
 mod notice;
@@ -37,6 +38,7 @@ use captura_route::{Clock, RouteTable};
 use captura_tasks::Tasks;
 pub use captura_wire::aws_json::Reply as Response;
 pub use catalog::{CatalogError, OpenError};
+pub use guarantee::{CaptureGuarantee, Guarantees};
 pub use notice::NoticeSink;
 pub use scaling::{InstanceCounts, ScalingError};
 pub use settings::{LogSinks, Settings};
@@ -52,7 +54,7 @@ use crate::ops::Desk;
 use crate::publish::{ComponentsView, Publisher};
 use crate::reconcile::endpoint::{Actual, EndpointReconciler};
 use crate::reconcile::inference_component::{ComponentReconciler, Components};
-use crate::reconcile::loads::Loads;
+use crate::reconcile::loads::{LoadSettings, Loads};
 
 /// A request of the control plane.
 #[derive(Debug, Clone)]
@@ -108,11 +110,26 @@ impl Control {
         table: watch::Sender<Arc<RouteTable>>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
-        let Settings { catalog_path, account, load_timeout, recovery_timeout, alarms, notices, logs, tasks } = settings;
+        let Settings {
+            catalog_path,
+            account,
+            load_timeout,
+            recovery_timeout,
+            alarms,
+            notices,
+            logs,
+            tasks,
+            guarantees,
+        } = settings;
+        let guarantees = Arc::new(guarantees);
         let catalog = Catalog::open(&catalog_path, Notices { sink: notices, account: account.clone() })?;
         let alarms = Alarms(alarms);
         let nudge = Arc::new(Notify::new());
-        let loads = || Loads::new(models.clone(), (load_timeout, Arc::clone(&logs)), Arc::clone(&nudge));
+        let loads = || {
+            let (logs, guarantees) = (Arc::clone(&logs), Arc::clone(&guarantees));
+            let settings = LoadSettings { timeout: load_timeout, logs, guarantees };
+            Loads::new(models.clone(), settings, Arc::clone(&nudge))
+        };
         let publisher = Arc::new(Publisher::new(table, account.clone()));
         let components = Arc::new(ComponentReconciler {
             catalog: catalog.clone(),
@@ -121,6 +138,7 @@ impl Control {
             standing: publisher.view(),
             nudge: Arc::clone(&nudge),
             load_timeout,
+            guarantees: Arc::clone(&guarantees),
             actual: tokio::sync::Mutex::new(Components::new(loads())),
         });
         let served_components = publisher.components();

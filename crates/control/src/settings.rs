@@ -10,6 +10,7 @@ use captura_names::{EndpointName, VariantName};
 use captura_tasks::Tasks;
 
 use crate::alarms::AlarmStates;
+use crate::guarantee::Guarantees;
 use crate::notice::NoticeSink;
 
 /// What the operator decides about the control plane.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub logs: LogSinks,
     /// Begins the driver again when it panics.
     pub tasks: Tasks,
+    /// How surely captures are kept where tags do not say.
+    pub guarantees: Guarantees,
 }
 
 /// Where the instances of a variant say things.
@@ -54,6 +57,7 @@ impl Settings {
             notices: Arc::new(drop),
             logs: Arc::new(|_, _| LogSink::default()),
             tasks: Tasks::default(),
+            guarantees: Guarantees::default(),
         }
     }
 }

@@ -3,33 +3,7 @@
 //! Invariant: the cost is bounded by the product of both lengths, whatever the pattern; policies are written by the
 //! operator, but names come from callers.
 
-/// Whether the whole text is as the pattern says.
-pub(crate) fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(&letter) if letter == '?' || letter == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    star = Some((at, from + 1));
-                    p = at + 1;
-                    t = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&letter| letter == '*')
-}
+pub(crate) use captura_names::glob::matches;
 
 /// Whether the pattern fits everything that begins with `start`.
 pub(crate) fn covers(pattern: &str, start: &str) -> bool {

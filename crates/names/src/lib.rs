@@ -6,6 +6,7 @@
 mod arn;
 mod endpoint_pattern;
 mod event_id;
+pub mod glob;
 mod name;
 mod percent;
 mod s3_uri;

@@ -33,6 +33,12 @@ pub(crate) struct Deploy {
     /// Where captured calls go
     #[arg(long, value_name = "S3_URI", default_value = "s3://captures")]
     capture_to: String,
+    /// When a reply may leave: ack-after-fsync, ack-after-write or best-effort [default: as the server's configuration says]
+    #[arg(long, value_name = "MODE", value_parser = ["ack-after-fsync", "ack-after-write", "best-effort"], requires = "capture")]
+    durability: Option<String>,
+    /// What happens to a call whose record cannot be kept: refuse or serve [default: as the server's configuration says]
+    #[arg(long, value_name = "ANSWER", value_parser = ["refuse", "serve"], requires = "capture")]
+    when_unavailable: Option<String>,
     /// Number of instances
     #[arg(long, default_value_t = 1)]
     instances: u32,
@@ -70,6 +76,9 @@ impl Deploy {
             say(&answer.to_string());
         } else if self.wait {
             say(&format!("{name} is in service"));
+            for line in super::endpoints::promises(&client, name).await? {
+                say(&line);
+            }
         } else {
             say(&format!("{name} is being created; `captura endpoint {name}` tells how far it is"));
         }
@@ -120,6 +129,12 @@ impl Deploy {
                 "InitialVariantWeight": 1.0,
             }],
         });
+        let said = [("captura:durability", &self.durability), ("captura:when-unavailable", &self.when_unavailable)];
+        let tags: Vec<Value> =
+            said.into_iter().filter_map(|(key, value)| Some(json!({ "Key": key, "Value": value.as_ref()? }))).collect();
+        if !tags.is_empty() {
+            config["Tags"] = json!(tags);
+        }
         if let Some(percent) = self.capture {
             config["DataCaptureConfig"] = json!({
                 "EnableCapture": true,

@@ -5,6 +5,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Outcome, Server, say, table};
+use crate::client::Client;
 
 /// List the endpoints
 #[derive(Debug, Args)]
@@ -30,11 +31,13 @@ impl List {
             say(&Value::Array(endpoints).to_string());
             return Ok(Outcome::Fine);
         }
-        let mut rows = table(&["ENDPOINT", "STATUS", "CREATED"]);
+        let served = client.observe("/captura/v1/endpoints").await?;
+        let mut rows = table(&["ENDPOINT", "STATUS", "CAPTURE", "CREATED"]);
         for endpoint in &endpoints {
             rows.add_row([
                 text(&endpoint["EndpointName"]),
                 text(&endpoint["EndpointStatus"]),
+                guarantee(&served, &endpoint["EndpointName"]),
                 time(&endpoint["CreationTime"]),
             ]);
         }
@@ -94,6 +97,31 @@ impl Describe {
         }
         Ok(Outcome::Fine)
     }
+}
+
+fn variants<'a>(served: &'a Value, name: &Value) -> impl Iterator<Item = &'a Value> {
+    let endpoints = served["endpoints"].as_array().into_iter().flatten();
+    let name = name.clone();
+    endpoints.filter(move |endpoint| endpoint["name"] == name).flat_map(|one| one["variants"].as_array()).flatten()
+}
+
+/// How surely an endpoint's calls are captured, in a word or two; `-` where they are not.
+fn guarantee(served: &Value, name: &Value) -> String {
+    let captured = variants(served, name).find(|variant| variant["durability"].is_string());
+    captured.map_or_else(
+        || "-".to_owned(),
+        |variant| format!("{}, {}", text(&variant["durability"]), text(&variant["whenUnavailable"])),
+    )
+}
+
+/// What an endpoint's captured calls are promised, a line for each variant that captures.
+pub(super) async fn promises(client: &Client, name: &str) -> anyhow::Result<Vec<String>> {
+    let served = client.observe("/captura/v1/endpoints").await?;
+    let promised = variants(&served, &json!(name)).filter(|variant| variant["durability"].is_string()).map(|variant| {
+        let promise = promise(&text(&variant["durability"]), &text(&variant["whenUnavailable"]));
+        format!("{}: {promise}", text(&variant["name"]))
+    });
+    Ok(promised.collect())
 }
 
 fn describe_variant(variant: &Value) {

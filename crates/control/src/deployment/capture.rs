@@ -1,28 +1,18 @@
 //! What is captured of an endpoint's calls, as its configuration and that one's tags say.
 
-use captura_names::S3Uri;
-use captura_route::{CaptureSettings, Durability, WhenUnavailable};
+use captura_names::{EndpointName, S3Uri};
+use captura_route::CaptureSettings;
 use captura_wire::hosting::{CaptureMode, DataCaptureConfig};
 use serde::{Deserialize, Serialize};
+
+use crate::guarantee::{CaptureGuarantee, Guarantees};
 
 /// What is captured, and how surely.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DeployedCapture {
     pub(crate) config: DataCaptureConfig,
+    /// What the tags of the configuration say.
     pub(crate) mode: CaptureGuarantee,
-}
-
-/// How surely records are kept; chosen by tags of the endpoint configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct CaptureGuarantee {
-    pub(crate) durability: Durability,
-    pub(crate) when_unavailable: WhenUnavailable,
-}
-
-impl Default for CaptureGuarantee {
-    fn default() -> Self {
-        Self { durability: Durability::AckAfterWrite, when_unavailable: WhenUnavailable::Serve }
-    }
 }
 
 impl DeployedCapture {
@@ -31,7 +21,8 @@ impl DeployedCapture {
         self.config.enable_capture.unwrap_or(true)
     }
 
-    pub(super) fn settings(&self) -> Option<CaptureSettings> {
+    pub(super) fn settings(&self, endpoint: &EndpointName, guarantees: &Guarantees) -> Option<CaptureSettings> {
+        let (durability, when_unavailable) = guarantees.of(endpoint, self.mode);
         let modes: Vec<CaptureMode> = self.config.capture_options.iter().map(|option| option.capture_mode).collect();
         let keeps = |side| modes.contains(&side) || modes.contains(&CaptureMode::InputAndOutput);
         let content_types = self.config.capture_content_type_header.clone().unwrap_or_default();
@@ -45,8 +36,8 @@ impl DeployedCapture {
             csv_content_types: content_types.csv_content_types,
             json_content_types: content_types.json_content_types,
             kms_key_id: self.config.kms_key_id.clone(),
-            durability: self.mode.durability,
-            when_unavailable: self.mode.when_unavailable,
+            durability,
+            when_unavailable,
         })
     }
 }

@@ -13,11 +13,13 @@ use captura_backends::{ExplainerSpec, Launch, Routing};
 use captura_names::{EndpointConfigName, EndpointName, ModelName, Timestamp, VariantName};
 use captura_route::CapturePolicy;
 use captura_wire::hosting::{AsyncInferenceConfig, ManagedInstanceScaling, ServerlessConfig, VariantPropertyType};
-pub(crate) use capture::{CaptureGuarantee, DeployedCapture};
+pub(crate) use capture::DeployedCapture;
 pub(crate) use model::{DeployedContainer, DeployedModel, hostname_at};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
+
+use crate::guarantee::Guarantees;
 
 /// A configuration with its models, in service or on its way there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,13 +102,14 @@ impl Deployment {
         endpoint: &EndpointName,
         variant: &DeployedVariant,
         model: &ModelName,
+        guarantees: &Guarantees,
     ) -> CapturePolicy {
         CapturePolicy {
             endpoint: endpoint.clone(),
             variant: variant.name.clone(),
             model: model.clone(),
             endpoint_config: self.config_name.clone(),
-            settings: self.capture.as_ref().and_then(DeployedCapture::settings),
+            settings: self.capture.as_ref().and_then(|capture| capture.settings(endpoint, guarantees)),
             signature: None,
         }
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Desk, Failure, not_found};
 use crate::catalog::{Resource, Work};
-use crate::deployment::CaptureGuarantee;
+use crate::guarantee::CaptureGuarantee;
 
 /// Most tags of one resource.
 const TAGS_MAX: usize = 50;
@@ -84,13 +84,10 @@ pub(super) fn refuse_unusable(tags: &[Tag]) -> Result<(), Fault> {
 
 /// How surely captures are kept, as the tags of an endpoint configuration choose.
 pub(super) fn capture_guarantee(tags: &[Tag]) -> Result<CaptureGuarantee, Fault> {
-    let default = CaptureGuarantee::default();
-    Ok(CaptureGuarantee {
-        durability: choice::<Durability>(tags, DURABILITY_KEY, &["ack-after-fsync", "ack-after-write", "best-effort"])?
-            .unwrap_or(default.durability),
-        when_unavailable: choice::<WhenUnavailable>(tags, WHEN_UNAVAILABLE_KEY, &["refuse", "serve"])?
-            .unwrap_or(default.when_unavailable),
-    })
+    let durability =
+        choice::<Durability>(tags, DURABILITY_KEY, &["ack-after-fsync", "ack-after-write", "best-effort"])?;
+    let when_unavailable = choice::<WhenUnavailable>(tags, WHEN_UNAVAILABLE_KEY, &["refuse", "serve"])?;
+    Ok(CaptureGuarantee { durability, when_unavailable })
 }
 
 fn choice<T: DeserializeOwned>(tags: &[Tag], key: &str, words: &[&str]) -> Result<Option<T>, Fault> {

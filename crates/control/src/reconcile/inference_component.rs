@@ -29,6 +29,7 @@ use super::traffic::{LOOK_AGAIN, left_of};
 use crate::catalog::{Catalog, CatalogError, ComponentRow, EndpointRow, StateChange, Work};
 use crate::deployment::{DeployedVariant, Deployment};
 use crate::fleet::StandingView;
+use crate::guarantee::Guarantees;
 use crate::models::LoadedModel;
 use crate::publish::Publisher;
 use crate::rollout::Capacity;
@@ -42,6 +43,7 @@ pub(crate) struct ComponentReconciler {
     pub(crate) nudge: Arc<Notify>,
     /// Longest time for copies to start, where the component states none.
     pub(crate) load_timeout: Duration,
+    pub(crate) guarantees: Arc<Guarantees>,
     pub(crate) actual: tokio::sync::Mutex<Components>,
 }
 
@@ -173,7 +175,7 @@ impl ComponentReconciler {
             _ => state.pending.as_ref().or(state.current.as_ref()),
         };
         let Some(wanted) = wanted else { return Ok(()) };
-        renew_policy(actual, row, place);
+        self.renew_policy(actual, row, place);
         match (state.status, self.load(actual, row, place, wanted)) {
             (EndpointStatus::InService, Readiness::Ready) | (_, Readiness::Underway) => Ok(()),
             (_, Readiness::Ready) => {
@@ -264,7 +266,7 @@ impl ComponentReconciler {
         // A component keeps its model for the next copies, but without copies none answers.
         let live = model.clone().filter(|_| variant.instance_count > 0);
         let backend = live.map_or_else(|| Arc::clone(&actual.empty), |model| model.backend);
-        let fresh = policy(row, (endpoint, in_service), variant);
+        let fresh = policy(row, (endpoint, in_service), variant, &self.guarantees);
         let fresh = Arc::new(fresh.with_signature(model.as_ref().and_then(|model| model.backend.signature())));
         // The one that is known stays, so that nothing is published anew.
         let known = actual.served.get(&row.state.id).filter(|served| served.component.capture == fresh);
@@ -317,20 +319,27 @@ impl ComponentReconciler {
     }
 }
 
-/// Gives the component the policy of what its endpoint has in service now.
-fn renew_policy(actual: &mut Components, row: &ComponentRow, (endpoint, in_service): Place<'_>) {
-    let variant = row.state.current.as_ref().and_then(|current| current.variants.first());
-    let served = actual.served.get_mut(&row.state.id).filter(|served| served.policy_of != in_service.id);
-    if let (Some(served), Some(variant)) = (served, variant) {
-        served.policy_of = in_service.id;
-        let fresh = policy(row, (endpoint, in_service), variant);
-        served.component.capture = Arc::new(fresh.with_signature(served.component.capture.signature.as_ref()));
+impl ComponentReconciler {
+    /// Gives the component the policy of what its endpoint has in service now.
+    fn renew_policy(&self, actual: &mut Components, row: &ComponentRow, (endpoint, in_service): Place<'_>) {
+        let variant = row.state.current.as_ref().and_then(|current| current.variants.first());
+        let served = actual.served.get_mut(&row.state.id).filter(|served| served.policy_of != in_service.id);
+        if let (Some(served), Some(variant)) = (served, variant) {
+            served.policy_of = in_service.id;
+            let fresh = policy(row, (endpoint, in_service), variant, &self.guarantees);
+            served.component.capture = Arc::new(fresh.with_signature(served.component.capture.signature.as_ref()));
+        }
     }
 }
 
-fn policy(row: &ComponentRow, (endpoint, in_service): Place<'_>, variant: &DeployedVariant) -> CapturePolicy {
+fn policy(
+    row: &ComponentRow,
+    (endpoint, in_service): Place<'_>,
+    variant: &DeployedVariant,
+    guarantees: &Guarantees,
+) -> CapturePolicy {
     let name: &EndpointName = &endpoint.name;
-    in_service.capture_policy(name, variant, &model_name(row, variant))
+    in_service.capture_policy(name, variant, &model_name(row, variant), guarantees)
 }
 
 /// The model's name, and of a component that brings its own container, the component's.

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::deployment::{DeployedVariant, Deployment};
 use crate::fleet::{LoadedFleet, LoadedVariant};
+use crate::guarantee::Guarantees;
 use crate::models::Models;
 use crate::rollout::Capacity;
 use crate::settings::LogSinks;
@@ -55,11 +56,19 @@ enum Load {
 
 type Outcome = Result<LoadedFleet, String>;
 
+/// What all loads have in common.
+#[derive(Clone)]
+pub(crate) struct LoadSettings {
+    /// Longest time for one model, where its configuration states none.
+    pub(crate) timeout: Duration,
+    pub(crate) logs: LogSinks,
+    pub(crate) guarantees: Arc<Guarantees>,
+}
+
 /// The loads.
 pub(crate) struct Loads {
     models: Models,
-    timeout: Duration,
-    logs: LogSinks,
+    settings: LoadSettings,
     nudge: Arc<Notify>,
     slots: Arc<Semaphore>,
     loads: BTreeMap<LoadKey, Load>,
@@ -68,9 +77,9 @@ pub(crate) struct Loads {
 }
 
 impl Loads {
-    pub(crate) fn new(models: Models, (timeout, logs): (Duration, LogSinks), nudge: Arc<Notify>) -> Self {
+    pub(crate) fn new(models: Models, settings: LoadSettings, nudge: Arc<Notify>) -> Self {
         let slots = Arc::new(Semaphore::new(LOADS_AT_ONCE));
-        Self { models, timeout, logs, nudge, slots, loads: BTreeMap::new(), failures: BTreeMap::new() }
+        Self { models, settings, nudge, slots, loads: BTreeMap::new(), failures: BTreeMap::new() }
     }
 
     /// How far this deployment is; begins to load it, with so many instances, when nothing is known of it.
@@ -144,13 +153,13 @@ impl Loads {
 
     fn begin(&mut self, key: LoadKey, wanted: Wanted<'_>) {
         let (models, slots, nudge) = (self.models.clone(), Arc::clone(&self.slots), Arc::clone(&self.nudge));
-        let (endpoint, deployment, timeout) = (wanted.endpoint.clone(), wanted.deployment.clone(), self.timeout);
-        let (capacity, logs) = (wanted.capacity, Arc::clone(&self.logs));
+        let (endpoint, deployment, capacity) = (wanted.endpoint.clone(), wanted.deployment.clone(), wanted.capacity);
+        let settings = self.settings.clone();
         let (sender, outcome) = oneshot::channel();
         let report = Report { sender: Some(sender), nudge };
         let task = tokio::spawn(async move {
             let loaded = match slots.acquire().await {
-                Ok(_slot) => Loading { models, endpoint, deployment, capacity, timeout, logs }.run().await,
+                Ok(_slot) => Loading { models, endpoint, deployment, capacity, settings }.run().await,
                 Err(_) => Err("the server is shutting down".to_owned()),
             };
             report.send(loaded);
@@ -193,8 +202,7 @@ struct Loading {
     endpoint: EndpointName,
     deployment: Deployment,
     capacity: Capacity,
-    timeout: Duration,
-    logs: LogSinks,
+    settings: LoadSettings,
 }
 
 impl Loading {
@@ -214,16 +222,16 @@ impl Loading {
     /// Nothing where inference components bring the models.
     async fn one(&self, variant: &DeployedVariant) -> Result<Option<LoadedVariant>, String> {
         let Some((name, model)) = variant.model() else { return Ok(None) };
-        let timeout = variant.load_timeout(self.timeout);
+        let timeout = variant.load_timeout(self.settings.timeout);
         let instances = self.capacity.get(&variant.name).copied().unwrap_or(variant.instance_count);
-        let launch = Launch { log: (self.logs)(&self.endpoint, &variant.name), ..variant.launch(instances) };
+        let launch = Launch { log: (self.settings.logs)(&self.endpoint, &variant.name), ..variant.launch(instances) };
         let explainer = self.deployment.explainer()?;
         let loading = self.models.load(model, explainer, launch);
         let model = tokio::time::timeout(timeout, loading)
             .await
             .unwrap_or_else(|_| Err(format!("it did not load within {} s", timeout.as_secs())))
             .map_err(|reason| format!("Variant {}, model {name}: {reason}", variant.name))?;
-        let capture = self.deployment.capture_policy(&self.endpoint, variant, name);
+        let capture = self.deployment.capture_policy(&self.endpoint, variant, name, &self.settings.guarantees);
         let variant = Variant {
             name: variant.name.clone(),
             weight: variant.weight,
