@@ -42,13 +42,7 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self {
-            extension: true,
-            object_max_bytes: 32 << 20,
-            buffer_max_bytes: 64 << 20,
-            tables: Vec::new(),
-            cuts: None,
-        }
+        Self { extension: true, object_max_bytes: 32 << 20, buffer_max_bytes: 64 << 20, tables: Vec::new(), cuts: None }
     }
 }
 

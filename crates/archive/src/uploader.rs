@@ -390,7 +390,8 @@ impl Uploader {
         let captured = attempt.waiting.is_empty();
         let shared = !captured && !waiting.confirmed.objects.is_empty();
         waiting.waits_for = Some(attempt.waiting.union(&attempt.waiting_tables).cloned().collect());
-        waiting.left = Left { objects: attempt.left, waiting_tables: attempt.waiting_tables, owed: attempt.owed, read: None };
+        waiting.left =
+            Left { objects: attempt.left, waiting_tables: attempt.waiting_tables, owed: attempt.owed, read: None };
         if let Some(reason) = attempt.unreadable {
             return Err(reason);
         }
