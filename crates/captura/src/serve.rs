@@ -362,7 +362,9 @@ fn log_sinks(writing: &captura_logs::Writing) -> captura_control::LogSinks {
 }
 
 fn control_settings(config: &Config) -> captura_control::Settings {
-    captura_control::Settings::new(config.server.data_dir.join(CATALOG_FILE), config.aws.account.clone())
+    let defaults =
+        captura_control::Settings::new(config.server.data_dir.join(CATALOG_FILE), config.aws.account.clone());
+    captura_control::Settings { guarantees: config.capture.guarantees(), ..defaults }
 }
 
 /// What control asks of alarms.
