@@ -68,7 +68,7 @@ pub(crate) fn record(n: u64, policy: &Arc<Policy>, bodies: Bodies<'_>) -> Record
     }
 }
 
-pub(crate) const SEGMENT: SegmentName = SegmentName { epoch: 3, sequence: 5 };
+pub(crate) const SEGMENT: SegmentName = SegmentName::whole(3, 5);
 
 fn all(renderer: &mut dyn Renderer, records: &[Record]) -> Vec<Rendered> {
     let mut objects: Vec<Rendered> = records.iter().flat_map(|record| renderer.push(record).unwrap()).collect();

@@ -74,7 +74,7 @@ impl SegmentName {
 
     /// The segment itself.
     #[must_use]
-    pub fn whole(epoch: u32, sequence: u64) -> Self {
+    pub const fn whole(epoch: u32, sequence: u64) -> Self {
         Self { epoch, sequence, part: 0 }
     }
 
