@@ -94,7 +94,7 @@ pub(crate) fn segment_of_part(name: &str) -> Option<(u32, String)> {
     let node = u32::from_str_radix(pieces.next()?, 16).ok()?;
     let (epoch, sequence) = (pieces.next()?.parse().ok()?, pieces.next()?.parse().ok()?);
     pieces.next()?.parse::<u64>().ok()?;
-    Some((node, SegmentName { epoch, sequence }.to_string()))
+    Some((node, SegmentName::whole(epoch, sequence).to_string()))
 }
 
 #[cfg(test)]
