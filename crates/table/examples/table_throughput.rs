@@ -86,7 +86,7 @@ fn main() -> Result<(), Failure> {
     let count = std::env::args().nth(1).map_or(Ok(SEGMENT_RECORDS), |text| text.parse())?;
     let policy = policy()?;
     let records: Vec<Record> = (0..count).map(|n| record(n, &policy)).collect();
-    let segment = SegmentName { epoch: 1, sequence: 1 };
+    let segment = SegmentName::whole(1, 1);
     let plan = TablePlan::new(S3Uri::parse("s3://lake/bench")?);
     for _ in 0..3 {
         measure("captured lines", &mut Batcher::new(Plan::default(), Spare::default()), &records)?;

@@ -105,7 +105,7 @@ mod tests {
     fn keys_are_hives_and_round_trip() {
         let partition = Partition { kind: Kind::Rows, endpoint: "churn-2".into(), hour: 458_400 };
         let first = Lsn { node: 0xaa, epoch: 3, n: 17 };
-        let name = part_name(SegmentName { epoch: 3, sequence: 5 }, first);
+        let name = part_name(SegmentName::whole(3, 5), first);
         assert_eq!(name, "part-000000aa-0000000003-000000000005-17.parquet");
         assert_eq!(segment_of_part(&name), Some((0xaa, "seg-0000000003-000000000005".to_owned())));
         let folder = partition.folder();

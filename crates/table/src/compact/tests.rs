@@ -38,7 +38,7 @@ impl World {
 
     /// What the archive does of a segment.
     async fn archive(&self, sequence: u64, records: &[Record], confirm: bool) {
-        let segment = SegmentName { epoch: 3, sequence };
+        let segment = SegmentName::whole(3, sequence);
         let mut renderer = Parquet.renderer(&Self::table(), segment);
         let mut parts: Vec<_> = records.iter().flat_map(|record| renderer.push(record).unwrap()).collect();
         parts.extend(std::iter::from_fn(|| renderer.finish().unwrap()));
