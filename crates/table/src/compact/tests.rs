@@ -75,6 +75,8 @@ impl World {
             unmade: Vec::new(),
             damaged: Vec::new(),
             accounts: Vec::new(),
+            carried: None,
+            evicted: Runs::default(),
         };
         if confirm {
             Manifests::create(&self.data.path().join("journal")).unwrap().write(&manifest).unwrap();
