@@ -290,15 +290,16 @@ async fn a_failing_destination_keeps_its_segments_and_nobody_elses() {
     assert_eq!(stored(&broken).await.0, [3, 4]);
     assert_eq!(uploader.figures().snapshot().records_uploaded, 8, "nothing was uploaded twice");
     assert!(world.manifest(&part).is_some());
-    assert_eq!(world.journal.failing.lock().unwrap().last().unwrap().1, false);
+    assert!(!world.journal.failing.lock().unwrap().last().unwrap().1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn killed_at_any_step_of_carrying_over_the_objects_are_those_of_an_undisturbed_day() {
     // Three records make an object at `broken`; the shared segment has two of its own and one half-full.
     let content = || -> Vec<_> {
-        let owner =
-            |n: u64| if n % 3 == 0 { at(n, "churn", "s3://captures/d") } else { at(n, "lost", "s3://broken/d") };
+        let owner = |n: u64| {
+            if n.is_multiple_of(3) { at(n, "churn", "s3://captures/d") } else { at(n, "lost", "s3://broken/d") }
+        };
         (0..12).map(|n| Ok(owner(n))).collect()
     };
     let plan = || Plan { object_max_bytes: 1_500, ..Plan::default() };
