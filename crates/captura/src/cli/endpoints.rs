@@ -117,7 +117,8 @@ fn guarantee(served: &Value, name: &Value) -> String {
 /// What an endpoint's captured calls are promised, a line for each variant that captures.
 pub(super) async fn promises(client: &Client, name: &str) -> anyhow::Result<Vec<String>> {
     let served = client.observe("/captura/v1/endpoints").await?;
-    let promised = variants(&served, &json!(name)).filter(|variant| variant["durability"].is_string()).map(|variant| {
+    let name = json!(name);
+    let promised = variants(&served, &name).filter(|variant| variant["durability"].is_string()).map(|variant| {
         let promise = promise(&text(&variant["durability"]), &text(&variant["whenUnavailable"]));
         format!("{}: {promise}", text(&variant["name"]))
     });
