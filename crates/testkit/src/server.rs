@@ -163,6 +163,11 @@ impl Server {
         self.child.id()
     }
 
+    /// Whether the process has ended.
+    pub fn is_gone(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|ended| ended.is_some())
+    }
+
     /// `kill -9`, and waits until it is gone.
     ///
     /// # Panics

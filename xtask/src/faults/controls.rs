@@ -20,6 +20,12 @@ const CONTROLS: &[(&str, &str, u64)] = &[
     ("T07", "acknowledge-early", 60),
     ("T22", "acknowledge-early", 60),
     ("T22", "unlink-first", 60),
+    ("T02", "acknowledge-early", 180),
+    ("T08", "acknowledge-early", 120),
+    ("T10", "no-checksum", 60),
+    ("T14", "free-unconfirmed", 120),
+    ("T15", "random-keys", 180),
+    ("T29", "blind-reconcile", 120),
 ];
 
 pub(super) fn run(cache: &Cache, only: &[String]) -> Result<()> {

@@ -7,6 +7,7 @@ pub mod honesty;
 pub mod kills;
 pub mod life;
 pub mod models;
+pub mod points;
 pub mod power;
 pub mod stores;
 
@@ -41,6 +42,14 @@ pub const ALL: &[Test] = &[
         goal: 3_000,
         weight: 20,
         run: kills::run,
+    },
+    Test {
+        name: "T02",
+        unit: "point",
+        about: "killed at the N-th system call of each kind, N from 1, over start, recovery, calls, seal, upload and end: nothing acknowledged is lost",
+        goal: 3_000,
+        weight: 15,
+        run: points::run,
     },
     Test {
         name: "T04-ext4",
