@@ -7,11 +7,16 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::ioctl::{Setter, ioctl, opcode};
 
+use crate::server::found_within;
+
 /// `FS_IOC_SHUTDOWN`, 0x8004587d.
 const SHUTDOWN: rustix::ioctl::Opcode = opcode::read::<u32>(b'X', 125);
+/// In which a file system that nobody uses is gone.
+const GONE_WITHIN: Duration = Duration::from_secs(20);
 /// The log is not flushed either.
 const NO_LOG_FLUSH: u32 = 2;
 
@@ -55,6 +60,7 @@ impl Kind {
 pub struct PowerCut {
     at: PathBuf,
     device: String,
+    kind: Kind,
 }
 
 fn done(command: &mut Command) -> Result<String, String> {
@@ -79,7 +85,7 @@ impl PowerCut {
         done(kind.make().arg(image))?;
         std::fs::create_dir_all(at).map_err(|error| error.to_string())?;
         let device = done(Command::new("losetup").args(["-f", "--show"]).arg(image))?;
-        let disk = Self { at: at.to_owned(), device };
+        let disk = Self { at: at.to_owned(), device, kind };
         disk.mount()?;
         Ok(disk)
     }
@@ -105,6 +111,11 @@ impl PowerCut {
     /// When it cannot be unmounted or mounted.
     pub fn restore(&self) -> Result<(), String> {
         done(Command::new("umount").arg(&self.at))?;
+        // A server in a mount namespace of its own keeps the file system for a moment after its death. Mounted again too
+        // early, it would be the same one, with everything in its memory.
+        let alive = Path::new("/sys/fs").join(self.kind.name()).join(self.device.trim_start_matches("/dev/"));
+        found_within(GONE_WITHIN, || (!alive.exists()).then_some(()))
+            .ok_or_else(|| format!("{} is still there {GONE_WITHIN:?} after it was unmounted", alive.display()))?;
         self.mount()
     }
 }
