@@ -7,6 +7,7 @@
 //! Refuses to: assert figures. A machine that is busy gives bad ones; the table says what it saw.
 
 mod backends;
+mod capture;
 mod floor;
 mod load;
 mod process;
@@ -33,6 +34,8 @@ pub(crate) use floor::serve as serve_floor;
 pub(crate) enum Bench {
     /// Calls of an endpoint: echo and a small tree model; capture off, sampled and full; 1, 8 and 64 connections
     Invoke(Invoke),
+    /// What each durability costs, what the archive keeps up with, and what memory a store that is down takes
+    Capture(capture::Capture),
     /// Calls of a model behind a socket: directly, and through captura as a remote server and as a process
     Backends(backends::Backends),
     /// The first byte of a streamed answer, against the first byte of a bare hyper echo
@@ -88,6 +91,9 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Invoke(invoke) => {
             in_folder(invoke.dir.as_deref(), |captura, folder| measure_in(invoke, captura, folder))
+        }
+        Bench::Capture(capture) => {
+            in_folder(capture.dir.as_deref(), |captura, folder| capture::measure(capture, captura, folder))
         }
         Bench::Backends(backends) => in_folder(None, |captura, folder| backends::measure(backends, captura, folder)),
         Bench::Stream(stream) => {

@@ -49,15 +49,15 @@ struct Cost {
 pub(super) fn measure(backends: &Backends, captura: &Path, folder: &Path) -> Result<()> {
     let container = Process::floor()?;
     let configuration = configuration(&container, folder)?;
-    let server = |name: &str, percent| {
+    let server = |name: &str, deploy: &[&str]| {
         let endpoints = [("remote", "bench/remote:1".into()), ("process", "bench/process:1".into())];
         Process::serving(
             captura,
             folder,
-            &Served { name, configuration: &configuration, endpoints: &endpoints, percent },
+            &Served { name, configuration: &configuration, endpoints: &endpoints, deploy },
         )
     };
-    let (plain, capturing) = (server("plain", None)?, server("capturing", Some(100))?);
+    let (plain, capturing) = (server("plain", &[])?, server("capturing", &["--capture", "100"])?);
     let ways = [
         Way { name: "direct", process: &container, path: "/invocations" },
         Way { name: "remote", process: &plain, path: "/endpoints/remote/invocations" },

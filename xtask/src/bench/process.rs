@@ -30,8 +30,8 @@ pub(super) struct Served<'a> {
     pub(super) configuration: &'a str,
     /// Endpoints with their models.
     pub(super) endpoints: &'a [(&'a str, OsString)],
-    /// Share of the calls that is captured; nothing = no capture.
-    pub(super) percent: Option<u8>,
+    /// What `captura deploy` is told of capture; nothing = no capture.
+    pub(super) deploy: &'a [&'a str],
 }
 
 impl Process {
@@ -45,12 +45,14 @@ impl Process {
     pub(super) fn captura(program: &Path, folder: &Path, name: &str, percent: Option<u8>) -> Result<Process> {
         let model = cache::checkout().join("demo/model.json").into_os_string();
         let endpoints = [("echo", "captura/echo".into()), ("tree", model)];
-        Process::serving(program, folder, &Served { name, configuration: "", endpoints: &endpoints, percent })
+        let percent = percent.map(|percent| percent.to_string());
+        let deploy: Vec<&str> = percent.iter().flat_map(|percent| ["--capture", percent.as_str()]).collect();
+        Process::serving(program, folder, &Served { name, configuration: "", endpoints: &endpoints, deploy: &deploy })
     }
 
     /// A server with a configuration and endpoints.
     pub(super) fn serving(program: &Path, folder: &Path, served: &Served<'_>) -> Result<Process> {
-        let &Served { name, configuration: more, endpoints, percent } = served;
+        let &Served { name, configuration: more, endpoints, deploy } = served;
         let home = folder.join(name);
         std::fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
         // Sealed after two seconds instead of sixty, so that archiving falls into the time that is measured.
@@ -63,11 +65,8 @@ impl Process {
         command.stderr(std::fs::File::create(home.join("log")).context("cannot make the log")?);
         let process = Process::start(command, "captura listening on http://")?;
         for (endpoint, model) in endpoints {
-            let mut deploy = Program::new(program).args(["deploy", endpoint]).arg(model).arg("--wait");
-            if let Some(percent) = percent {
-                deploy = deploy.arg("--capture").arg(percent.to_string());
-            }
-            deploy.env("CAPTURA_URL", format!("http://{}", process.address)).read()?;
+            let deployed = Program::new(program).args(["deploy", endpoint]).arg(model).arg("--wait").args(deploy);
+            deployed.env("CAPTURA_URL", format!("http://{}", process.address)).read()?;
         }
         Ok(process)
     }
@@ -98,7 +97,14 @@ impl Process {
         Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
     }
 
-    /// The same, once the process has nothing left to do.
+    /// Memory that is resident now, and the most that ever was, bytes.
+    pub(super) fn resident(&self) -> Result<(u64, u64)> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        resident(&status).with_context(|| format!("cannot understand {path}"))
+    }
+
+    /// CPU time so far, once the process has nothing left to do.
     pub(super) fn cpu_at_rest(&self) -> Result<Duration> {
         let began = Instant::now();
         let mut last = self.cpu()?;
@@ -136,9 +142,25 @@ fn ticks(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
+/// `VmRSS` and `VmHWM` of `/proc/PID/status`, which are in units of 1024 bytes.
+fn resident(status: &str) -> Option<(u64, u64)> {
+    let line = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(line.split_ascii_whitespace().next()?.parse::<u64>().ok()? * 1024)
+    };
+    Some((line("VmRSS:")?, line("VmHWM:")?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn resident_memory_is_read_in_bytes() {
+        let status = "Name:\tcaptura\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\n";
+        assert_eq!(resident(status), Some((1 << 20, 2 << 20)));
+        assert_eq!(resident("Name:\tcaptura\n"), None);
+    }
 
     #[test]
     fn cpu_time_is_found_behind_a_name_with_spaces_and_parentheses() {
