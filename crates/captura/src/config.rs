@@ -4,6 +4,8 @@
 //! that silently does nothing is worse than an error. Command-line options win over the file.
 //! Refuses to: be spread over the environment.
 
+pub(crate) mod auth;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,8 @@ use serde::Deserialize;
 use crate::images::ImageLine;
 use crate::tables::{self, Table};
 use crate::units::{Size, Span, listen_address, some_bytes};
+
+pub(crate) use auth::{Auth, AuthMode, ClientAuth, MetricsAccess, Tls};
 
 /// `captura.toml`.
 #[derive(Debug, Default, Deserialize)]
@@ -37,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) scaling: Scaling,
     /// `[[notices]]`: webhooks that are told of events and alarms.
     pub(crate) notices: Vec<Notice>,
+    /// `[[consumers]]`: who calls, and whose credentials are theirs.
+    pub(crate) consumers: Vec<auth::Consumer>,
     pub(crate) docker: Docker,
     /// `[[tables]]`: captured calls as columns.
     #[serde(deserialize_with = "tables::tables")]
@@ -83,49 +89,6 @@ impl Default for Server {
             plaintext: Plaintext::Loopback,
         }
     }
-}
-
-/// `[auth]`: who may call.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Auth {
-    pub(crate) mode: AuthMode,
-    /// Regions that requests may be signed for, in mode `sigv4`; any when empty.
-    pub(crate) regions: Vec<String>,
-    /// Whether `/metrics` needs a signature too, in mode `sigv4`.
-    pub(crate) metrics: MetricsAccess,
-}
-
-/// Who may read `/metrics`.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum MetricsAccess {
-    /// Holders of a key that may `captura:GetMetrics`.
-    #[default]
-    Signed,
-    /// Everybody who reaches the server.
-    Open,
-}
-
-/// `[tls]`: how connections are encrypted.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Tls {
-    /// PEM: the server's certificate, then those that it is signed with. Read again when it changes.
-    pub(crate) certificate: PathBuf,
-    /// PEM: the certificate's key.
-    pub(crate) key: PathBuf,
-}
-
-/// How callers are identified.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum AuthMode {
-    /// Any or no signature is accepted; the access key id names the consumer. Loopback listeners only.
-    #[default]
-    Open,
-    /// Signatures are verified against the keys of `captura keys`.
-    Sigv4,
 }
 
 /// `[aws]`: what stands in ARNs.
@@ -712,5 +675,42 @@ mod tests {
         assert_eq!((containers.memory_max_bytes, containers.capabilities.len()), (1 << 30, 2));
         assert_eq!(containers.socket, Path::new("/var/run/docker.sock"));
         assert_eq!(config.stores["captures"].options["endpoint"], "http://127.0.0.1:9000");
+    }
+
+    #[test]
+    fn callers_are_understood() {
+        let text = r#"
+            [tls]
+            certificate = "c"
+            key = "k"
+            client_ca = "ca"
+            client_auth = "required"
+            [auth]
+            mode = "sigv4"
+            [auth.api_keys]
+            [auth.proxy]
+            addresses = ["10.0.0.0/8"]
+            consumer_header = "X-Forwarded-User"
+            [[auth.jwt]]
+            issuer = "https://login.example/"
+            audience = ["captura"]
+            jwks = "keys.json"
+            rules = [{ scope = "admin", allow = ["*"] }]
+            [[consumers]]
+            name = "billing"
+            match = ["jwt:https://login.example/#svc-billing"]
+            contact = "billing@acme.example"
+        "#;
+        let config = Config::parse(text, Path::new("captura.toml")).unwrap();
+        assert_eq!(config.auth.api_keys.unwrap().header, "x-api-key");
+        assert_eq!(config.auth.proxy.unwrap().consumer_header.as_deref(), Some("x-forwarded-user"));
+        assert_eq!((config.auth.jwt[0].consumer_claim.as_str(), config.auth.jwt[0].rules.len()), ("sub", 1));
+        assert_eq!(config.consumers[0].principals.len(), 1);
+        let proxy = error("[auth.proxy]\naddresses = [\"everywhere\"]\n");
+        assert!(proxy.starts_with("captura.toml:2: addresses: \"everywhere\" is no address"), "{proxy}");
+        let header = error("[auth.api_keys]\nheader = \"Authorization\"\n");
+        assert!(header.contains("is no header that can carry this"), "{header}");
+        let rule = error("[auth.certificates]\nallow = [\"everything\"]\n");
+        assert!(rule.contains("is no OPERATION[:RESOURCE]"), "{rule}");
     }
 }

@@ -4,15 +4,21 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use captura_gateway::Tls;
-use captura_keys::{Guard, GuardSettings, Keyring, Store};
+use captura_gateway::{ClientAuth, Tls};
+use captura_keys::{Guard, GuardSettings, Keyring, Proxy, Registry, Store};
 use captura_route::Clock;
 use captura_wire::sigv4::Verifier;
 
+use crate::config::auth::policy;
 use crate::config::{AuthMode, Config, Plaintext};
+use crate::issuers::{self, Fetching};
 
 /// A listener that others can reach must know who they are, and nobody in between may read along.
+///
+/// Looked at before the journal is opened: a mistake in the configuration must not leave one behind that was not closed.
 pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
+    registry(config)?;
+    issuers::check(&config.auth.jwt)?;
     let listen = config.server.listen;
     if listen.ip().is_loopback() {
         return Ok(());
@@ -36,33 +42,69 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
 
 /// Encryption of connections, where the configuration names a certificate.
 pub(crate) fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
-    let load = |tls: &crate::config::Tls| Tls::load(tls.certificate.clone(), tls.key.clone());
+    let load = |tls: &crate::config::Tls| {
+        let clients = tls.client_ca.clone().map(|authorities| ClientAuth {
+            authorities,
+            required: tls.client_auth == crate::config::ClientAuth::Required,
+        });
+        if clients.is_none() && tls.client_auth == crate::config::ClientAuth::Required {
+            bail!("client_auth = \"required\" needs a client_ca that signs the certificates of clients");
+        }
+        Ok(Tls::load(tls.certificate.clone(), tls.key.clone(), clients)?)
+    };
     config.tls.as_ref().map(load).transpose().context("[tls] cannot be used")
 }
 
-/// Who is asked before a request is routed, where signatures count. A data directory without any key gets one, so that
-/// there is somebody to begin with.
-pub(crate) fn verifier(config: &Config, clock: &Clock) -> anyhow::Result<Option<Arc<dyn Verifier>>> {
-    if config.auth.mode == AuthMode::Open {
-        return Ok(None);
+/// Who is asked before a request is routed; nobody where everybody comes in and nothing is known of anyone. Where
+/// signatures count, a data directory without any key gets one, so that there is somebody to begin with.
+pub(crate) async fn verifier(config: &Config, clock: &Clock) -> anyhow::Result<(Option<Arc<dyn Verifier>>, Fetching)> {
+    let is_open = config.auth.mode == AuthMode::Open;
+    if is_open && !is_anybody_known(config) {
+        return Ok((None, Fetching::default()));
     }
     let store = Store::new(&config.server.data_dir);
-    if let Some(path) = store.create_admin_if_empty(clock.now())? {
+    if !is_open && let Some(path) = store.create_admin_if_empty(clock.now())? {
         tracing::warn!(
             path = %path.display(),
             "there were no access keys; one that may do everything was made, and is in this file. Use it with \
              AWS_SHARED_CREDENTIALS_FILE, make others with `captura keys create`, then delete the file"
         );
     }
+    let auth = &config.auth;
     let allowed = captura_gateway::Settings::default().allowed_hosts.into_iter();
     let allowed = allowed.chain(config.server.allowed_hosts.iter().cloned());
+    let (issuers, fetching) = issuers::start(&auth.jwt).await?;
     let settings = GuardSettings {
         account: config.aws.account.clone(),
-        regions: config.auth.regions.clone(),
+        regions: auth.regions.clone(),
+        region: config.aws.region.clone(),
         // A bucket may stand before any name that is allowed with a wildcard.
         bucket_domains: allowed.filter_map(|host| host.strip_prefix("*.").map(str::to_ascii_lowercase)).collect(),
+        is_open,
+        issuers,
+        api_key_header: auth.api_keys.as_ref().map(|keys| keys.header.clone()),
+        certificates: policy(auth.certificates.allow.as_ref(), &auth.certificates.deny),
+        proxy: auth.proxy.as_ref().map(|proxy| Proxy {
+            networks: proxy.addresses.clone(),
+            consumer_header: proxy.consumer_header.clone(),
+            policy: policy(proxy.allow.as_ref(), &proxy.deny),
+        }),
+        registry: registry(config)?,
     };
-    Ok(Some(Arc::new(Guard::new(Keyring::open(store)?, settings))))
+    Ok((Some(Arc::new(Guard::new(Keyring::open(store)?, settings))), fetching))
+}
+
+/// The registered consumers.
+pub(crate) fn registry(config: &Config) -> anyhow::Result<Registry> {
+    let consumers = config.consumers.iter().map(crate::config::auth::Consumer::registered).collect();
+    Registry::new(consumers).context("[[consumers]] cannot be used")
+}
+
+/// Whether the configuration tells anybody from others on an open listener.
+fn is_anybody_known(config: &Config) -> bool {
+    let auth = &config.auth;
+    let by_connection = auth.proxy.is_some() || config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    by_connection || !auth.jwt.is_empty() || auth.api_keys.is_some() || !config.consumers.is_empty()
 }
 
 #[cfg(test)]
@@ -75,7 +117,12 @@ mod tests {
         config.server.listen = listen.parse().unwrap();
         config.auth.mode = mode;
         config.server.plaintext = plaintext;
-        config.tls = tls.then(|| TlsFiles { certificate: "c".into(), key: "k".into() });
+        config.tls = tls.then(|| TlsFiles {
+            certificate: "c".into(),
+            key: "k".into(),
+            client_ca: None,
+            client_auth: crate::config::ClientAuth::Optional,
+        });
         check(&config).err().map(|error| error.to_string())
     }
 

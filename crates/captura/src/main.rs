@@ -9,6 +9,7 @@ mod config;
 mod credentials;
 mod identity;
 mod images;
+mod issuers;
 mod machine;
 mod metering;
 mod observe;

@@ -37,6 +37,7 @@ use crate::config::{
     Config, MetricsAccess, Notice, OnFull, cache_dir, onnx_library_of_environment, process_dir, process_environment,
 };
 use crate::identity;
+use crate::issuers::Fetching;
 use crate::metering::{self, Metering, Sources};
 use crate::observe::Rooms;
 use crate::tables::Table;
@@ -74,6 +75,8 @@ pub(crate) struct Running {
     backends: Backends,
     stop_gateway: oneshot::Sender<()>,
     gateway: JoinHandle<std::io::Result<()>>,
+    /// Of the keys of token issuers; ends when this does.
+    _fetching: Fetching,
     backlog: Backlog,
     archiving: Archiving,
     /// Where tables are compacted.
@@ -132,7 +135,7 @@ impl Running {
         let tasks = Tasks::default();
         let capture = open_capture(&config, &clock)?;
         opened.capture = Some(capture.clone());
-        let verifier = identity::verifier(&config, &clock)?;
+        let (verifier, fetching) = identity::verifier(&config, &clock).await?;
         let stores = Stores::new(StoreSettings { data_dir: data_dir.clone(), mappings: config.stores.clone() });
 
         let cloudwatch = cloudwatch(&config, &clock, &tasks)?;
@@ -213,6 +216,7 @@ impl Running {
             backends,
             stop_gateway,
             gateway,
+            _fetching: fetching,
             backlog,
             archiving,
             compacting,

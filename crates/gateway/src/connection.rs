@@ -32,22 +32,35 @@ const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 const LINGER_MAX_BYTES: usize = 64 * 1024 * 1024;
 const LINGER_BUFFER_BYTES: usize = 16 * 1024;
 
+/// The other end of a connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// Its address; what headers say of that is not known here.
+    pub(crate) address: IpAddr,
+    /// Whose certificate it has shown, which was verified.
+    pub(crate) certificate: Option<Box<str>>,
+}
+
+impl Peer {
+    pub(crate) fn new(address: IpAddr, certificate: Option<Box<str>>) -> Self {
+        // A listener for both families sees IPv4 in IPv6; a caller has one address, however it was reached.
+        Self { address: address.to_canonical(), certificate }
+    }
+}
+
 /// What a connection's requests need.
 pub(crate) struct Line {
     pub(crate) premises: Arc<Premises>,
     /// Shared with the body of a reply that is still being sent.
     pub(crate) pulse: Arc<Pulse>,
-    /// Where the connection comes from; what headers say of that is not believed.
-    pub(crate) source: IpAddr,
+    pub(crate) peer: Peer,
     routes: Mutex<Routes>,
 }
 
 impl Line {
-    fn new(premises: Arc<Premises>, source: IpAddr) -> Self {
+    fn new(premises: Arc<Premises>, peer: Peer) -> Self {
         let routes = Mutex::new(Routes::new(premises.table.clone(), &premises.preparer));
-        // A listener for both families sees IPv4 in IPv6; a caller has one address, however it was reached.
-        let source = source.to_canonical();
-        Self { pulse: Arc::new(Pulse::new(&premises.settings)), source, routes, premises }
+        Self { pulse: Arc::new(Pulse::new(&premises.settings)), peer, routes, premises }
     }
 
     /// The current route table, prepared. The lock has no rival but the connection's own timer.
@@ -71,11 +84,11 @@ enum End {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn drive<S>(stream: S, source: IpAddr, premises: Arc<Premises>, stage: watch::Receiver<Stage>)
+pub(crate) async fn drive<S>(stream: S, peer: Peer, premises: Arc<Premises>, stage: watch::Receiver<Stage>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let line = Arc::new(Line::new(Arc::clone(&premises), source));
+    let line = Arc::new(Line::new(Arc::clone(&premises), peer));
     let watched = Watched { stream, line: Arc::clone(&line), at_end: false };
     let service = {
         let line = Arc::clone(&line);

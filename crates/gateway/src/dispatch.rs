@@ -94,19 +94,20 @@ async fn handle(line: &Line, request: Request<Incoming>, arrived: Instant) -> Re
     check(line, &head)?;
     let Claim { mut consumer, mut principal, signed_for } = Claim::of(&head);
     let destination = destination(premises, &head, signed_for);
+    let mut source = line.peer.address;
     let (mut body, mut held_to) = (RequestBody::Arriving(body), HeldTo::Nothing);
     if let Some(verifier) = &premises.settings.verifier
         && !is_free(&destination, premises)
     {
         let streams = matches!(destination, Destination::Buckets(_));
         let verified = Box::pin(verification::verify(line, &**verifier, &head, body, streams)).await?;
-        (consumer, principal) = (verified.consumer, verified.principal);
+        (consumer, principal, source) = (verified.consumer, verified.principal, verified.source);
         (body, held_to) = (verified.body, verified.held_to);
     }
     match destination {
         Destination::Invoke { endpoint, operation } => {
             let arrived_at = premises.clock.now();
-            let caller = Caller { principal, source_address: Some(line.source), user_agent: user_agent(&head) };
+            let caller = Caller { principal, source_address: Some(source), user_agent: user_agent(&head) };
             let call = Call { endpoint, operation, head: &head, body, consumer, caller, arrived_at, arrived };
             invoke::invoke(line, call).await
         }

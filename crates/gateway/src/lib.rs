@@ -5,6 +5,7 @@
 
 mod admission;
 mod body;
+mod certificate;
 mod choice;
 mod connection;
 mod deferred;
@@ -34,4 +35,4 @@ pub use deferred::Runner;
 pub use figures::{Durations, Meters, VariantFigures};
 pub use server::Gateway;
 pub use settings::{BacklogDoor, BodyError, BucketDoor, Door, Doors, MoreMetrics, PiecewiseBody, Settings};
-pub use tls::{Tls, TlsError};
+pub use tls::{ClientAuth, Tls, TlsError};

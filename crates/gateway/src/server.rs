@@ -16,7 +16,8 @@ use captura_route::{Clock, RouteTable};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-use crate::connection;
+use crate::certificate;
+use crate::connection::{self, Peer};
 use crate::hosts::Hosts;
 use crate::premises::Premises;
 use crate::{Doors, Meters, Runner, Settings};
@@ -177,7 +178,7 @@ fn welcome(
         let _place = place;
         let _counted = Counted::new(&premises);
         let Some(tls) = &premises.settings.tls else {
-            return connection::drive(stream, source, Arc::clone(&premises), stage).await;
+            return connection::drive(stream, Peer::new(source, None), Arc::clone(&premises), stage).await;
         };
         let handshake = tokio::time::timeout(premises.settings.head_timeout, tls.accept(stream));
         let shaken = tokio::select! {
@@ -186,7 +187,10 @@ fn welcome(
             () = connection::reached(stage.clone(), Stage::Draining) => return,
         };
         match shaken {
-            Ok(Ok(stream)) => connection::drive(stream, source, Arc::clone(&premises), stage).await,
+            Ok(Ok(stream)) => {
+                let peer = Peer::new(source, certificate::name_of_peer(&stream));
+                connection::drive(stream, peer, Arc::clone(&premises), stage).await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, %source, "a caller and this server found no common TLS"),
             Err(_) => drop(premises.meters.connections_cut.fetch_add(1, Ordering::Relaxed)),
         }

@@ -1,7 +1,7 @@
 //! Encrypted connections: a certificate and its key in two files, read again when they have changed.
 //!
 //! Invariant: connections that stand are not touched by a change; a pair of files that cannot be used leaves the one
-//! before in place, loudly. Refuses to: start with files that cannot be used, speak anything older than TLS 1.2, or use a
+//! before in place, loudly. Certificates of clients are taken as far as the authorities of a third file have signed them. Refuses to: start with files that cannot be used, speak anything older than TLS 1.2, or use a
 //! key that every user of the machine can read.
 
 use std::fs::Metadata;
@@ -17,7 +17,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{self, ServerConfig};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 /// How often the files are looked at, at most; only a connection makes anybody look.
@@ -44,6 +46,15 @@ pub enum TlsError {
     Unusable(#[from] rustls::Error),
 }
 
+/// Whose clients' certificates are believed.
+#[derive(Debug, Clone)]
+pub struct ClientAuth {
+    /// PEM: the authorities that have signed them.
+    pub authorities: PathBuf,
+    /// Whether there is no connection without one.
+    pub required: bool,
+}
+
 /// Encryption of connections.
 #[derive(Clone)]
 pub struct Tls(Arc<Files>);
@@ -51,6 +62,7 @@ pub struct Tls(Arc<Files>);
 struct Files {
     certificate: PathBuf,
     key: PathBuf,
+    clients: Option<ClientAuth>,
     state: Mutex<State>,
 }
 
@@ -63,25 +75,26 @@ struct State {
 
 /// Which contents a file has, as far as can be told without reading it.
 #[derive(Debug, PartialEq, Eq)]
-struct Versions([Option<(u64, u64, i64, i64)>; 2]);
+struct Versions([Option<(u64, u64, i64, i64)>; 3]);
 
 impl Versions {
-    fn of(certificate: &Path, key: &Path) -> Self {
+    fn of(certificate: &Path, key: &Path, clients: Option<&ClientAuth>) -> Self {
         let of = |found: Metadata| (found.ino(), found.len(), found.mtime(), found.mtime_nsec());
-        Self([certificate, key].map(|path| std::fs::metadata(path).ok().map(of)))
+        let authorities = clients.map(|clients| &*clients.authorities);
+        Self([Some(certificate), Some(key), authorities].map(|path| std::fs::metadata(path?).ok().map(of)))
     }
 }
 
 impl Tls {
-    /// Reads a chain of certificates, the server's own first, and its key, both PEM.
+    /// Reads a chain of certificates, the server's own first, and its key, both PEM, and who signs those of clients.
     ///
     /// # Errors
     /// When they cannot be used.
-    pub fn load(certificate: PathBuf, key: PathBuf) -> Result<Self, TlsError> {
-        let tried = Versions::of(&certificate, &key);
-        let config = configuration(&certificate, &key)?;
+    pub fn load(certificate: PathBuf, key: PathBuf, clients: Option<ClientAuth>) -> Result<Self, TlsError> {
+        let tried = Versions::of(&certificate, &key, clients.as_ref());
+        let config = configuration(&certificate, &key, clients.as_ref())?;
         let state = Mutex::new(State { config, looked_at: Instant::now(), tried });
-        Ok(Self(Arc::new(Files { certificate, key, state })))
+        Ok(Self(Arc::new(Files { certificate, key, clients, state })))
     }
 
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
@@ -91,16 +104,16 @@ impl Tls {
 
     /// The configuration of the files as they were a second ago, or later.
     fn current(&self) -> Arc<ServerConfig> {
-        let Files { certificate, key, state } = &*self.0;
+        let Files { certificate, key, clients, state } = &*self.0;
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.looked_at.elapsed() < LOOK_INTERVAL {
             return Arc::clone(&state.config);
         }
         state.looked_at = Instant::now();
-        let found = Versions::of(certificate, key);
+        let found = Versions::of(certificate, key, clients.as_ref());
         if found != state.tried {
             state.tried = found;
-            match configuration(certificate, key) {
+            match configuration(certificate, key, clients.as_ref()) {
                 Ok(config) => {
                     state.config = config;
                     tracing::info!(certificate = %certificate.display(), "new connections use the new certificate");
@@ -120,7 +133,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-fn configuration(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+fn configuration(certificate: &Path, key: &Path, clients: Option<&ClientAuth>) -> Result<Arc<ServerConfig>, TlsError> {
     let unreadable = |path: &Path| {
         let path = path.to_owned();
         move |error: rustls::pki_types::pem::Error| TlsError::Read { path, why: error.to_string() }
@@ -136,10 +149,29 @@ fn configuration(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, Tl
         return Err(TlsError::KeyIsPublic(key.to_owned()));
     }
     let private = PrivateKeyDer::from_pem_file(key).map_err(unreadable(key))?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)?;
+    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?;
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => builder.with_client_cert_verifier(verifier(clients)?),
+    };
+    let mut config = builder.with_single_cert(chain, private)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Who judges the certificates of clients.
+fn verifier(clients: &ClientAuth) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let path = &clients.authorities;
+    let unreadable = |why: String| TlsError::Read { path: path.clone(), why };
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(error.to_string()))? {
+        roots.add(authority.map_err(|error| unreadable(error.to_string()))?)?;
+    }
+    if roots.is_empty() {
+        return Err(unreadable("it holds no certificate".into()));
+    }
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()));
+    let builder = if clients.required { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(|error| unreadable(error.to_string()))
 }

@@ -5,6 +5,7 @@
 //!
 //! Invariant: there is one place where the question is put, so that no route can lack it.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -27,6 +28,8 @@ use crate::settings::BodyError;
 pub(crate) struct Verified {
     pub(crate) consumer: Consumer,
     pub(crate) principal: Option<Principal>,
+    /// Where it comes from, proxies that are believed left out.
+    pub(crate) source: IpAddr,
     pub(crate) body: RequestBody,
     /// What a body must be that is passed on piece by piece.
     pub(crate) held_to: HeldTo,
@@ -87,15 +90,26 @@ pub(crate) async fn verify(
         RequestBody::Whole(collected) => Some(&*collected.bytes),
         RequestBody::Arriving(_) => None,
     };
-    let asked = Asked { head: &head, body: whole, source: line.source, now: premises.clock.now() };
-    match verifier.admit(&asked) {
-        Ok(Admitted { user, principal, body_sha256, chunks }) => {
+    let certificate = line.peer.certificate.as_deref();
+    let mut asked =
+        Asked { head: &head, body: whole, source: line.peer.address, certificate, now: premises.clock.now() };
+    let mut admitted = verifier.admit(&asked);
+    if admitted == Err(Denial::TokenKeyUnknown)
+        && let Some(renewed) = verifier.renewal(&asked)
+    {
+        renewed.await;
+        asked.now = premises.clock.now();
+        admitted = verifier.admit(&asked);
+    }
+    match admitted {
+        Ok(Admitted { user, principal, source, body_sha256, chunks }) => {
             let held_to = match (body_sha256, chunks) {
                 (Some(digest), _) => HeldTo::Digest(digest, RunningDigest::default()),
                 (None, Some(chain)) => HeldTo::Chunks(Box::new(ChunkWatch::new(chain))),
                 (None, None) => HeldTo::Nothing,
             };
-            Ok(Verified { consumer: Consumer::new(&user), principal: Principal::new(&principal), body, held_to })
+            let principal = principal.as_deref().and_then(Principal::new);
+            Ok(Verified { consumer: Consumer::new(&user), principal, source, body, held_to })
         }
         // Who is passed on to the buckets speaks S3, signed or not.
         Err(denial) if streams => Err(Refused::Denied(Box::new((denial, Dialect::S3)))),

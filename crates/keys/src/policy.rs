@@ -120,16 +120,24 @@ impl Policy {
             })
     }
 
-    /// The first thing about a request that is refused.
-    pub(crate) fn refusal<'a>(&self, action: &'a Action) -> Option<Refusal<'a>> {
+    /// Invoking every endpoint, and nothing else: for callers of whom no more is said.
+    #[must_use]
+    pub fn invocations() -> Self {
+        let rule = Rule { operations: vec!["sagemaker:InvokeEndpoint*".into()], resources: everything() };
+        Self { allow: vec![rule], deny: Vec::new() }
+    }
+
+    /// The first thing about a request that these policies together refuse: none allows it, or one of them forbids it.
+    pub(crate) fn refusal<'a>(policies: &[&Self], action: &'a Action) -> Option<Refusal<'a>> {
         if action.operation == ALWAYS_ALLOWED {
             return None;
         }
         let asked = action.resources.iter().map(|resource| (action.operation.as_str(), resource));
         let mut asked = asked.chain(action.also.as_ref().map(|(operation, resource)| (*operation, resource)));
         asked.find_map(|(operation, resource)| {
-            let explicit = self.deny.iter().any(|rule| rule.denies(operation, resource));
-            let refused = explicit || !self.allow.iter().any(|rule| rule.allows(operation, resource));
+            let (allow, deny) = (policies.iter().flat_map(|one| &one.allow), policies.iter().flat_map(|one| &one.deny));
+            let explicit = { deny }.any(|rule| rule.denies(operation, resource));
+            let refused = explicit || !{ allow }.any(|rule| rule.allows(operation, resource));
             refused.then_some(Refusal { operation, resource: &resource.arn, explicit })
         })
     }
@@ -211,7 +219,7 @@ mod tests {
     }
 
     fn is_allowed(policy: &Policy, operation: &str, arn: &str) -> bool {
-        policy.refusal(&action(operation, arn)).is_none()
+        Policy::refusal(&[policy], &action(operation, arn)).is_none()
     }
 
     const CHURN: &str = "arn:aws:sagemaker:eu-west-1:000000000000:endpoint/churn";
@@ -247,7 +255,10 @@ mod tests {
         ));
         let secret =
             action("sagemaker:InvokeEndpoint", "arn:aws:sagemaker:eu-west-1:000000000000:endpoint/Churn-Secret");
-        assert!(limited.refusal(&secret).unwrap().explicit, "SageMaker's names are the same in either case");
+        assert!(
+            Policy::refusal(&[&limited], &secret).unwrap().explicit,
+            "SageMaker's names are the same in either case"
+        );
         assert!(!is_allowed(&policy(&[], &[]), "sagemaker:ListModels", "*"));
         assert!(is_allowed(&policy(&[], &["*"]), "sts:GetCallerIdentity", "*"), "as on AWS");
         assert!(!is_allowed(&limited, "sagemaker:InvokeEndpoint", "*"), "a name is not everything");
@@ -266,18 +277,18 @@ mod tests {
         let source = |arn: &str| Some(("s3:GetObject", Resource { arn: arn.into(), is_wide: false }));
         let mut copy = action("s3:PutObject", "arn:aws:s3:::b/k");
         copy.also = source("arn:aws:s3:::b/other");
-        assert_eq!(limited.refusal(&copy), None);
+        assert_eq!(Policy::refusal(&[&limited], &copy), None);
         copy.also = source("arn:aws:s3:::secret/k");
-        assert_eq!(limited.refusal(&copy).unwrap().operation, "s3:GetObject");
+        assert_eq!(Policy::refusal(&[&limited], &copy).unwrap().operation, "s3:GetObject");
 
         let wide = |arn: &str| Action {
             operation: "s3:DeleteObject".into(),
             resources: vec![Resource { arn: arn.into(), is_wide: true }],
             also: None,
         };
-        assert_eq!(policy(&["s3:*:b/*"], &[]).refusal(&wide("arn:aws:s3:::b/*")), None);
-        assert!(policy(&["s3:*:b/data/*"], &[]).refusal(&wide("arn:aws:s3:::b/*")).is_some());
-        assert!(policy(&["*"], &["s3:*:b/keep/*"]).refusal(&wide("arn:aws:s3:::b/*")).unwrap().explicit);
+        assert_eq!(Policy::refusal(&[&policy(&["s3:*:b/*"], &[])], &wide("arn:aws:s3:::b/*")), None);
+        assert!(Policy::refusal(&[&policy(&["s3:*:b/data/*"], &[])], &wide("arn:aws:s3:::b/*")).is_some());
+        assert!(Policy::refusal(&[&policy(&["*"], &["s3:*:b/keep/*"])], &wide("arn:aws:s3:::b/*")).unwrap().explicit);
     }
 
     #[test]
@@ -308,7 +319,11 @@ mod tests {
             ("arn:aws:sagemaker:eu-west-1:000000000000:endpoint/churn", true),
             ("arn:aws:sagemaker:eu-west-1:000000000000:endpoint/other", false),
         ] {
-            assert_eq!(limited.refusal(&action("sagemaker:DeleteEndpoint", arn)).is_some(), denied, "{arn}");
+            assert_eq!(
+                Policy::refusal(&[&limited], &action("sagemaker:DeleteEndpoint", arn)).is_some(),
+                denied,
+                "{arn}"
+            );
         }
     }
 }

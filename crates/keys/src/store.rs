@@ -1,6 +1,6 @@
 //! Where the keys are kept: `keys/` below the data directory.
 //!
-//! `keys.json` holds the keys with their sealed secrets, `master.key` what they are sealed with, `lock` keeps two command
+//! `keys.json` holds the keys with their sealed secrets, or their digests, `master.key` what they are sealed with, `lock` keeps two command
 //! lines from changing them at one time.
 //!
 //! Invariant: the file is replaced whole and synced before a change is reported; a reader sees the old keys or the new.
@@ -8,11 +8,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use captura_names::Timestamp;
 use captura_wire::sigv4::Secret;
 use serde::{Deserialize, Serialize};
 
-use crate::key::{Key, NewKey};
+use crate::key::{Key, Kind, NewKey, Proof};
 use crate::policy::Policy;
 use crate::private::{self, Lock, Version};
 use crate::seal::Master;
@@ -29,7 +31,9 @@ const KEYS_MAX: usize = 10_000;
 /// Longest description, bytes.
 const DESCRIPTION_MAX_BYTES: usize = 1_024;
 /// Version of the file's form.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
+/// The version before there were API keys, which is still read.
+const FORM_WITHOUT_API_KEYS: u32 = 1;
 
 /// Why keys cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -97,8 +101,12 @@ struct KeyForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revoked: Option<String>,
     policy: Policy,
-    /// Nonce, ciphertext and tag of AES-256-GCM, in base 64.
-    secret: String,
+    /// Of an access key: nonce, ciphertext and tag of AES-256-GCM, in base 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    /// Of an API key: SHA-256 of its text, in base 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
 }
 
 impl Store {
@@ -127,9 +135,9 @@ impl Store {
         };
         let damaged = |why: String| StoreError::Damaged { path: path.clone(), why };
         let form: Form = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        if form.version != FORM {
+        if !(FORM_WITHOUT_API_KEYS..=FORM).contains(&form.version) {
             return Err(damaged(format!(
-                "its form is version {}, and this captura knows version {FORM}",
+                "its form is version {}, and this captura knows versions up to {FORM}",
                 form.version
             )));
         }
@@ -162,7 +170,7 @@ impl Store {
             path: self.folder.clone(),
             source: io::Error::other("the system gives no randomness"),
         };
-        let key = Key::make(wished, now).map_err(no_chance)?;
+        let (key, secret) = Key::make(wished, now).map_err(no_chance)?;
         self.change(|keys| {
             if keys.len() >= KEYS_MAX {
                 return Err(StoreError::TooMany);
@@ -170,7 +178,7 @@ impl Store {
             keys.push(key.clone());
             Ok(())
         })?;
-        Ok(Created { secret: key.secret.clone(), key })
+        Ok(Created { key, secret })
     }
 
     /// Revokes a key; a running server lets it in no more within a second. A key that is revoked already stays so.
@@ -198,6 +206,7 @@ impl Store {
             return Ok(None);
         }
         let wished = NewKey {
+            kind: Kind::AccessKey,
             consumer: Some("admin".parse().expect("our bug: admin is a name")),
             description: "made at the first start".into(),
             expires: None,
@@ -237,6 +246,10 @@ impl Store {
 
 impl KeyForm {
     fn of(key: &Key, master: &Master) -> io::Result<Self> {
+        let (secret, digest) = match &key.proof {
+            Proof::Secret(secret) => (Some(master.seal(secret, &key.id)?), None),
+            Proof::Digest(digest) => (None, Some(STANDARD.encode(digest))),
+        };
         Ok(Self {
             id: key.id.clone(),
             consumer: key.consumer.to_string(),
@@ -245,20 +258,27 @@ impl KeyForm {
             expires: key.expires.map(|at| at.to_string()),
             revoked: key.revoked.map(|at| at.to_string()),
             policy: key.policy.clone(),
-            secret: master.seal(&key.secret, &key.id)?,
+            secret,
+            digest,
         })
     }
 
     /// The error tells what is wrong with it.
     fn read(self, master: &Master) -> Result<Key, String> {
         let moment = |text: &str| Timestamp::parse(text).map_err(|error| error.to_string());
-        let secret = master.unseal(&self.secret, &self.id);
+        let proof = match (&self.secret, &self.digest) {
+            (Some(sealed), None) => master.unseal(sealed, &self.id).map(Proof::Secret),
+            (None, Some(digest)) => {
+                STANDARD.decode(digest).ok().and_then(|bytes| bytes.try_into().ok()).map(Proof::Digest)
+            }
+            _ => None,
+        };
         Ok(Key {
             consumer: self.consumer.parse().map_err(|error: crate::InvalidConsumerName| error.to_string())?,
             created: moment(&self.created)?,
             expires: self.expires.as_deref().map(moment).transpose()?,
             revoked: self.revoked.as_deref().map(moment).transpose()?,
-            secret: secret.ok_or_else(|| format!("the secret of {} does not open with {MASTER_FILE}", self.id))?,
+            proof: proof.ok_or_else(|| format!("the secret of {} does not open with {MASTER_FILE}", self.id))?,
             id: self.id,
             description: self.description,
             policy: self.policy,
@@ -274,6 +294,7 @@ mod tests {
 
     fn wished() -> NewKey {
         NewKey {
+            kind: Kind::AccessKey,
             consumer: Some("billing".parse().unwrap()),
             description: "nightly".into(),
             expires: None,
@@ -294,7 +315,7 @@ mod tests {
         let kept = Store::new(dir.path()).keys().unwrap();
         assert_eq!(kept.len(), 1);
         assert_eq!((kept[0].id.as_str(), kept[0].consumer.as_str()), (created.key.id.as_str(), "billing"));
-        assert_eq!(kept[0].secret.expose(), created.secret.expose());
+        assert_eq!(kept[0].secret().unwrap().expose(), created.secret.expose());
         for name in [KEYS_FILE, MASTER_FILE, LOCK_FILE] {
             let path = dir.path().join(FOLDER).join(name);
             assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{name}");
@@ -308,6 +329,29 @@ mod tests {
         assert_eq!(revoked.revoked, Some(now()));
         assert_eq!(store.keys().unwrap()[0].revoked, Some(now()));
         assert!(matches!(store.revoke("AKIANOBODY", now()), Err(StoreError::NoSuchKey(_))));
+    }
+
+    #[test]
+    fn of_an_api_key_the_disk_holds_nothing_that_opens() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path());
+        let created = store.create(NewKey { kind: Kind::ApiKey, ..wished() }, now()).unwrap();
+        let text = std::fs::read_to_string(dir.path().join(FOLDER).join(KEYS_FILE)).unwrap();
+        let chance = created.secret.expose().split_once('.').unwrap().1;
+        assert!(!text.contains(chance) && text.contains("\"digest\""), "{text}");
+        let kept = store.keys().unwrap().remove(0);
+        assert!(kept.opens(created.secret.expose()) && !kept.opens(chance));
+    }
+
+    #[test]
+    fn keys_of_before_there_were_api_keys_are_still_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(dir.path());
+        let created = store.create(wished(), now()).unwrap();
+        let path = dir.path().join(FOLDER).join(KEYS_FILE);
+        let text = std::fs::read_to_string(&path).unwrap();
+        private::replace(&path, text.replace("\"version\": 2", "\"version\": 1").as_bytes()).unwrap();
+        assert_eq!(store.keys().unwrap()[0].secret().unwrap().expose(), created.secret.expose());
     }
 
     #[test]
@@ -344,7 +388,7 @@ mod tests {
         store.create(wished(), now()).unwrap();
         let path = dir.path().join(FOLDER).join(KEYS_FILE);
         let text = std::fs::read_to_string(&path).unwrap();
-        for damaged in [&text[..40], &text.replace("\"version\": 1", "\"version\": 2"), &text.replace("AKIA", "AKIB")] {
+        for damaged in [&text[..40], &text.replace("\"version\": 2", "\"version\": 3"), &text.replace("AKIA", "AKIB")] {
             private::replace(&path, damaged.as_bytes()).unwrap();
             assert!(matches!(store.keys(), Err(StoreError::Damaged { .. })), "{damaged}");
             assert!(store.create_admin_if_empty(now()).is_err());
@@ -359,7 +403,7 @@ mod tests {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let text = std::fs::read_to_string(&path).unwrap();
         let key = &store.keys().unwrap()[0];
-        assert!(text.contains(&key.id) && text.contains(key.secret.expose()), "usable as it is");
+        assert!(text.contains(&key.id) && text.contains(key.secret().unwrap().expose()), "usable as it is");
         assert_eq!(store.create_admin_if_empty(now()).unwrap(), None);
         assert_eq!(store.keys().unwrap().len(), 1);
     }

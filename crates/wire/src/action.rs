@@ -147,6 +147,27 @@ fn asks_in_a_form(head: &Head<'_>, body: Option<&[u8]>) -> bool {
     [head.query.as_bytes(), body.unwrap_or_default()].into_iter().any(|form| form_member(form, "Action").is_some())
 }
 
+/// The service that a request without a signature is for, as the rooms behind the door tell it. The body is `None` where it
+/// is passed on as a stream, which is so for S3 alone.
+#[must_use]
+pub fn unsigned_service(head: &Head<'_>, body: Option<&[u8]>) -> &'static str {
+    if body.is_none() {
+        return S3;
+    }
+    if let Some(target) = head.all(TARGET_HEADER).next() {
+        let prefix = target.split(|byte| *byte == b'.').next().unwrap_or_default();
+        let known = TARGETS.into_iter().find(|(known, _)| known.as_bytes() == prefix);
+        return known.map_or(SAGEMAKER, |(_, service)| service);
+    }
+    if crate::cloudwatch::is_ours(None, None, head.path) {
+        return "monitoring";
+    }
+    // Who one is may be asked without saying of whom; no other form is read without a signature.
+    let forms = [head.query.as_bytes(), body.unwrap_or_default()];
+    let action = forms.into_iter().find_map(|form| form_member(form, "Action"));
+    if head.path == "/" && action.as_deref() == Some("GetCallerIdentity") { "sts" } else { SAGEMAKER }
+}
+
 fn named(service: &str, operation: &str, resources: Vec<Resource>) -> Action {
     // The operation goes into an error text; what is longer than any operation names none.
     let operation: String = operation.chars().take(64).collect();

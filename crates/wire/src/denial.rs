@@ -70,6 +70,12 @@ pub enum Denial {
     },
     /// No such key, or it is revoked.
     UnknownKey,
+    /// A bearer token that is worth nothing here, and why.
+    BadToken(&'static str),
+    /// A bearer token whose issuer has no such key, as far as is known now.
+    TokenKeyUnknown,
+    /// Credentials of more than one kind, or twice of one.
+    SeveralCredentials,
     /// The key's time is over.
     KeyExpired,
     /// The signature is another than the holder of the key makes.
@@ -179,6 +185,12 @@ impl Denial {
         Self::Malformed(what.to_owned())
     }
 
+    /// A name that cannot be kept, and where it came from.
+    #[must_use]
+    pub fn malformed_name(origin: &str) -> Self {
+        Self::Malformed(format!("the name in {origin} is empty, longer than 256 bytes or not printable"))
+    }
+
     /// Whether it counts as an attempt to get in with a wrong signature.
     #[must_use]
     pub fn is_failed_authentication(&self) -> bool {
@@ -210,6 +222,10 @@ impl Denial {
                 ("InvalidSignatureException", "SignatureDoesNotMatch", "XAmzContentSHA256Mismatch", 400)
             }
             Self::UnknownKey => ("UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", 403),
+            Self::BadToken(_) | Self::TokenKeyUnknown => {
+                ("UnrecognizedClientException", "InvalidClientTokenId", "InvalidToken", 403)
+            }
+            Self::SeveralCredentials => ("IncompleteSignatureException", "IncompleteSignature", "InvalidRequest", 400),
             Self::KeyExpired => ("ExpiredTokenException", "ExpiredToken", "ExpiredToken", 400),
             Self::SignatureDoesNotMatch => {
                 ("InvalidSignatureException", "SignatureDoesNotMatch", "SignatureDoesNotMatch", 403)
@@ -283,6 +299,11 @@ impl Denial {
                 "The AWS Access Key Id you provided does not exist in our records.".into()
             }
             Self::UnknownKey => "The security token included in the request is invalid.".into(),
+            Self::BadToken(why) => format!("The bearer token cannot be used: {why}.").into(),
+            Self::TokenKeyUnknown => "The bearer token cannot be used: its issuer has no such key.".into(),
+            Self::SeveralCredentials => "There are credentials of more than one kind in the request, or two of one kind; \
+                                         use one of them."
+                .into(),
             Self::KeyExpired => "The security token included in the request is expired".into(),
             Self::SignatureDoesNotMatch if dialect == Dialect::S3 => {
                 "The request signature we calculated does not match the signature you provided. Check your key and \
@@ -302,7 +323,7 @@ impl Denial {
                 };
                 format!("User: {user} is not authorized to perform: {operation} on resource: {resource} {why}").into()
             }
-            Self::TooManyFailures => "Rate exceeded: too many requests with wrong signatures. Try again later.".into(),
+            Self::TooManyFailures => "Rate exceeded: too many requests with wrong credentials. Try again later.".into(),
         }
     }
 

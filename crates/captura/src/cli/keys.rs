@@ -1,4 +1,4 @@
-//! `captura keys`: makes, lists and revokes access keys in a data directory.
+//! `captura keys`: makes, lists and revokes access keys and API keys in a data directory.
 //!
 //! It works on the files, with or without a server at work; a running one notices within a second. A secret is printed
 //! once, to stdout, when its key is made.
@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use captura_keys::{ConsumerName, Created, Key, NewKey, Policy, Rule, Store};
+use captura_keys::{ConsumerName, Created, Key, Kind, NewKey, Policy, Rule, Store};
 use captura_names::Timestamp;
 use captura_route::Clock;
 use clap::{Args, Subcommand};
@@ -52,6 +52,10 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct Create {
+    /// Make an API key, which is sent with each request, instead of an access key, which signs them. The server takes them
+    /// where its configuration has [auth.api_keys]
+    #[arg(long)]
+    api_key: bool,
     /// Whose calls it signs: the consumer in every record [default: the key's id]
     #[arg(long, value_name = "NAME")]
     consumer: Option<ConsumerName>,
@@ -107,12 +111,18 @@ impl Keys {
 impl Create {
     fn run(self, store: &Store, now: Timestamp, as_json: bool) -> anyhow::Result<()> {
         let expires = self.expires_in.map(|span| now.plus_us(i64::try_from(span.0.as_micros()).unwrap_or(i64::MAX)));
-        let wished = NewKey { policy: self.policy()?, consumer: self.consumer, description: self.description, expires };
+        let kind = if self.api_key { Kind::ApiKey } else { Kind::AccessKey };
+        let (policy, description) = (self.policy()?, self.description);
+        let wished = NewKey { kind, policy, consumer: self.consumer, description, expires };
         let Created { key, secret } = store.create(wished, now)?;
         if as_json {
             let mut shown = described(&key, now);
-            shown["secretAccessKey"] = json!(secret.expose());
+            let member = if kind == Kind::ApiKey { "apiKey" } else { "secretAccessKey" };
+            shown[member] = json!(secret.expose());
             say(&shown.to_string());
+        } else if kind == Kind::ApiKey {
+            note("the key is shown now and never again; send it with each request in the header x-api-key");
+            say(&format!("CAPTURA_API_KEY={}", secret.expose()));
         } else {
             note("the secret is shown now and never again; `export $(captura keys create …)` sets both");
             say(&format!("AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}", key.id, secret.expose()));
@@ -144,6 +154,10 @@ fn state(key: &Key, now: Timestamp) -> &'static str {
 fn described(key: &Key, now: Timestamp) -> Value {
     json!({
         "accessKeyId": key.id,
+        "kind": match key.kind() {
+            Kind::AccessKey => "access-key",
+            Kind::ApiKey => "api-key",
+        },
         "consumer": key.consumer.as_str(),
         "description": key.description,
         "state": state(key, now),
@@ -160,7 +174,7 @@ fn list(keys: &[Key], now: Timestamp, as_json: bool) {
         say(&json!({ "keys": keys }).to_string());
         return;
     }
-    let mut rows = table(&["ACCESS KEY ID", "CONSUMER", "STATE", "CREATED", "MAY", "DESCRIPTION"]);
+    let mut rows = table(&["KEY ID", "CONSUMER", "STATE", "CREATED", "MAY", "DESCRIPTION"]);
     for key in keys {
         let rules = |rules: &[Rule]| rules.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let mut may = rules(&key.policy.allow);

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use captura_gateway::{Settings, Tls};
+use captura_gateway::{ClientAuth, Settings, Tls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::world::World;
@@ -53,8 +53,105 @@ async fn ping(stream: &mut TlsStream<TcpStream>) {
     assert!(head.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&head));
 }
 
+/// Keeps whose certificate it was asked about, and lets everybody in.
+#[derive(Debug, Default)]
+struct Porter(std::sync::Mutex<Vec<Option<String>>>);
+
+impl captura_wire::sigv4::Verifier for Porter {
+    fn admit(
+        &self,
+        asked: &captura_wire::sigv4::Asked<'_>,
+    ) -> Result<captura_wire::sigv4::Admitted, captura_wire::denial::Denial> {
+        self.0.lock().unwrap().push(asked.certificate.map(str::to_owned));
+        let user = "x".to_owned();
+        let source = asked.source;
+        Ok(captura_wire::sigv4::Admitted { user, principal: None, source, body_sha256: None, chunks: None })
+    }
+}
+
+/// Connects with a certificate of a client, or without, and asks for something that the porter is asked about.
+async fn ask_with(
+    world: &World,
+    trusted: &CertificateDer<'static>,
+    client: Option<(&rcgen::Certificate, &rcgen::KeyPair)>,
+) -> std::io::Result<()> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match client {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+            config.with_client_auth_cert(vec![certificate.der().clone()], key).unwrap()
+        }
+    };
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    stream.write_all(b"GET /captura/v1/ledger HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).await?;
+    assert!(reply.starts_with(b"HTTP/1.1 "), "{}", String::from_utf8_lossy(&reply));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_is_known_by_a_certificate_that_its_authority_has_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = certify(folder.path());
+    let authority = |name: &str| {
+        let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        (rcgen::Issuer::new(params, key), pem)
+    };
+    let client = |issuer: &rcgen::Issuer<'_, rcgen::KeyPair>, names: &[&str]| {
+        let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, "ward-a");
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        params.subject_alt_names = names
+            .iter()
+            .map(|name| match name.split_once("://") {
+                Some(_) => rcgen::SanType::URI((*name).try_into().unwrap()),
+                None => rcgen::SanType::DnsName((*name).try_into().unwrap()),
+            })
+            .collect();
+        let key = rcgen::KeyPair::generate().unwrap();
+        (params.signed_by(&key, issuer).unwrap(), key)
+    };
+    let ((ours, ours_pem), (strange, _)) = (authority("ours"), authority("strange"));
+    std::fs::write(folder.path().join("clients.pem"), ours_pem).unwrap();
+    for required in [false, true] {
+        let clients = ClientAuth { authorities: folder.path().join("clients.pem"), required };
+        let tls = Tls::load(folder.path().join("tls.pem"), folder.path().join("tls.key"), Some(clients)).unwrap();
+        let porter = Arc::new(Porter::default());
+        let verifier = Some(Arc::clone(&porter) as Arc<dyn captura_wire::sigv4::Verifier>);
+        let world = World::with(Settings { tls: Some(tls), verifier, ..Settings::default() }).await;
+        for (names, told) in [
+            (&["app.internal", "spiffe://acme/billing"][..], "URI:spiffe://acme/billing"),
+            (&["app.internal", "other.internal"], "DNS:app.internal"),
+            (&[], "CN=ward-a"),
+        ] {
+            let (certificate, key) = client(&ours, names);
+            ask_with(&world, &trusted, Some((&certificate, &key))).await.unwrap();
+            assert_eq!(porter.0.lock().unwrap().pop(), Some(Some(told.to_owned())));
+        }
+        let (certificate, key) = client(&strange, &["spiffe://acme/billing"]);
+        assert!(ask_with(&world, &trusted, Some((&certificate, &key))).await.is_err(), "signed by somebody else");
+        assert_eq!(ask_with(&world, &trusted, None).await.is_err(), required);
+        let unknown = porter.0.lock().unwrap().pop();
+        assert_eq!(unknown, (!required).then_some(None), "who has shown none is nobody");
+    }
+}
+
 async fn serving(folder: &Path) -> World {
-    let tls = Tls::load(folder.join("tls.pem"), folder.join("tls.key")).unwrap();
+    let tls = Tls::load(folder.join("tls.pem"), folder.join("tls.key"), None).unwrap();
     World::with(Settings { tls: Some(tls), ..Settings::default() }).await
 }
 
@@ -116,8 +213,9 @@ async fn a_new_certificate_is_used_for_new_connections_and_the_old_ones_live_on(
 async fn files_that_cannot_be_used_are_told_at_the_start() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
-    let load =
-        || Tls::load(folder.path().join("tls.pem"), folder.path().join("tls.key")).map_err(|error| error.to_string());
+    let load = || {
+        Tls::load(folder.path().join("tls.pem"), folder.path().join("tls.key"), None).map_err(|error| error.to_string())
+    };
     assert!(load().unwrap_err().contains("tls.pem"));
     certify(folder.path());
     load().unwrap();

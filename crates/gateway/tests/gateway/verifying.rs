@@ -31,9 +31,13 @@ impl Verifier for Porter {
                 explicit: false,
             }),
             Some("throttled") => Err(Denial::TooManyFailures),
-            Some(pass) if asked.body == Some(pass.as_bytes()) => {
-                Ok(Admitted { user: "billing".into(), principal: "key:AKIA".into(), body_sha256: None, chunks: None })
-            }
+            Some(pass) if asked.body == Some(pass.as_bytes()) => Ok(Admitted {
+                user: "billing".into(),
+                principal: Some("key:AKIA".into()),
+                source: asked.source,
+                body_sha256: None,
+                chunks: None,
+            }),
             Some(_) => Err(Denial::SignatureDoesNotMatch),
             None => Err(Denial::Unsigned),
         }
@@ -52,6 +56,37 @@ async fn ask(world: &World, method: &str, path: &str, headers: &str) -> Reply {
         .send(format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{headers}content-length: 0\r\n\r\n").as_bytes())
         .await;
     client.reply().await.unwrap()
+}
+
+/// Knows a token after its issuer was asked once more.
+#[derive(Debug, Default)]
+struct Learning(std::sync::Arc<std::sync::atomic::AtomicBool>);
+
+impl Verifier for Learning {
+    fn admit(&self, asked: &Asked<'_>) -> Result<Admitted, Denial> {
+        if !self.0.load(Ordering::SeqCst) {
+            return Err(Denial::TokenKeyUnknown);
+        }
+        let (user, source) = ("billing".into(), [203, 0, 113, 9].into());
+        assert_eq!(asked.body, Some(&b"1"[..]));
+        Ok(Admitted { user, principal: None, source, body_sha256: None, chunks: None })
+    }
+
+    fn renewal(&self, _: &Asked<'_>) -> Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let learned = Arc::clone(&self.0);
+        Some(Box::pin(async move { learned.store(true, Ordering::SeqCst) }))
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_a_key_that_is_not_known_yet_waits_for_it_and_the_record_has_the_source_that_was_found() {
+    let settings = Settings { verifier: Some(Arc::new(Learning::default())), ..Settings::default() };
+    let world = World::with(settings).await;
+    world.table.send_replace(captured_table(&world.model, &everything()));
+    assert_eq!(world.invoke(&[], "1").await.status, 200);
+    let records = world.capture.tail(None, None, 10);
+    assert_eq!(records[0].consumer.as_str(), "billing");
+    assert_eq!(records[0].caller.source_address, Some([203, 0, 113, 9].into()));
 }
 
 /// One of everything that the router tells apart, and what it must not tell apart.

@@ -1,6 +1,8 @@
 //! The question at the door and its answer: the seam between who serves requests and who knows the keys.
 
+use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
 
 use captura_names::Timestamp;
 
@@ -14,8 +16,10 @@ pub struct Asked<'a> {
     pub head: &'a Head<'a>,
     /// Its whole body; absent where it is passed on piece by piece.
     pub body: Option<&'a [u8]>,
-    /// Where it comes from.
+    /// The other end of its connection.
     pub source: IpAddr,
+    /// Whose certificate its connection was opened with, and verified: `URI:…`, `DNS:…` or `CN=…`.
+    pub certificate: Option<&'a str>,
     /// When.
     pub now: Timestamp,
 }
@@ -23,10 +27,12 @@ pub struct Asked<'a> {
 /// A request that may come in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admitted {
-    /// Name of the user whose key signed it.
+    /// Name of the consumer.
     pub user: String,
-    /// What its credentials have proved, in one text that begins with their kind.
-    pub principal: String,
+    /// What its credentials have proved, in one text that begins with their kind; absent when there were none.
+    pub principal: Option<String>,
+    /// Where it comes from, proxies that are believed left out.
+    pub source: IpAddr,
     /// The digest that a body must have that is passed on piece by piece.
     pub body_sha256: Option<[u8; 32]>,
     /// What the chunks of such a body are signed with, where they are.
@@ -40,4 +46,10 @@ pub trait Verifier: Send + Sync {
     /// # Errors
     /// Why not.
     fn admit(&self, asked: &Asked<'_>) -> Result<Admitted, Denial>;
+
+    /// What to wait for before a request is asked about once more that was turned away with [`Denial::TokenKeyUnknown`]:
+    /// its issuer may have other keys by now. Nothing when they were looked at a moment ago.
+    fn renewal(&self, _asked: &Asked<'_>) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        None
+    }
 }

@@ -53,10 +53,7 @@ impl<'a> Presented<'a> {
         if headers.next().is_some() {
             return Err(Denial::malformed("there is more than one Authorization header"));
         }
-        let presigned = parameter(head.query, ALGORITHM_PARAMETER)?.is_some()
-            || parameter(head.query, SIGNATURE_PARAMETER)?.is_some()
-            || parameter(head.query, CREDENTIAL_PARAMETER)?.is_some();
-        match (header, presigned) {
+        match (header, Self::is_in_query(head)?) {
             (Some(_), true) => Err(Denial::malformed(
                 "credentials stand in the Authorization header and in the query; use one of them",
             )),
@@ -69,6 +66,16 @@ impl<'a> Presented<'a> {
             (None, false) if parameter(head.query, OLD_KEY_PARAMETER)?.is_some() => Err(Denial::OldSignature),
             (None, false) => Ok(None),
         }
+    }
+
+    /// Whether there is anything of a signature in the query, as in a presigned address.
+    ///
+    /// # Errors
+    /// When a parameter is there twice.
+    pub fn is_in_query(head: &Head<'_>) -> Result<bool, Denial> {
+        Ok(parameter(head.query, ALGORITHM_PARAMETER)?.is_some()
+            || parameter(head.query, SIGNATURE_PARAMETER)?.is_some()
+            || parameter(head.query, CREDENTIAL_PARAMETER)?.is_some())
     }
 
     fn of_header(head: &Head<'a>, header: &'a str) -> Result<Self, Denial> {
