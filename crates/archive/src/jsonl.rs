@@ -9,7 +9,7 @@
 //!   "requestSizeBytes":4,"responseSizeBytes":8,"samplingProbability":1.0,"modelName":"…","endpointConfigName":"…"}}
 //! ```
 //! (line breaks only for reading; the real line has none and ends with `\n`). Of `principal`, `sourceIPAddress` and `userAgent`, which are
-//! CloudTrail's words, those are left out that are not known. Behind `modelName` stands `targetModel` where
+//! CloudTrail's words, those are left out that are not known; behind them stands `"shadowCopy":true` where the call is a copy for a shadow. Behind `modelName` stands `targetModel` where
 //! the call named one of many models. Everything before `captura` is byte for
 //! byte what the service writes; readers of those files ignore the key they do not know.
 //!
@@ -219,6 +219,9 @@ fn write_extension(out: &mut Vec<u8>, record: &Record) {
     write_escaped(out, record.consumer.as_str().as_bytes());
     out.push(b'"');
     write_caller(out, &record.caller);
+    if record.caller.is_copy {
+        out.extend_from_slice(b",\"shadowCopy\":true");
+    }
     out.extend_from_slice(b",\"outcome\":\"");
     out.extend_from_slice(outcome_word(record.outcome).as_bytes());
     out.extend_from_slice(b"\",\"status\":");

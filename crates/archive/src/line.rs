@@ -152,6 +152,8 @@ struct RawExtension<'a> {
     principal: Option<Cow<'a, str>>,
     #[serde(rename = "sourceIPAddress")]
     source_ip_address: Option<IpAddr>,
+    #[serde(rename = "shadowCopy", default)]
+    shadow_copy: bool,
     #[serde(rename = "userAgent", borrow)]
     user_agent: Option<Cow<'a, str>>,
     #[serde(flatten)]
@@ -164,6 +166,7 @@ impl RawExtension<'_> {
             principal: self.principal.as_deref().and_then(Principal::new),
             source_address: self.source_ip_address,
             user_agent: self.user_agent.as_deref().and_then(UserAgent::new),
+            is_copy: self.shadow_copy,
         }
     }
 }

@@ -36,7 +36,7 @@ const FILE_INTERVAL: Duration = Duration::from_secs(5);
 /// Where keys come from.
 enum Place {
     File(PathBuf),
-    Url(http::Uri, Client<HttpsConnector<HttpConnector>, Empty<Bytes>>),
+    Url(http::Uri, Box<Client<HttpsConnector<HttpConnector>, Empty<Bytes>>>),
 }
 
 /// Whoever fetches keys; it ends with this.
@@ -117,7 +117,7 @@ fn place(jwks: &str) -> anyhow::Result<Place> {
         return Ok(Place::File(jwks.strip_prefix("file://").unwrap_or(jwks).into()));
     }
     let uri: http::Uri = jwks.parse().with_context(|| format!("jwks = {jwks:?} is no URL"))?;
-    Ok(Place::Url(uri, Client::builder(TokioExecutor::new()).build(trust::connector(jwks)?)))
+    Ok(Place::Url(uri, Box::new(Client::builder(TokioExecutor::new()).build(trust::connector(jwks)?))))
 }
 
 struct Fetcher {

@@ -6,6 +6,7 @@ mod buckets;
 mod cli;
 mod client;
 mod config;
+mod consumers;
 mod credentials;
 mod identity;
 mod images;

@@ -1,6 +1,7 @@
 //! The door behind the gateway: control plane by its target header, and captura's own read-only resources.
 //!
-//! `GET /captura/v1/ledger`, `/captura/v1/endpoints`, `/captura/v1/tail?endpoint=&after=&limit=`. The command line reads
+//! `GET /captura/v1/ledger`, `/captura/v1/endpoints`, `/captura/v1/consumers`,
+//! `/captura/v1/tail?endpoint=&after=&limit=`. The command line reads
 //! them, and so may anything else.
 //!
 //! Refuses to: change anything; intents go through SageMaker's API.
@@ -14,8 +15,10 @@ use captura_capture::Capture;
 use captura_capture::ledger::Account;
 use captura_capture::record::Lsn;
 use captura_cloudwatch::Cloudwatch;
+use captura_consumers::Consumers;
 use captura_control::Control;
 use captura_gateway::Door;
+use captura_keys::Registry;
 use captura_logs::Logs;
 use captura_names::EndpointName;
 use captura_route::{Durability, RouteTable, WhenUnavailable};
@@ -25,6 +28,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::consumers;
 use crate::sts;
 
 /// Most records in one answer of `tail`.
@@ -38,6 +42,8 @@ const HELLO: &str = "This is captura: SageMaker's API for model endpoints, with 
 pub(crate) struct Rooms {
     pub(crate) control: Control,
     pub(crate) capture: Capture,
+    pub(crate) consumers: Consumers,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) cloudwatch: Cloudwatch,
     pub(crate) logs: Logs,
     pub(crate) scaling: Scaling,
@@ -82,6 +88,9 @@ impl Rooms {
             (&Method::GET, "/") => text(HELLO),
             (&Method::GET, "/captura/v1/ledger") => self.ledger(),
             (&Method::GET, "/captura/v1/endpoints") => self.endpoints(),
+            (&Method::GET, "/captura/v1/consumers") => {
+                json_answer(&consumers::told(&self.consumers, &self.registry, &self.capture.ledger()))
+            }
             (&Method::GET, "/captura/v1/tail") => self.tail(request.uri().query().unwrap_or_default()),
             _ => unknown(&request),
         }

@@ -19,6 +19,7 @@ use captura_backlog::Backlog;
 use captura_capture::journal::disk::RealDisk;
 use captura_capture::{Capture, OpenError, RecoveryReport};
 use captura_cloudwatch::{AlarmState as State, Cloudwatch};
+use captura_consumers::Consumers;
 use captura_control::{AlarmState, Control};
 use captura_gateway::{Doors, Gateway, MoreMetrics};
 use captura_logs::Logs;
@@ -36,6 +37,7 @@ use crate::buckets;
 use crate::config::{
     Config, MetricsAccess, Notice, OnFull, cache_dir, onnx_library_of_environment, process_dir, process_environment,
 };
+use crate::consumers;
 use crate::identity;
 use crate::issuers::Fetching;
 use crate::metering::{self, Metering, Sources};
@@ -75,6 +77,7 @@ pub(crate) struct Running {
     backends: Backends,
     stop_gateway: oneshot::Sender<()>,
     gateway: JoinHandle<std::io::Result<()>>,
+    consumers: captura_consumers::Flushing,
     /// Of the keys of token issuers; ends when this does.
     _fetching: Fetching,
     backlog: Backlog,
@@ -129,11 +132,10 @@ impl Running {
         let tls = identity::tls(&config)?;
         let webhooks = webhooks(&config)?;
         let data_dir = config.server.data_dir.clone();
-        std::fs::create_dir_all(&data_dir)
-            .with_context(|| format!("cannot create the data directory {}", data_dir.display()))?;
+        make(&data_dir)?;
         let clock = Clock::system();
         let tasks = Tasks::default();
-        let capture = open_capture(&config, &clock)?;
+        let (capture, consumers) = open_capture(&config, &clock)?;
         opened.capture = Some(capture.clone());
         let (verifier, fetching) = identity::verifier(&config, &clock).await?;
         let stores = Stores::new(StoreSettings { data_dir: data_dir.clone(), mappings: config.stores.clone() });
@@ -146,9 +148,7 @@ impl Running {
         let (table_sender, table) = watch::channel(Arc::new(RouteTable::default()));
         let backends = backends(&config, &stores, &tasks);
         opened.backends = Some(backends.clone());
-        // Beside the boot: what does not run as a container need not wait for Docker.
-        let recovering = backends.clone();
-        tokio::spawn(async move { recovering.recover().await });
+        recover(backends.clone());
         let settings = captura_control::Settings { notices: teller.events(), ..control_settings(&config) };
         let settings = captura_control::Settings { alarms: alarm_states(&cloudwatch), ..settings };
         let settings = captura_control::Settings { logs: log_sinks(&writing), tasks: tasks.clone(), ..settings };
@@ -166,7 +166,7 @@ impl Running {
         let scheme = if tls.is_some() { "https" } else { "http" };
 
         let backlog = backlog::open((&data_dir, &config.aws.account), &clock, &tasks)?;
-        let uploader = uploader(&config, (&capture, &stores), &clock, &tasks)?;
+        let uploader = uploader(&config, (consumers::counted(&capture, &consumers), &stores), &clock, &tasks)?;
         let archive = crate::archive::Seen::new(uploader.figures(), &capture, &table, &clock);
         let archiving = uploader.start().context("the archive cannot begin its work")?;
         let compacting = compacting(&config, &stores, (&clock, &tasks))?;
@@ -174,6 +174,8 @@ impl Running {
         let rooms = Rooms {
             control: control.clone(),
             capture: capture.clone(),
+            consumers: consumers.clone(),
+            registry: Arc::new(identity::registry(&config)?),
             cloudwatch: cloudwatch.clone(),
             logs: logs.clone(),
             scaling: scaling.clone(),
@@ -184,7 +186,7 @@ impl Running {
             tables: table_plans(&config),
             archive: archive.clone(),
         };
-        let metered = (archive, cloudwatch.clone(), backlog.clone(), tasks.clone());
+        let metered = (archive, consumers.clone(), cloudwatch.clone(), backlog.clone(), tasks.clone());
         let mut settings = gateway_settings(&config, more_metrics(metered));
         settings.tasks = tasks.clone();
         (settings.verifier, settings.tls) = (verifier, tls);
@@ -216,6 +218,7 @@ impl Running {
             backends,
             stop_gateway,
             gateway,
+            consumers: consumers.start().context("the book of consumers cannot be written")?,
             _fetching: fetching,
             backlog,
             archiving,
@@ -252,6 +255,9 @@ impl Running {
         if let Some(compacting) = self.compacting {
             compacting.stop().await;
         }
+        let consumers = self.consumers;
+        let counted = tokio::task::spawn_blocking(move || consumers.stop()).await;
+        let counted = counted.context("our bug: the book of consumers could not be closed");
         self.scaling.abort();
         self.control.close().await;
         self.backends.close(self.archive_deadline).await;
@@ -259,14 +265,26 @@ impl Running {
         self.sending.stop().await;
         let logs = self.logs;
         tokio::task::spawn_blocking(move || logs.close()).await.context("our bug: the logs could not be closed")?;
-        served.and(sealed).and(archived)
+        served.and(sealed).and(archived).and(counted)
     }
 }
 
-fn open_capture(config: &Config, clock: &Clock) -> anyhow::Result<Capture> {
+fn make(data_dir: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(data_dir)
+        .with_context(|| format!("cannot create the data directory {}", data_dir.display()))
+}
+
+/// Beside the boot: what does not run as a container need not wait for Docker.
+fn recover(backends: Backends) {
+    tokio::spawn(async move { backends.recover().await });
+}
+
+/// The journal, and the book of consumers that goes with it.
+fn open_capture(config: &Config, clock: &Clock) -> anyhow::Result<(Capture, Consumers)> {
     let wanted = &config.capture;
     let dir = config.server.data_dir.join(JOURNAL_FOLDER);
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let consumers = consumers::open(&config.server.data_dir)?;
     let settings = captura_capture::Settings {
         seal_after: wanted.seal_after.0,
         seal_bytes: wanted.seal_bytes.0,
@@ -275,12 +293,14 @@ fn open_capture(config: &Config, clock: &Clock) -> anyhow::Result<Capture> {
         min_free_bytes: wanted.disk_min_free.0,
         stop_percent: wanted.disk_stop_percent,
         alarm_percent: wanted.disk_alarm_percent,
+        witness: Some(Arc::new(consumers.clone())),
         ..captura_capture::Settings::new(dir)
     };
     match Capture::open(settings, Arc::new(RealDisk), clock.clone()) {
         Ok((capture, report)) => {
             tell(&report);
-            Ok(capture)
+            consumers::recover(&consumers, &capture)?;
+            Ok((capture, consumers))
         }
         Err(OpenError::Locked { .. }) => Err(DataDirTaken(config.server.data_dir.clone()).into()),
         Err(error) => Err(error.into()),
@@ -441,7 +461,7 @@ fn compacting(
 
 fn uploader(
     config: &Config,
-    (capture, stores): (&Capture, &Stores),
+    (journal, stores): (consumers::Counted, &Stores),
     clock: &Clock,
     tasks: &Tasks,
 ) -> anyhow::Result<Uploader> {
@@ -458,7 +478,7 @@ fn uploader(
         now: Arc::new(move || now.now()),
         tasks: tasks.clone(),
     };
-    Ok(Uploader::new(Arc::new(capture.clone()), stores.clone(), settings)?)
+    Ok(Uploader::new(Arc::new(journal), stores.clone(), settings)?)
 }
 
 fn gateway_settings(config: &Config, more_metrics: MoreMetrics) -> captura_gateway::Settings {
@@ -480,12 +500,13 @@ fn gateway_settings(config: &Config, more_metrics: MoreMetrics) -> captura_gatew
 
 /// The lines of `/metrics` of rooms that the gateway does not know.
 fn more_metrics(
-    (archive, cloudwatch, backlog, tasks): (crate::archive::Seen, Cloudwatch, Backlog, Tasks),
+    (archive, consumers, cloudwatch, backlog, tasks): (crate::archive::Seen, Consumers, Cloudwatch, Backlog, Tasks),
 ) -> MoreMetrics {
     Arc::new(move |text| {
         metering::scrape(&cloudwatch, text);
         backlog::scrape(&backlog, text);
         tasks::scrape(&tasks, text);
         archive.scrape(text);
+        consumers.scrape(text);
     })
 }

@@ -14,6 +14,7 @@ pub mod sampler;
 mod settings;
 mod stream;
 mod ticket;
+mod witness;
 
 pub use capture::{Capture, CloseError, Departure, FreeError, OpenError};
 pub use destination::Destination;
@@ -25,6 +26,7 @@ pub use ledger::DropReason;
 pub use settings::Settings;
 pub use stream::{Begun, Refused, Stream};
 pub use ticket::{Captured, Ticket};
+pub use witness::{Seen, Witness};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,10 @@
 //! Limits and rhythms of the capture.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::witness::Witness;
 
 /// A disk with this much free space is not nearly full, however large it is, bytes.
 pub(crate) const AMPLE_FREE_BYTES: u64 = 5 << 30;
@@ -33,6 +36,8 @@ pub struct Settings {
     pub tail_max_bytes: u64,
     /// Space set aside for the answer of a call that must be captured (`refuse`), bytes.
     pub response_reserve_bytes: u64,
+    /// Who sees how each invocation ends.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 impl Settings {
@@ -51,6 +56,7 @@ impl Settings {
             queue_max_bytes: 64 << 20,
             tail_max_bytes: 4 << 20,
             response_reserve_bytes: 6 << 20,
+            witness: None,
         }
     }
 }

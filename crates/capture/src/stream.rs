@@ -14,6 +14,7 @@ use crate::ledger::{AccountId, DropReason};
 use crate::record::{Conclusion, Outcome, Payload, codec};
 use crate::sampler;
 use crate::ticket::{Captured, Ticket, Waiting};
+use crate::witness::Seen;
 
 /// Status that a record has whose caller hung up; no reply carries it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -168,6 +169,19 @@ impl Begun {
     }
 
     fn book(&self, invocation: &Invocation, conclusion: &Conclusion) -> Ticket {
+        let ticket = self.settle(invocation, conclusion);
+        if let Some(witness) = &self.stream.handle.shared.settings.witness {
+            witness.saw(&Seen {
+                invocation,
+                outcome: conclusion.outcome,
+                response_size_bytes: conclusion.response.body.len() as u64 + conclusion.response_cut_bytes,
+                lsn: ticket.lsn(),
+            });
+        }
+        ticket
+    }
+
+    fn settle(&self, invocation: &Invocation, conclusion: &Conclusion) -> Ticket {
         let ledger = &self.stream.handle.shared.ledger;
         let account = self.stream.account;
         let handed_in = match self.fate {

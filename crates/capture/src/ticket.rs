@@ -73,6 +73,14 @@ impl Ticket {
         Self(State::Settled(captured))
     }
 
+    /// Where the record stands in the log; nothing where there is none.
+    pub(crate) fn lsn(&self) -> Option<Lsn> {
+        match &self.0 {
+            State::Settled(_) => None,
+            State::Waiting(waiting) => Some(waiting.lsn),
+        }
+    }
+
     pub(crate) fn waiting(waiting: Waiting) -> Self {
         Self(State::Waiting(waiting))
     }

@@ -107,7 +107,8 @@ async fn handle(line: &Line, request: Request<Incoming>, arrived: Instant) -> Re
     match destination {
         Destination::Invoke { endpoint, operation } => {
             let arrived_at = premises.clock.now();
-            let caller = Caller { principal, source_address: Some(source), user_agent: user_agent(&head) };
+            let user_agent = user_agent(&head);
+            let caller = Caller { principal, source_address: Some(source), user_agent, is_copy: false };
             let call = Call { endpoint, operation, head: &head, body, consumer, caller, arrived_at, arrived };
             invoke::invoke(line, call).await
         }

@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use captura_route::Invocation;
+use captura_route::{Caller, Invocation};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -67,7 +67,7 @@ fn duplicate(original: &Invocation) -> Invocation {
         event_id: original.event_id,
         arrived_at: original.arrived_at,
         consumer: original.consumer.clone(),
-        caller: original.caller.clone(),
+        caller: Caller { is_copy: true, ..original.caller.clone() },
         endpoint: original.endpoint.clone(),
         target_variant: None,
         inference_id: original.inference_id.clone(),

@@ -213,7 +213,8 @@ fn has_scope(claims: &Map<String, Value>, scope: &str) -> bool {
 /// Whether each claim is that text, that number or truth in writing, or a list that holds it.
 fn holds(claims: &Map<String, Value>, wanted: &BTreeMap<String, String>) -> bool {
     wanted.iter().all(|(claim, wanted)| match claims.get(claim) {
-        Some(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string() == *wanted,
+        Some(Value::Bool(truth)) => wanted.parse() == Ok(*truth),
+        Some(Value::Number(number)) => wanted.parse::<serde_json::Number>().is_ok_and(|wanted| wanted == *number),
         value => listed(value).contains(&wanted.as_str()),
     })
 }

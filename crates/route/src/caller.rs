@@ -105,6 +105,9 @@ pub struct Caller {
     /// What the caller's program calls itself; absent when it said nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<UserAgent>,
+    /// Whether the server itself has sent it, as a copy for a shadow variant of a call that came from there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_copy: bool,
 }
 
 /// The text with `?` for control characters and for those that turn the direction of writing, cut at a character so that
@@ -145,6 +148,7 @@ mod tests {
             principal: Principal::new("key:AKIA"),
             source_address: Some("10.0.0.7".parse().unwrap()),
             user_agent: UserAgent::new("Boto3/1.40"),
+            is_copy: false,
         };
         let text = serde_json::to_string(&full).unwrap();
         assert_eq!(text, r#"{"principal":"key:AKIA","source_address":"10.0.0.7","user_agent":"Boto3/1.40"}"#);

@@ -124,7 +124,8 @@ impl Home {
         let mut server = Server { child, address: SocketAddr::from(([0, 0, 0, 0], 0)), started_in: began.elapsed() };
         let address = match &line {
             Ok(Ok(line)) => {
-                line.trim().strip_prefix("captura listening on http://").and_then(|found| found.parse().ok())
+                let found = line.trim().strip_prefix("captura listening on http");
+                found.and_then(|found| found.trim_start_matches(['s', ':', '/']).parse().ok())
             }
             _ => None,
         };

@@ -220,6 +220,7 @@ fn of_path(head: &Head<'_>, place: Place<'_>) -> Action {
         "/metrics" => "GetMetrics",
         "/captura/v1/ledger" => "GetLedger",
         "/captura/v1/endpoints" => "ListEndpoints",
+        "/captura/v1/consumers" => "ListConsumers",
         "/captura/v1/tail" => {
             let endpoint = form_member(head.query.as_bytes(), "endpoint").filter(|name| !name.is_empty());
             let resource = endpoint.map_or_else(Resource::everything, |name| arn(place, "endpoint", &name));
@@ -344,6 +345,7 @@ mod tests {
                 format!("captura:Tail {arn}:endpoint/e"),
             ),
             (action("GET", "/captura/v1/ledger", &[], "", "sagemaker"), "captura:GetLedger *".to_owned()),
+            (action("GET", "/captura/v1/consumers", &[], "", "sagemaker"), "captura:ListConsumers *".to_owned()),
             (action("GET", "/metrics", &[], "", "sagemaker"), "captura:GetMetrics *".to_owned()),
             (action("POST", "/", &[], "\u{1f}\u{8b}", "monitoring"), "monitoring:* *".to_owned()),
             (action("POST", "/", &[], "Action=GetCallerIdentity", "sts"), "sts:GetCallerIdentity *".to_owned()),

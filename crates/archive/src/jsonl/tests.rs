@@ -49,6 +49,8 @@ fn the_extension_is_the_last_key() {
     record.caller.source_address = Some("2001:db8::7".parse().unwrap());
     let caller = r#","principal":"key:AKIA","sourceIPAddress":"2001:db8::7","userAgent":"say \"hi\"","outcome""#;
     assert!(told(&record).contains(caller), "{}", told(&record));
+    record.caller = Caller { is_copy: true, ..Caller::default() };
+    assert!(told(&record).contains(r#""consumer":"team \"fraud\"","shadowCopy":true,"outcome""#));
     record.caller = Caller::default();
     record.target_model = Some("eu/\"north\".tar.gz".into());
     assert_eq!(line(&record, false), without);
@@ -166,6 +168,7 @@ proptest! {
             principal: origin.0.as_deref().and_then(Principal::new),
             source_address: origin.1,
             user_agent: origin.0.as_deref().and_then(UserAgent::new),
+            is_copy: extension,
         };
         let text = line(&one, extension);
         prop_assert_eq!(text.matches('\n').count(), 1);

@@ -4,6 +4,7 @@
 //! Refuses to: know more of a server than its public API.
 
 mod analysis;
+mod consumers;
 mod demo;
 mod deploy;
 mod endpoints;
@@ -50,6 +51,7 @@ enum Verb {
     Tail(tail::Tail),
     /// The account book per endpoint and variant
     Ledger(ledger::Ledger),
+    Consumers(consumers::Consumers),
     /// Access keys: who may call, and what they may do
     Keys(keys::Keys),
     /// Prove the account book against journal and objects, on a stopped server
@@ -111,6 +113,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Verb::Endpoint(verb) => block_on(verb.run()),
         Verb::Tail(verb) => block_on(verb.run()),
         Verb::Ledger(verb) => block_on(verb.run()),
+        Verb::Consumers(verb) => block_on(verb.run()),
         Verb::Keys(verb) => verb.run(),
         Verb::Reconcile(verb) => block_on(verb.run()),
         Verb::Table(verb) => block_on(verb.run()),

@@ -6,8 +6,8 @@
 //!  2  2  status                          72  2  length of custom attributes
 //!  4  1  presence: 1 inference id,       74  2  length of request content type
 //!        2 custom attributes, 4 request, 76  2  length of response content type
-//!        8 response, 16 and 32 their     78  2  length of target model
-//!        content types, 64 target model  80  4  length of request body
+//!        8 response, 16, 32 their content 78  2  length of target model
+//!        types, 64 target model, 128 copy 80  4  length of request body
 //!  5  1  length of consumer              84  4  length of response body
 //!  6  1  length of inference id          88  2  length of principal
 //!  7  1  length of source address:       90  2  length of user agent
@@ -45,6 +45,8 @@ const RESPONSE: u8 = 8;
 const REQUEST_TYPE: u8 = 16;
 const RESPONSE_TYPE: u8 = 32;
 const TARGET_MODEL: u8 = 64;
+/// The call is a copy for a shadow variant.
+const COPY: u8 = 128;
 
 /// A record about to be framed: the head is encoded, the bodies are where they were.
 #[derive(Debug)]
@@ -93,7 +95,8 @@ pub(crate) fn encode(
         | (u8::from(output) * RESPONSE)
         | (u8::from(request_type.is_some()) * REQUEST_TYPE)
         | (u8::from(response_type.is_some()) * RESPONSE_TYPE)
-        | (u8::from(target_model.is_some()) * TARGET_MODEL);
+        | (u8::from(target_model.is_some()) * TARGET_MODEL)
+        | (u8::from(invocation.caller.is_copy) * COPY);
     let caller = &invocation.caller;
     let principal = caller.principal.as_ref().map(Principal::as_str);
     let user_agent = caller.user_agent.as_ref().map(UserAgent::as_str);
@@ -283,6 +286,7 @@ pub(crate) fn decode(
         principal: rest.text(true, principal_bytes, "principal")?.and_then(|text| Principal::new(&text)),
         user_agent: rest.text(true, user_agent_bytes, "user agent")?.and_then(|text| UserAgent::new(&text)),
         source_address: Octets::read(&rest.take(address_bytes, "source address")?)?,
+        is_copy: has(COPY),
     };
     let request_body = rest.take(request_bytes, "request body")?;
     let response_body = rest.take(response_bytes, "response body")?;
@@ -383,6 +387,7 @@ mod tests {
             principal: Principal::new("key:AKIA"),
             source_address: Some("10.0.0.7".parse().unwrap()),
             user_agent: UserAgent::new("curl/8"),
+            is_copy: false,
         }
     }
 
@@ -459,6 +464,7 @@ mod tests {
                 principal: texts[4].as_deref().and_then(Principal::new),
                 user_agent: texts[5].as_deref().and_then(UserAgent::new),
                 source_address: address,
+                is_copy: status % 2 == 0,
             };
             let payload = bytes_of(&encode(&invocation, &conclusion, &policy, 9).unwrap());
             prop_assert_eq!(policy_id(&payload), Some(9));

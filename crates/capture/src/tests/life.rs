@@ -19,6 +19,7 @@ async fn a_record_comes_out_as_it_went_in() {
         principal: Principal::new("key:AKIABILLING"),
         source_address: Some("2001:db8::7".parse().unwrap()),
         user_agent: UserAgent::new("Boto3/1.40"),
+        is_copy: false,
     };
     let begun = stream.begin(sent).unwrap();
     assert_eq!(begun.invocation().consumer.as_str(), "billing");

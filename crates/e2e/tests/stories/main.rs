@@ -9,6 +9,7 @@ mod access;
 mod alarms;
 mod asynchronous;
 mod buckets;
+mod callers;
 mod capture;
 mod clients;
 mod container;

@@ -164,7 +164,8 @@ async fn a_shadow_gets_a_copy_and_leaves_a_record_and_the_caller_sees_nothing_of
     assert_eq!(original.event_id, copy.event_id);
     assert_eq!(copy.inference_id.as_ref().unwrap().as_str(), "order-57");
     assert_eq!(original.request, copy.request);
-    assert!(copy.caller == original.caller && copy.caller.source_address.is_some());
+    assert!(copy.caller.is_copy && !original.caller.is_copy);
+    assert_eq!(copy.caller.source_address, Some([127, 0, 0, 1].into()));
     assert_eq!(shadow.calls.load(Ordering::SeqCst), 1);
 }
 
