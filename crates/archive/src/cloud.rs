@@ -1,7 +1,8 @@
 //! Clients of object services, made from a mapping's url and options. Built only with the feature `cloud`.
 //!
 //! Invariant: an option that the client does not know is an error, never ignored.
-//! Refuses to: read the environment; credentials come from the options or from the machine's own role.
+//! Refuses to: read the environment; what it says of credentials is handed in. Where nobody says anything they come from
+//! the machine's own role.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,17 +13,30 @@ use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::{ObjectStore, RetryConfig};
 
-use crate::stores::Service;
+use crate::stores::{Service, StoreEnvironment};
 
 /// The uploader has its own patience; below it a client tries only a little.
 const RETRIES_MAX: usize = 2;
 /// Longest that one call may keep trying.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(crate) fn connect(
-    service: Service,
-    url: &str,
+/// Options by which a mapping brings credentials of its own; those of the environment do not mix with them.
+const CREDENTIALS: [&str; 6] = ["access_key", "secret", "token", "account", "client", "anonymous"];
+
+/// What the environment says, as far as the mapping does not.
+fn usable<'a>(
+    environment: &'a BTreeMap<String, String>,
     options: &BTreeMap<String, String>,
+) -> impl Iterator<Item = (&'a String, &'a String)> {
+    let is_credential = |name: &str| CREDENTIALS.iter().any(|word| name.to_ascii_lowercase().contains(word));
+    let brings_its_own = options.keys().any(|name| is_credential(name) || name.eq_ignore_ascii_case("skip_signature"));
+    environment.iter().filter(move |(name, _)| !brings_its_own || name.ends_with("region"))
+}
+
+pub(crate) fn connect(
+    (service, url): (Service, &str),
+    options: &BTreeMap<String, String>,
+    environment: &StoreEnvironment,
     kms_key_id: Option<&str>,
 ) -> Result<Arc<dyn ObjectStore>, String> {
     let retry = RetryConfig { max_retries: RETRIES_MAX, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
@@ -31,6 +45,11 @@ pub(crate) fn connect(
     Ok(match service {
         Service::S3 => {
             let mut builder = AmazonS3Builder::new().with_url(url).with_retry(retry);
+            for (name, value) in usable(&environment.aws, options) {
+                if let Ok(key) = name.parse::<AmazonS3ConfigKey>() {
+                    builder = builder.with_config(key, value);
+                }
+            }
             for (name, value) in options {
                 let key: AmazonS3ConfigKey = name.to_ascii_lowercase().parse().map_err(|_| unknown(name))?;
                 builder = builder.with_config(key, value);
@@ -42,6 +61,11 @@ pub(crate) fn connect(
         }
         Service::Gcs => {
             let mut builder = GoogleCloudStorageBuilder::new().with_url(url).with_retry(retry);
+            for (name, value) in usable(&environment.gcs, options) {
+                if let Ok(key) = name.parse::<GoogleConfigKey>() {
+                    builder = builder.with_config(key, value);
+                }
+            }
             for (name, value) in options {
                 let key: GoogleConfigKey = name.to_ascii_lowercase().parse().map_err(|_| unknown(name))?;
                 builder = builder.with_config(key, value);
@@ -50,6 +74,11 @@ pub(crate) fn connect(
         }
         Service::Azure => {
             let mut builder = MicrosoftAzureBuilder::new().with_url(url).with_retry(retry);
+            for (name, value) in usable(&environment.azure, options) {
+                if let Ok(key) = name.parse::<AzureConfigKey>() {
+                    builder = builder.with_config(key, value);
+                }
+            }
             for (name, value) in options {
                 let key: AzureConfigKey = name.to_ascii_lowercase().parse().map_err(|_| unknown(name))?;
                 builder = builder.with_config(key, value);

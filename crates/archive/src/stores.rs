@@ -66,6 +66,26 @@ pub struct StoreSettings {
     pub mappings: BTreeMap<String, StoreMapping>,
 }
 
+/// What a machine's environment says of credentials and regions, by the names of the clients' options. Options of a mapping
+/// win over it.
+#[derive(Clone, Default)]
+pub struct StoreEnvironment {
+    /// For S3.
+    pub aws: BTreeMap<String, String>,
+    /// For Google Cloud Storage.
+    pub gcs: BTreeMap<String, String>,
+    /// For Azure.
+    pub azure: BTreeMap<String, String>,
+}
+
+/// Secrets are not shown.
+impl fmt::Debug for StoreEnvironment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&String> = self.aws.keys().chain(self.gcs.keys()).chain(self.azure.keys()).collect();
+        f.debug_tuple("StoreEnvironment").field(&names).finish()
+    }
+}
+
 /// Why an address leads to no store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -146,6 +166,7 @@ type Opened = (Arc<dyn ObjectStore>, Option<Folder>);
 #[derive(Debug)]
 struct Inner {
     settings: StoreSettings,
+    environment: StoreEnvironment,
     open: Mutex<HashMap<Known, Opened>>,
 }
 
@@ -153,7 +174,13 @@ impl Stores {
     /// Stores by these settings. Nothing is opened yet.
     #[must_use]
     pub fn new(settings: StoreSettings) -> Self {
-        Self(Arc::new(Inner { settings, open: Mutex::default() }))
+        Self::with_environment(settings, StoreEnvironment::default())
+    }
+
+    /// Stores by these settings, whose clients also use what the environment says of credentials.
+    #[must_use]
+    pub fn with_environment(settings: StoreSettings, environment: StoreEnvironment) -> Self {
+        Self(Arc::new(Inner { settings, environment, open: Mutex::default() }))
     }
 
     /// The store of an address and the key in it, for writing: a local bucket comes into being.
@@ -196,7 +223,7 @@ impl Stores {
             return Ok(opened.clone());
         }
         let opened = match mapping {
-            Some(mapping) => mapped(bucket, mapping, kms_key_id)?,
+            Some(mapping) => mapped(bucket, mapping, &self.0.environment, kms_key_id)?,
             None => folder(bucket, &self.local_bucket(bucket))?,
         };
         open.insert(known, opened.clone());
@@ -280,7 +307,12 @@ fn folder(bucket: &str, path: &FilePath) -> Result<Opened, StoreError> {
     }
 }
 
-fn mapped(bucket: &str, mapping: &StoreMapping, kms_key_id: Option<&str>) -> Result<Opened, StoreError> {
+fn mapped(
+    bucket: &str,
+    mapping: &StoreMapping,
+    environment: &StoreEnvironment,
+    kms_key_id: Option<&str>,
+) -> Result<Opened, StoreError> {
     let url = mapping.url.replace(BUCKET_PLACE, bucket);
     if let Some(path) = url.strip_prefix("file://").or_else(|| url.starts_with('/').then_some(url.as_str())) {
         return match mapping.options.keys().next() {
@@ -293,7 +325,7 @@ fn mapped(bucket: &str, mapping: &StoreMapping, kms_key_id: Option<&str>) -> Res
     }
     let (service, prefix) = service_of(&url)
         .ok_or_else(|| StoreError::Mapping { bucket: bucket.to_owned(), reason: no_such_place(&url) })?;
-    let store = cloud(bucket, &url, service, mapping, kms_key_id)?;
+    let store = cloud(bucket, (&url, service), mapping, environment, kms_key_id)?;
     if prefix.is_empty() {
         return Ok((store, None));
     }
@@ -350,9 +382,9 @@ fn service_of(url: &str) -> Option<(Service, &str)> {
 #[cfg(not(feature = "cloud"))]
 fn cloud(
     bucket: &str,
-    url: &str,
-    service: Service,
+    (url, service): (&str, Service),
     _mapping: &StoreMapping,
+    _environment: &StoreEnvironment,
     _kms_key_id: Option<&str>,
 ) -> Result<Arc<dyn ObjectStore>, StoreError> {
     Err(StoreError::CloudOff { bucket: bucket.to_owned(), url: url.to_owned(), service: service.name() })
@@ -361,14 +393,13 @@ fn cloud(
 #[cfg(feature = "cloud")]
 fn cloud(
     bucket: &str,
-    url: &str,
-    service: Service,
+    (url, service): (&str, Service),
     mapping: &StoreMapping,
+    environment: &StoreEnvironment,
     kms_key_id: Option<&str>,
 ) -> Result<Arc<dyn ObjectStore>, StoreError> {
-    crate::cloud::connect(service, url, &mapping.options, kms_key_id).map_err(|reason| StoreError::Mapping {
-        bucket: bucket.to_owned(),
-        reason: format!("{}: {reason}", service.name()),
+    crate::cloud::connect((service, url), &mapping.options, environment, kms_key_id).map_err(|reason| {
+        StoreError::Mapping { bucket: bucket.to_owned(), reason: format!("{}: {reason}", service.name()) }
     })
 }
 

@@ -5,6 +5,7 @@ mod backlog;
 mod buckets;
 mod cli;
 mod client;
+mod cloud;
 mod config;
 mod consumers;
 mod credentials;

@@ -1,7 +1,7 @@
 //! The door behind the gateway: control plane by its target header, and captura's own read-only resources.
 //!
-//! `GET /captura/v1/ledger`, `/captura/v1/endpoints`, `/captura/v1/consumers`,
-//! `/captura/v1/tail?endpoint=&after=&limit=`. The command line reads
+//! `GET /captura/v1/ledger`, `/captura/v1/ledger/minutes?from=&to=&by=&endpoint=`, `/captura/v1/endpoints`,
+//! `/captura/v1/consumers`, `/captura/v1/tail?endpoint=&after=&limit=`. The command line reads
 //! them, and so may anything else.
 //!
 //! Refuses to: change anything; intents go through SageMaker's API.
@@ -13,6 +13,7 @@ use captura_archive::jsonl;
 use captura_archive::rendering::TablePlan;
 use captura_capture::Capture;
 use captura_capture::ledger::Account;
+use captura_capture::ledger::minutes::{MinuteQuery, minute_of};
 use captura_capture::record::Lsn;
 use captura_cloudwatch::Cloudwatch;
 use captura_consumers::Consumers;
@@ -20,8 +21,8 @@ use captura_control::Control;
 use captura_gateway::Door;
 use captura_keys::Registry;
 use captura_logs::Logs;
-use captura_names::EndpointName;
-use captura_route::{Durability, RouteTable, WhenUnavailable};
+use captura_names::{EndpointName, Timestamp};
+use captura_route::{Clock, Durability, RouteTable, WhenUnavailable};
 use captura_scaling::Scaling;
 use captura_wire::scope::Scope;
 use http::{Method, Request, Response, StatusCode, header};
@@ -87,6 +88,9 @@ impl Rooms {
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/") => text(HELLO),
             (&Method::GET, "/captura/v1/ledger") => self.ledger(),
+            (&Method::GET, "/captura/v1/ledger/minutes") => {
+                self.minutes(request.uri().query().unwrap_or_default().to_owned()).await
+            }
             (&Method::GET, "/captura/v1/endpoints") => self.endpoints(),
             (&Method::GET, "/captura/v1/consumers") => {
                 json_answer(&consumers::told(&self.consumers, &self.registry, &self.capture.ledger()))
@@ -156,6 +160,37 @@ impl Rooms {
         }))
     }
 
+    /// `?from=&to=&by=minute|hour|day&endpoint=`: what happened in each stretch of time.
+    async fn minutes(&self, query: String) -> Response<Bytes> {
+        let query = match minute_query(&query) {
+            Ok(query) => query,
+            Err(why) => return refusal(&why),
+        };
+        let capture = self.capture.clone();
+        // Files of many days may be read.
+        match tokio::task::spawn_blocking(move || capture.minutes(&query)).await {
+            Ok(Ok(book)) => {
+                let rows = book.rows.iter().map(|row| {
+                    let mut json = json!(row);
+                    json["imbalance"] = json!(row.imbalance());
+                    json
+                });
+                json_answer(&json!({
+                    "rows": rows.collect::<Vec<Value>>(),
+                    "truncated": book.truncated,
+                    "keptSince": book.kept_since,
+                }))
+            }
+            Ok(Err(error)) => {
+                let mut response = refusal(&format!("the minutes cannot be read: {error}"));
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                response
+            }
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => response(503, Vec::new(), Bytes::new()),
+        }
+    }
+
     fn endpoints(&self) -> Response<Bytes> {
         let table = self.table.borrow().clone();
         let mut endpoints: Vec<_> = table.endpoints().collect();
@@ -210,6 +245,37 @@ impl Rooms {
         }
         response
     }
+}
+
+/// Minutes that are asked for when nothing is said of time.
+const MINUTES_ASKED: i64 = 60;
+
+fn minute_query(query: &str) -> Result<MinuteQuery, String> {
+    let parameter = |name: &str| {
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs
+            .filter(|(key, value)| *key == name && !value.is_empty())
+            .map(|(_, value)| value.replace("%3A", ":"))
+            .next()
+    };
+    let time = |name: &str| {
+        let time = parameter(name).map(|text| Timestamp::parse(&text)).transpose();
+        time.map_err(|error| format!("{name}: {error}"))
+    };
+    let (step, name) = match parameter("by").as_deref() {
+        None | Some("minute") => (1, "minute"),
+        Some("hour") => (60, "hour"),
+        Some("day") => (24 * 60, "day"),
+        Some(other) => return Err(format!("by: {other:.20} is none of minute, hour, day")),
+    };
+    // The minute that has begun is asked for too.
+    let to = time("to")?.map_or_else(|| minute_of(Clock::system().now()) + 1, |to| minute_of(to.plus_us(59_999_999)));
+    let from = time("from")?.map_or(to - MINUTES_ASKED, minute_of);
+    let from = from.div_euclid(step) * step;
+    if from >= to {
+        return Err(format!("from: it must be before to, by a {name} at least"));
+    }
+    Ok(MinuteQuery { from, to, step, endpoint: parameter("endpoint") })
 }
 
 /// How surely an account's records are kept now; nothing where its variant is gone or captures nothing.

@@ -13,7 +13,7 @@ use captura_archive::batch::Plan;
 use captura_archive::destinations::Patience;
 use captura_archive::rendering::TablePlan;
 use captura_archive::uploader::ANSWER_WITHIN;
-use captura_archive::{Archiving, Stopped, StoreError, StoreSettings, Stores, Uploader, UploaderSettings};
+use captura_archive::{Archiving, Stopped, StoreError, Stores, Uploader, UploaderSettings};
 use captura_backends::{Backends, ImageRule, LogSink, MultiModelLimits};
 use captura_backlog::Backlog;
 use captura_capture::journal::disk::RealDisk;
@@ -138,7 +138,7 @@ impl Running {
         let (capture, consumers) = open_capture(&config, &clock)?;
         opened.capture = Some(capture.clone());
         let (verifier, fetching) = identity::verifier(&config, &clock).await?;
-        let stores = Stores::new(StoreSettings { data_dir: data_dir.clone(), mappings: config.stores.clone() });
+        let stores = crate::cloud::stores(&data_dir, config.stores.clone());
 
         let cloudwatch = cloudwatch(&config, &clock, &tasks)?;
         let logs = logs(&config, &clock)?;

@@ -26,6 +26,7 @@ use crate::journal::segment::{AccountRecords, SealedSegment, SegmentName};
 use crate::journal::space::{Space, SpaceFigures};
 use crate::journal::writer::{Shared, Written, lock};
 use crate::journal::{LOCK_FILE, PAGE_FILE, boot_id};
+use crate::ledger::minutes::{self, MinuteBook, MinuteQuery};
 use crate::ledger::{AccountId, DropReason, Ledger, Left, Page, Snapshot};
 use crate::record::{Lsn, Record, codec};
 use crate::sabotage::{self, Sabotage};
@@ -211,6 +212,16 @@ impl Capture {
     #[must_use]
     pub fn ledger(&self) -> Snapshot {
         self.0.shared.ledger.snapshot()
+    }
+
+    /// What happened in each minute, or each stretch of minutes, up to now.
+    ///
+    /// # Errors
+    /// When the files of the minutes cannot be read.
+    pub fn minutes(&self, query: &MinuteQuery) -> io::Result<MinuteBook> {
+        let shared = &self.0.shared;
+        let accounts = self.ledger().accounts;
+        minutes::read(&shared.settings.dir, query, Some((minutes::minute_of(shared.clock.now()), &accounts)))
     }
 
     /// Number of this node and of this run, as in every [`Lsn`].

@@ -14,6 +14,7 @@
 //! Refuses to: grow without bound; beyond a fixed number of accounts, calls are booked in the account `*`.
 
 pub(crate) mod frame;
+pub mod minutes;
 pub(crate) mod page;
 
 use std::collections::{BTreeMap, HashMap};
@@ -304,6 +305,15 @@ impl Ledger {
         let _settling = lock(&desk.settling);
         self.page.counter(account.slot(), counter).fetch_add(count, Ordering::Relaxed);
         desk.settled.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The minute in which a process last counted here.
+    pub(crate) fn minute(&self) -> i64 {
+        self.page.minute()
+    }
+
+    pub(crate) fn set_minute(&self, minute: i64) {
+        self.page.set_minute(minute);
     }
 
     /// Every account with its counters, in the order of slots.

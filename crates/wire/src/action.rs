@@ -218,7 +218,7 @@ fn of_path(head: &Head<'_>, place: Place<'_>) -> Action {
     }
     let operation = match path {
         "/metrics" => "GetMetrics",
-        "/captura/v1/ledger" => "GetLedger",
+        "/captura/v1/ledger" | "/captura/v1/ledger/minutes" => "GetLedger",
         "/captura/v1/endpoints" => "ListEndpoints",
         "/captura/v1/consumers" => "ListConsumers",
         "/captura/v1/tail" => {

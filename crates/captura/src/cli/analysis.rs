@@ -3,12 +3,16 @@
 
 use std::path::PathBuf;
 
-use captura_archive::{StoreSettings, Stores};
+use captura_archive::Stores;
 use captura_monitor::job::{self, Check as CheckRequest, CheckSummary, JobError, LabelPosition, Source, Summary};
 use clap::Args;
+use serde::Serialize;
 
+use super::standing::{LedgerAt, Standing};
 use super::{Outcome, note, say};
+use crate::client::Client;
 use crate::config::Config;
+use crate::credentials::Credentials;
 
 /// What an offline verb reads.
 #[derive(Debug, Args)]
@@ -19,16 +23,36 @@ struct Input {
     /// Configuration file with the stores of other buckets [default: captura.toml, where there is one]
     #[arg(long)]
     config: Option<PathBuf>,
+    /// Server whose ledger tells on how many of the calls the report stands [default: the ledger in the data directory]
+    #[arg(long)]
+    url: Option<String>,
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
 
+/// Where captures are, and the ledger of the calls that made them.
+struct Opened {
+    stores: Stores,
+    data_dir: PathBuf,
+    client: Option<Client>,
+}
+
 impl Input {
-    fn stores(&self) -> anyhow::Result<Stores> {
+    fn open(&self) -> anyhow::Result<Opened> {
         let config = Config::read(self.config.as_deref())?;
         let data_dir = self.data_dir.clone().unwrap_or(config.server.data_dir);
-        Ok(Stores::new(StoreSettings { data_dir, mappings: config.stores }))
+        let stores = crate::cloud::stores(&data_dir, config.stores);
+        let credentials = || Credentials::of_environment(None);
+        let client = self.url.as_deref().map(|url| Client::new(url, credentials()?)).transpose()?;
+        Ok(Opened { stores, data_dir, client })
+    }
+}
+
+impl Opened {
+    async fn standing(&self, addresses: &[String], records: u64) -> Standing {
+        let ledger = self.client.as_ref().map_or(LedgerAt::Data(&self.data_dir), LedgerAt::Server);
+        Standing::of(&self.stores, addresses, records, ledger).await
     }
 }
 
@@ -51,12 +75,14 @@ pub(crate) struct Profile {
 
 impl Profile {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
-        let done = job::profile(&self.input.stores()?, &source(self.addresses), &self.out).await;
+        let opened = self.input.open()?;
+        let done = job::profile(&opened.stores, &source(self.addresses.clone()), &self.out).await;
         let summary = match or_cannot_tell(done)? {
             Ok(summary) => summary,
             Err(outcome) => return Ok(outcome),
         };
-        tell(&summary, self.input.json)?;
+        let standing = opened.standing(&self.addresses, summary.records).await;
+        tell(&summary, &standing, self.input.json)?;
         Ok(Outcome::Fine)
     }
 }
@@ -87,12 +113,14 @@ impl Baseline {
             (_, true) => LabelPosition::Last,
             _ => LabelPosition::AsIs,
         };
-        let done = job::baseline(&self.input.stores()?, &source(self.addresses), label, &self.out).await;
+        let opened = self.input.open()?;
+        let done = job::baseline(&opened.stores, &source(self.addresses.clone()), label, &self.out).await;
         let summary = match or_cannot_tell(done)? {
             Ok(summary) => summary,
             Err(outcome) => return Ok(outcome),
         };
-        tell(&summary, self.input.json)?;
+        let standing = opened.standing(&self.addresses, summary.records).await;
+        tell(&summary, &standing, self.input.json)?;
         Ok(Outcome::Fine)
     }
 }
@@ -119,29 +147,38 @@ pub(crate) struct Check {
 impl Check {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
         let request = CheckRequest {
-            source: source(self.addresses),
+            source: source(self.addresses.clone()),
             baseline: self.baseline,
             history: self.history,
             out: self.out,
         };
-        let found = match or_cannot_tell(job::check(&self.input.stores()?, &request).await)? {
+        let opened = self.input.open()?;
+        let found = match or_cannot_tell(job::check(&opened.stores, &request).await)? {
             Ok(found) => found,
             Err(outcome) => return Ok(outcome),
         };
+        let standing = opened.standing(&self.addresses, found.data.records).await;
         if self.input.json {
-            say(&serde_json::to_string(&found)?);
+            say(&with_standing(&found, &standing)?);
         } else {
-            tell(&found.data, false)?;
+            tell(&found.data, &standing, false)?;
             say(&findings(&found).join("\n"));
         }
         Ok(if found.violations.is_empty() { Outcome::Fine } else { Outcome::Violates })
     }
 }
 
+/// A summary as JSON, with what it stands on.
+fn with_standing(summary: &impl Serialize, standing: &Standing) -> anyhow::Result<String> {
+    let mut json = serde_json::to_value(summary)?;
+    json["standing"] = serde_json::to_value(standing)?;
+    Ok(json.to_string())
+}
+
 /// What was read and written.
-fn tell(summary: &Summary, as_json: bool) -> anyhow::Result<()> {
+fn tell(summary: &Summary, standing: &Standing, as_json: bool) -> anyhow::Result<()> {
     if as_json {
-        say(&serde_json::to_string(summary)?);
+        say(&with_standing(summary, standing)?);
         return Ok(());
     }
     say(&format!(
@@ -152,6 +189,7 @@ fn tell(summary: &Summary, as_json: bool) -> anyhow::Result<()> {
         summary.objects,
         summary.completeness * 100.0
     ));
+    say(&standing.in_words());
     if summary.unanswered > 0 {
         say(&format!("{} calls got no answer from the model and are left out", summary.unanswered));
     }

@@ -1,6 +1,7 @@
 //! `captura ledger`: the account book.
 
 use anyhow::bail;
+use captura_names::Timestamp;
 use clap::Args;
 use serde_json::Value;
 
@@ -11,12 +12,24 @@ use super::{Outcome, Server, say, table};
 pub(crate) struct Ledger {
     /// Only this endpoint
     name: Option<String>,
+    /// By time instead of as it stands: from here, RFC 3339, e.g. 2026-11-26T14:00:00Z [default: an hour before the end]
+    #[arg(long, value_parser = time)]
+    from: Option<Timestamp>,
+    /// By time: up to here [default: now]
+    #[arg(long, value_parser = time)]
+    to: Option<Timestamp>,
+    /// By time: how much time makes a row
+    #[arg(long, value_name = "minute|hour|day", value_parser = ["minute", "hour", "day"])]
+    by: Option<String>,
     #[command(flatten)]
     server: Server,
 }
 
 impl Ledger {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
+        if self.from.is_some() || self.to.is_some() || self.by.is_some() {
+            return self.by_time().await;
+        }
         let mut book = self.server.client()?.observe("/captura/v1/ledger").await?;
         if let (Some(name), Some(accounts)) = (&self.name, book["accounts"].as_array_mut()) {
             accounts.retain(|account| account["endpoint"] == **name);
@@ -32,6 +45,74 @@ impl Ledger {
         let balanced = book["accounts"].as_array().into_iter().flatten().all(|account| account["imbalance"] == 0);
         Ok(if balanced { Outcome::Fine } else { Outcome::Violates })
     }
+}
+
+impl Ledger {
+    async fn by_time(&self) -> anyhow::Result<Outcome> {
+        let by = self.by.as_deref().unwrap_or("minute");
+        let mut path = format!("/captura/v1/ledger/minutes?by={by}");
+        for (name, time) in [("from", self.from), ("to", self.to)] {
+            path.extend(time.map(|time| format!("&{name}={time}")));
+        }
+        path.extend(self.name.iter().map(|name| format!("&endpoint={name}")));
+        let book = self.server.client()?.observe(&path).await?;
+        if self.server.json {
+            say(&book.to_string());
+        } else {
+            say(&render_minutes(&book));
+        }
+        let rows = book["rows"].as_array().into_iter().flatten();
+        Ok(if rows.into_iter().all(|row| row["imbalance"] == 0) { Outcome::Fine } else { Outcome::Violates })
+    }
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).map_err(|error| error.to_string())
+}
+
+/// A line for each stretch of time and account.
+fn render_minutes(book: &Value) -> String {
+    let mut rows = table(&[
+        "FROM",
+        "ENDPOINT",
+        "VARIANT",
+        "INVOKED",
+        "= CAPTURED",
+        "+ SAMPLED OUT",
+        "+ DROPPED",
+        "+ IN FLIGHT",
+        "UPLOADED",
+        "PENDING",
+        "",
+    ]);
+    for row in book["rows"].as_array().into_iter().flatten() {
+        let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
+        let number = |key: &str| row[key].to_string();
+        let dropped: u64 =
+            row["dropped"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
+        rows.add_row([
+            text("from"),
+            text("endpoint"),
+            text("variant"),
+            number("invoked"),
+            number("captured"),
+            number("sampled_out"),
+            dropped.to_string(),
+            number("in_flight"),
+            number("uploaded"),
+            number("local_pending"),
+            if row["imbalance"] == 0 {
+                "balanced".to_owned()
+            } else {
+                format!("OUT OF BALANCE by {}", row["imbalance"])
+            },
+        ]);
+    }
+    let mut text = rows.to_string();
+    if book["truncated"] == true {
+        text += "\nthere are more rows than one answer holds; ask for less time, or --by hour";
+    }
+    text
 }
 
 /// The book as two identities, a line each account.

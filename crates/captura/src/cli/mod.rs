@@ -13,6 +13,7 @@ mod keys;
 mod ledger;
 mod reconcile;
 mod serve;
+mod standing;
 mod table;
 mod tail;
 

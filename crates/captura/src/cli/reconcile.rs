@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use captura_archive::reconcile::{Depth, Oracle, ReconcileError, Report, Verdict, reconcile_data_dir};
-use captura_archive::{StoreSettings, Stores};
 use clap::Args;
 
 use super::{Outcome, note, say, table};
@@ -38,7 +37,7 @@ impl Reconcile {
         crate::config::sabotage()?;
         let config = Config::read(self.config.as_deref())?;
         let data_dir = self.data_dir.unwrap_or(config.server.data_dir);
-        let stores = Stores::new(StoreSettings { data_dir: data_dir.clone(), mappings: config.stores });
+        let stores = crate::cloud::stores(&data_dir, config.stores);
         let oracle = self.oracle.map(|path| {
             let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
             Oracle::read(BufReader::new(file)).with_context(|| format!("{} is no oracle file", path.display()))

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use captura_archive::Stores;
 use captura_archive::rendering::{ColumnNames, TablePlan};
-use captura_archive::{StoreSettings, Stores};
 use captura_names::S3Uri;
 use captura_route::{Clock, Signature};
 use captura_table::compact::{CompactError, Compactor, Hours, clock};
@@ -57,7 +57,7 @@ impl Input {
     fn read(&self) -> anyhow::Result<(PathBuf, Vec<Configured>, Stores)> {
         let config = Config::read(self.config.as_deref())?;
         let data_dir = self.data_dir.clone().unwrap_or(config.server.data_dir);
-        let stores = Stores::new(StoreSettings { data_dir: data_dir.clone(), mappings: config.stores });
+        let stores = crate::cloud::stores(&data_dir, config.stores);
         Ok((data_dir, config.tables, stores))
     }
 }

@@ -21,6 +21,7 @@ use super::line::{Current, Piece, Progress, Segment};
 use super::reader::UNKNOWN_N;
 use super::segment::{SealedSegment, SegmentName, Tally, encode_trailer};
 use super::writer::{Shared, lock, reason_of};
+use crate::ledger::minutes::{Minutes, minute_of};
 use crate::ledger::{DropReason, frame as ledger_frame};
 
 /// How often a journal that cannot write looks whether it can again.
@@ -48,6 +49,8 @@ pub(crate) struct Keeper {
     retry_at: Option<Instant>,
     sync_retry_at: Option<Instant>,
     book_stale: bool,
+    /// The book by the minute; absent while its files cannot be opened.
+    minutes: Option<Minutes>,
 }
 
 /// Held by the keeper's thread: when that dies of a bug, nobody waits for it for ever. Calls go on, their records are
@@ -72,7 +75,15 @@ impl Drop for LastWord {
 
 impl Keeper {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, sequence: 0, space_at: None, retry_at: None, sync_retry_at: None, book_stale: false }
+        Self {
+            shared,
+            sequence: 0,
+            space_at: None,
+            retry_at: None,
+            sync_retry_at: None,
+            book_stale: false,
+            minutes: None,
+        }
     }
 
     /// The first round, before anyone can hand in a record.
@@ -81,6 +92,51 @@ impl Keeper {
         self.seal_retired();
         self.save_book(false);
         self.ensure_segment();
+        self.take_up_minutes();
+    }
+
+    /// What the last process counted and did not write belongs to the minute in which it ended.
+    fn take_up_minutes(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let now = minute_of(shared.clock.now());
+        let ended = match shared.ledger.minute() {
+            0 => now,
+            minute => minute.min(now),
+        };
+        self.write_minute(ended);
+        shared.ledger.set_minute(now);
+    }
+
+    /// Writes the minute that is over.
+    fn turn_the_minute(&mut self) {
+        let now = minute_of(self.shared.clock.now());
+        let minute = self.shared.ledger.minute();
+        // A clock that goes back makes no minute twice.
+        if now > minute {
+            self.write_minute(minute);
+            self.shared.ledger.set_minute(now);
+        }
+    }
+
+    fn write_minute(&mut self, minute: i64) {
+        let shared = &self.shared;
+        if self.minutes.is_none() {
+            match Minutes::open(&shared.settings.dir) {
+                Ok(minutes) => self.minutes = Some(minutes),
+                Err(error) => return tracing::warn!(%error, "the ledger's minutes cannot be opened"),
+            }
+        }
+        let book = shared.ledger.snapshot();
+        if book.imbalance() > 0 {
+            tracing::error!(imbalance = book.imbalance(), "our bug: the ledger is out of balance");
+        }
+        let accounts = book.accounts;
+        let Some(minutes) = &mut self.minutes else { return };
+        if let Err(error) = minutes.write(minute, &accounts) {
+            tracing::warn!(%error, "a minute of the ledger cannot be written; its counts go to the next one");
+            // What was half-written is cut off when it is opened again.
+            self.minutes = None;
+        }
     }
 
     /// The thread.
@@ -139,6 +195,7 @@ impl Keeper {
         if self.book_stale {
             self.save_book(false);
         }
+        self.turn_the_minute();
     }
 
     fn sync_is_due(&self) -> bool {
@@ -588,6 +645,7 @@ impl Keeper {
                 return Err(io::Error::other("some records could not be sealed; the next start takes them up"));
             }
         }
+        self.write_minute(self.shared.ledger.minute());
         self.try_save_book(true)
     }
 }

@@ -7,7 +7,7 @@
 //! frames of the journal.
 //!
 //! ```text
-//! word 0  magic "CAPTBOOK"     word 1  version, 1     word 2  epoch     word 3  slots in use     4..64  zero
+//! word 0  magic "CAPTBOOK"     word 1  version, 1     word 2  epoch     word 3  slots in use     word 4  minute     5..64  zero
 //! then slots of 64 words: 0..16 endpoint and variant (length, then 63 bytes, each), 16..60 counters, 63 checksum of the names
 //! ```
 
@@ -32,6 +32,7 @@ const MAGIC: u64 = u64::from_le_bytes(*b"CAPTBOOK");
 const VERSION: u64 = 1;
 const EPOCH_WORD: usize = 2;
 const USED_WORD: usize = 3;
+const MINUTE_WORD: usize = 4;
 const NAME_BYTES: usize = 128;
 const COUNTERS_AT: usize = 16;
 const CHECKSUM_AT: usize = 63;
@@ -87,6 +88,15 @@ impl Page {
 
     pub(crate) fn set_epoch(&self, epoch: u32) {
         self.word(EPOCH_WORD).store(u64::from(epoch), Ordering::Relaxed);
+    }
+
+    /// The minute, since 1970, in which a process last counted here; 0 when none did.
+    pub(crate) fn minute(&self) -> i64 {
+        self.word(MINUTE_WORD).load(Ordering::Relaxed).cast_signed()
+    }
+
+    pub(crate) fn set_minute(&self, minute: i64) {
+        self.word(MINUTE_WORD).store(minute.cast_unsigned(), Ordering::Relaxed);
     }
 
     /// Slots in use; the first one is the overflow account.
