@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use captura_capture::journal::reader::SegmentReader;
@@ -12,6 +13,7 @@ use captura_route::{
     Caller, CapturePolicy, CaptureSettings, Clock, Consumer, Durability, Invocation, ModelRequest, WhenUnavailable,
 };
 
+use crate::server::found_within;
 use crate::sim_disk::SimDisk;
 
 /// The endpoints, one for each durability mode.
@@ -24,6 +26,9 @@ pub const MODES: [(&str, Durability); 3] = [
 pub const VARIANT: &str = "AllTraffic";
 /// Small segments, so that a short life has many.
 const SEAL_BYTES: u64 = 96 << 10;
+
+/// How long a lock may be held by somebody who does not want it.
+const LOCKED_AT_MOST: Duration = Duration::from_secs(10);
 
 /// A folder for the lock and the mapped counters, which no [`Disk`](captura_capture::journal::disk::Disk) holds: in
 /// memory where the machine has such a place.
@@ -46,7 +51,17 @@ pub fn open(dir: &Path, disk: &SimDisk) -> Result<(Capture, RecoveryReport), Ope
     settings.seal_bytes = SEAL_BYTES;
     settings.min_free_bytes = 0;
     let clock = Clock::fixed(Timestamp::from_unix_us(1_650_241_308_871_000));
-    Capture::open(settings, Arc::new(disk.clone()), clock)
+    // A program that another test is just starting holds a copy of the lock's file until it has become that program.
+    let mut locked = None;
+    let opened =
+        found_within(LOCKED_AT_MOST, || match Capture::open(settings.clone(), Arc::new(disk.clone()), clock.clone()) {
+            Err(error @ OpenError::Locked { .. }) => {
+                locked = Some(error);
+                None
+            }
+            opened => Some(opened),
+        });
+    opened.unwrap_or_else(|| Err(locked.expect("our bug: nothing else ends in vain")))
 }
 
 /// The policy of one mode.
