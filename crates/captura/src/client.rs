@@ -19,6 +19,8 @@ use crate::trust;
 
 /// Largest answer that is read, bytes.
 const ANSWER_MAX_BYTES: usize = 256 * 1024 * 1024;
+/// What this program calls itself; the book of consumers shows it.
+const USER_AGENT: &str = concat!("captura/", env!("CARGO_PKG_VERSION"));
 /// A connection to one server.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -87,6 +89,7 @@ impl Client {
             credentials.authorization(&head, &body, now)
         });
         headers.extend(authorization.as_deref().map(|authorization| ("authorization", authorization)));
+        headers.push(("user-agent", USER_AGENT));
         let mut request = Request::builder().method(method).uri(&uri);
         for (name, value) in headers {
             request = request.header(name, value);

@@ -8,7 +8,7 @@ use captura_archive::journal::{Backlog, Items, Journal};
 use captura_archive::runs::Runs;
 use captura_capture::ledger::Snapshot;
 use captura_capture::{Capture, Departure, SealedSegment, SegmentName};
-use captura_consumers::Consumers;
+use captura_consumers::{Consumer, Consumers};
 use captura_keys::Registry;
 use captura_names::S3Uri;
 use serde_json::{Value, json};
@@ -84,7 +84,7 @@ impl Journal for Counted {
 /// All consumers, those that are registered with what is known of them, and on how much of the ledger this stands.
 pub(crate) fn told(consumers: &Consumers, registry: &Registry, ledger: &Snapshot) -> Value {
     let (list, total) = consumers.list();
-    let mut told: Vec<Value> = list.iter().map(|one| json!(one)).collect();
+    let mut told: Vec<Value> = list.iter().map(shown).collect();
     for registered in registry.consumers() {
         let found = told.iter_mut().find(|one| one["name"] == *registered.name);
         let one = match found {
@@ -103,4 +103,46 @@ pub(crate) fn told(consumers: &Consumers, registry: &Registry, ledger: &Snapshot
     // Calls are in the book a moment before they are concluded in the ledger, or after.
     let counted = (total.calls + total.shadow_copies).min(concluded);
     json!({ "consumers": told, "coverage": { "concluded": concluded, "counted": counted } })
+}
+
+/// A consumer as others read it: its times are text there, numbers only in the book.
+fn shown(consumer: &Consumer) -> Value {
+    let mut shown = json!(consumer);
+    shown["firstSeen"] = json!(consumer.first_seen.to_string());
+    shown["lastSeen"] = json!(consumer.last_seen.to_string());
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use captura_consumers::Counts;
+    use captura_names::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn the_times_of_a_consumer_are_told_as_text() {
+        let at = |second: i64| Timestamp::parse("2026-01-31T23:59:00Z").unwrap().plus_us(second * 1_000_000);
+        let consumer = Consumer {
+            name: "ward-a".into(),
+            first_seen: at(0),
+            last_seen: at(9),
+            calls: 2,
+            errors: 0,
+            bytes_in: 70,
+            bytes_out: 16,
+            shadow_copies: 0,
+            endpoints: Counts::default(),
+            content_types: Counts::default(),
+            user_agents: Counts::default(),
+            principals: Counts::default(),
+            source_addresses: Counts::default(),
+        };
+        let shown = shown(&consumer);
+        assert_eq!(
+            (&shown["firstSeen"], &shown["lastSeen"]),
+            (&json!("2026-01-31T23:59:00Z"), &json!("2026-01-31T23:59:09Z"))
+        );
+        assert_eq!((&shown["calls"], &shown["bytesIn"]), (&json!(2), &json!(70)));
+    }
 }

@@ -48,16 +48,18 @@ model = Model(image_uri=image_uri, model_data=model_url, role=role, name="DEMO-x
 model.deploy(initial_instance_count=1, instance_type="ml.m5.xlarge", endpoint_name="DEMO-xgb-explained", explainer_config=explainer_config)
 
 predictor = Predictor("DEMO-xgb-explained", sagemaker_session=session, serializer=serializer, deserializer=JSONDeserializer())
-unexplained = predictor.predict(baseline, initial_args={"EnableExplanations": "`false`"})
+# The deserializer reads the explainer's document; what the model answers inside it is asked for as CSV.
+csv = {"Accept": "text/csv"}
+unexplained = predictor.predict(baseline, initial_args={"EnableExplanations": "`false`", **csv})
 assert unexplained["explanations"] == {}, unexplained
 expected_value = float(unexplained["predictions"]["data"])
-result = predictor.predict(numbers[:3])
+result = predictor.predict(numbers[:3], initial_args=csv)
 for row, prediction, record in zip(numbers, result["predictions"]["data"].split(), result["explanations"]["kernel_shap"]):
     added = {one["feature_header"]: one["attributions"][0]["attribution"][0] for one in record}
     assert list(added) == features, added
     assert abs(expected_value + sum(added.values()) - float(prediction)) < 1e-6, (expected_value, added, prediction)
     print(f"prediction {float(prediction):.2f}: most by", max(added, key=lambda feature: abs(added[feature])))
 # A seed makes the samples the same.
-assert predictor.predict(numbers[:3]) == result
+assert predictor.predict(numbers[:3], initial_args=csv) == result
 predictor.delete_model()
 predictor.delete_endpoint()

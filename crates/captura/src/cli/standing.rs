@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use captura_archive::Stores;
+use captura_archive::layout::CapturedKey;
 use captura_archive::reader::{Selection, list};
 use captura_capture::ledger::Account;
 use serde::Serialize;
@@ -60,7 +61,10 @@ impl Standing {
                 return unknown(format!("{address} cannot be listed"));
             };
             for object in found {
-                let Some(key) = object.key else { return unknown(format!("{} is no captured object", object.address)) };
+                // Below an endpoint's own folder an object has only the end of its key; its address has all of it.
+                let Some(key) = object.key.or_else(|| CapturedKey::parse(&object.address)) else {
+                    return unknown(format!("{} is no captured object", object.address));
+                };
                 sources.insert((key.endpoint.to_string(), key.variant.to_string()));
             }
         }
@@ -157,6 +161,9 @@ fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use captura_archive::StoreSettings;
     use captura_capture::DropReason;
 
     use super::*;
@@ -189,6 +196,19 @@ mod tests {
         );
         let nearly = Standing::among(&accounts, &sources(&["a"]), 1_234_566).in_words();
         assert!(nearly.contains("stands on 99.99 % of"), "{nearly}");
+    }
+
+    #[tokio::test]
+    async fn the_captures_of_one_endpoint_are_known_by_their_address() {
+        let data = tempfile::tempdir().unwrap();
+        let hour = data.path().join("captures/churn/AllTraffic/2026/11/26/16");
+        std::fs::create_dir_all(&hour).unwrap();
+        std::fs::write(hour.join("23-34-048-11a17c65-b6e3-4665-98db-313e623f697f.jsonl"), "{}").unwrap();
+        let stores = Stores::new(StoreSettings { data_dir: data.path().into(), mappings: BTreeMap::new() });
+        let no_ledger = LedgerAt::Data(data.path());
+        let address = data.path().join("captures/churn/AllTraffic").display().to_string();
+        let said = Standing::of(&stores, &[address], 1, no_ledger).await.in_words();
+        assert!(said.ends_with("it cannot tell: no ledger for these captures"), "{said}");
     }
 
     #[test]
