@@ -26,6 +26,7 @@ pub(crate) fn policy(endpoint: &str, variant: &str, destination: &str, csv: &[&s
             when_unavailable: WhenUnavailable::Serve,
         }),
         signature: None,
+        redaction: None,
     }
 }
 

@@ -9,7 +9,8 @@
 //!   "requestSizeBytes":4,"responseSizeBytes":8,"samplingProbability":1.0,"modelName":"…","endpointConfigName":"…"}}
 //! ```
 //! (line breaks only for reading; the real line has none and ends with `\n`). Of `principal`, `sourceIPAddress` and `userAgent`, which are
-//! CloudTrail's words, those are left out that are not known; behind them stands `"shadowCopy":true` where the call is a copy for a shadow. Behind `modelName` stands `targetModel` where
+//! CloudTrail's words, those are left out that are not known; behind them stands `"shadowCopy":true` where the call is a copy for a shadow. Under rules of redaction come last `redactionPolicy` and, where nothing of a body
+//! is kept, `requestWithheld`, `responseWithheld`. Behind `modelName` stands `targetModel` where
 //! the call named one of many models. Everything before `captura` is byte for
 //! byte what the service writes; readers of those files ignore the key they do not know.
 //!
@@ -249,7 +250,19 @@ fn write_extension(out: &mut Vec<u8>, record: &Record) {
     }
     out.extend_from_slice(b"\",\"endpointConfigName\":\"");
     write_escaped(out, policy.endpoint_config.as_str().as_bytes());
-    out.extend_from_slice(b"\"}");
+    out.push(b'"');
+    if let Some(redaction) = &policy.redaction {
+        out.extend_from_slice(b",\"redactionPolicy\":\"");
+        write_escaped(out, redaction.as_bytes());
+        out.push(b'"');
+        for (name, withheld) in [
+            (&b",\"requestWithheld\":true"[..], record.is_request_withheld()),
+            (b",\"responseWithheld\":true", record.is_response_withheld()),
+        ] {
+            out.extend_from_slice(if withheld { name } else { b"" });
+        }
+    }
+    out.push(b'}');
 }
 
 /// What is known of the caller beside the consumer, with a comma before each member.

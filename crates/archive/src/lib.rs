@@ -23,6 +23,7 @@ pub mod merges;
 pub mod put;
 pub mod reader;
 pub mod reconcile;
+pub mod removal;
 pub mod rendering;
 pub mod runs;
 mod segment;

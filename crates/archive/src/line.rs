@@ -49,6 +49,8 @@ pub struct Line {
     pub input: Option<Side>,
     /// What was answered.
     pub output: Option<Side>,
+    /// Names the rules by which the record was redacted, where it was.
+    pub redaction_policy: Option<String>,
 }
 
 /// What captura's own key says of a call, beside who called. What an older captura did not write is absent.
@@ -158,6 +160,8 @@ struct RawExtension<'a> {
     user_agent: Option<Cow<'a, str>>,
     #[serde(flatten)]
     facts: Facts,
+    #[serde(rename = "redactionPolicy")]
+    redaction_policy: Option<String>,
 }
 
 impl RawExtension<'_> {
@@ -184,6 +188,7 @@ impl Line {
         let lsn =
             own.as_ref().map(|own| parse_lsn(&own.lsn).ok_or_else(|| value("captura.lsn", &own.lsn))).transpose()?;
         let caller = own.as_ref().map(RawExtension::caller).unwrap_or_default();
+        let redaction_policy = own.as_ref().and_then(|own| own.redaction_policy.clone());
         let (consumer, facts) = own.map(|own| (own.consumer, own.facts)).unzip();
         let consumer = consumer.flatten();
         Ok(Self {
@@ -199,6 +204,7 @@ impl Line {
             custom_attributes: metadata.custom_attributes,
             input: raw.capture_data.endpoint_input.map(|side| decode(side, "endpointInput.data")).transpose()?,
             output: raw.capture_data.endpoint_output.map(|side| decode(side, "endpointOutput.data")).transpose()?,
+            redaction_policy,
         })
     }
 }

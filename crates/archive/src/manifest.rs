@@ -6,7 +6,7 @@
 //! {segment}.plan.json   how the segment is cut into objects; written before the first put, removed after the manifest
 //! {segment}.json        written when every object is confirmed, before the segment is freed; never changed
 //!   { "version": 1, "segment": "…", "node": 170, "epoch": 3, "firstN": 0, "endN": 5, "missing": [],
-//!     "confirmedAt": "2026-…Z", "plan": {…},
+//!     "confirmedAt": "2026-…Z", "lastAt": "2026-…Z", "plan": {…},
 //!     "objects": [ { "uri": "s3://…", "endpoint": "…", "variant": "…", "sizeBytes": 1, "sha256": "…", "records": 2,
 //!                    "firstN": 0, "lastN": 3, "runs": [0,1,2,1] } ],
 //!     "damaged": [ { "firstN": 4, "lastN": 4, "reason": "…" } ],
@@ -62,6 +62,9 @@ pub struct Manifest {
     pub missing: Runs,
     /// When the last object was confirmed, RFC 3339.
     pub confirmed_at: String,
+    /// When the latest of its calls arrived, RFC 3339; older manifests do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_at: Option<String>,
     /// How it was cut.
     pub plan: Plan,
     /// Its objects, in the order of their uris.
@@ -217,6 +220,14 @@ impl Manifests {
     /// # Errors
     /// When the folder cannot be listed.
     pub fn all(&self) -> Result<Vec<Result<Manifest, ManifestError>>, ManifestError> {
+        Ok(self.names()?.iter().filter_map(|segment| self.read(segment).transpose()).collect())
+    }
+
+    /// Names of all segments that have a manifest, in order.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn names(&self) -> Result<Vec<String>, ManifestError> {
         let mut names: Vec<String> = Vec::new();
         let failed = |source| ManifestError::File { act: "list", path: self.0.clone(), source };
         match std::fs::read_dir(&self.0) {
@@ -230,7 +241,7 @@ impl Manifests {
         }
         names.retain(|name| name.ends_with(SUFFIX) && !name.ends_with(PLAN_SUFFIX));
         names.sort();
-        Ok(names.iter().filter_map(|name| self.load(name).transpose()).collect())
+        Ok(names.iter().filter_map(|name| name.strip_suffix(SUFFIX)).map(str::to_owned).collect())
     }
 
     /// Writes the manifest durably.
@@ -339,6 +350,7 @@ mod tests {
             end_n: 3,
             missing: Runs::default(),
             confirmed_at: "2026-01-01T00:00:00Z".into(),
+            last_at: Some("2026-01-01T00:00:00Z".into()),
             plan: Plan::default(),
             objects: Vec::new(),
             tables: Vec::new(),

@@ -28,6 +28,7 @@ pub use tables::TablesProof;
 
 use crate::manifest::{Manifest, ManifestObject, Manifests};
 use crate::merges::Merges;
+use crate::removal::{Removals, RemovedObject};
 use crate::runs::{Run, Runs};
 use crate::stores::Stores;
 
@@ -228,6 +229,8 @@ pub(crate) struct Proof<'a> {
     pub(crate) deep: bool,
     pub(crate) oracle: Option<Oracle>,
     pub(crate) manifests: BTreeMap<String, Manifest>,
+    /// What was taken out on purpose, by address.
+    pub(crate) removed: BTreeMap<String, RemovedObject>,
     pub(crate) epochs: BTreeMap<u32, EpochNumbers>,
     /// Found records by endpoint and variant.
     pub(crate) found: BTreeMap<(String, String), books::Found>,
@@ -313,6 +316,7 @@ pub async fn reconcile(
         deep: depth.deep,
         oracle: depth.oracle,
         manifests: BTreeMap::new(),
+        removed: BTreeMap::new(),
         epochs: BTreeMap::new(),
         found: BTreeMap::new(),
         findings: Vec::new(),
@@ -331,6 +335,7 @@ pub async fn reconcile(
             Err(error) => proof.find(FindingKind::Manifest, Vec::new(), "manifests", error.to_string()),
         }
     }
+    proof.take_removed(&Removals::at(journal));
     proof.find_lost_parts();
     proof.read_segments(&manifests);
     proof.check_objects().await;
@@ -359,6 +364,17 @@ pub async fn reconcile(
 }
 
 impl Proof<'_> {
+    fn take_removed(&mut self, removals: &Removals) {
+        match removals.all() {
+            // Names begin anew with a new node.
+            Ok(notes) => {
+                let own = notes.into_iter().filter(|note| note.node == self.state.node);
+                self.removed.extend(own.flat_map(|note| note.objects));
+            }
+            Err(error) => self.find(FindingKind::Manifest, Vec::new(), "removed", error.to_string()),
+        }
+    }
+
     fn take_manifest(&mut self, manifest: Manifest) {
         let segment = manifest.segment.clone();
         let mut held: Vec<Run> = Vec::new();

@@ -20,7 +20,7 @@ use captura_capture::SealedSegment;
 use captura_capture::journal::reader::Damage;
 use captura_capture::record::Record;
 use captura_capture::sabotage::{self, Sabotage};
-use captura_names::S3Uri;
+use captura_names::{S3Uri, Timestamp};
 use tokio::sync::mpsc;
 
 use crate::batch::{Batcher, Plan, Rendered, Spare};
@@ -37,6 +37,8 @@ pub(crate) struct Read {
     pub(crate) damaged: Vec<ManifestDamage>,
     /// Numbers that came out, as records or inside damage.
     pub(crate) seen: Runs,
+    /// When the latest of its calls arrived.
+    pub(crate) last_at: Option<Timestamp>,
     /// Why tables were left out.
     pub(crate) unmade: Vec<String>,
 }
@@ -155,6 +157,7 @@ impl Rendering {
             match item {
                 Ok(record) => {
                     read.seen.insert(record.lsn.n);
+                    read.last_at = read.last_at.max(Some(record.arrived_at));
                     if let Some(object) = self.batcher.push(&record) {
                         self.send(object)?;
                     }

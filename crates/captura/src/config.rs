@@ -15,6 +15,7 @@ use captura_archive::StoreMapping;
 use captura_backends::container::{Capability, ContainerSettings, Pull};
 use captura_backends::remote::RemoteHost;
 use captura_control::{CaptureGuarantee, Guarantees};
+use captura_privacy::RuleSet;
 use captura_route::{Durability, WhenUnavailable};
 use serde::Deserialize;
 
@@ -47,6 +48,9 @@ pub(crate) struct Config {
     /// `[[tables]]`: captured calls as columns.
     #[serde(deserialize_with = "tables::tables")]
     pub(crate) tables: Vec<Table>,
+    /// `[[privacy]]`: what is kept of personal data, and for how long; the first table whose endpoints fit is taken.
+    pub(crate) privacy: Vec<RuleSet>,
+    pub(crate) vault: Vault,
     /// Buckets that live elsewhere than in the server's own folder, by bucket name.
     pub(crate) stores: BTreeMap<String, StoreMapping>,
 }
@@ -330,6 +334,14 @@ pub(crate) struct Models {
     pub(crate) process_dir: Option<PathBuf>,
 }
 
+/// `[vault]`: where the secret of pseudonyms and sealed values is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Vault {
+    /// File of the master key, mode 0600; made where there is none. `DATA_DIR/privacy/master.key` when nothing is said.
+    pub(crate) master_key: Option<PathBuf>,
+}
+
 /// `[docker]`: models as containers.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -607,6 +619,15 @@ mod tests {
             notice.starts_with("captura.toml:3: unknown key `topic`; the nearest known key is `topics`"),
             "{notice}"
         );
+        let privacy = error("[[privacy]]\nendpoints = [\"*\"]\notherwize = \"drop\"\n");
+        assert!(
+            privacy.starts_with("captura.toml:3: unknown key `otherwize`; the nearest known key is `otherwise`"),
+            "{privacy}"
+        );
+        let rule = error("[[privacy]]\nendpoints = [\"*\"]\ninput = [{ columns = [0], acton = \"drop\" }]\n");
+        assert!(rule.contains("unknown key `acton`; the nearest known key is `action`"), "{rule}");
+        let subject = error("[[privacy]]\nendpoints = [\"*\"]\ninput_body = \"encrypt\"\n");
+        assert!(subject.contains("encrypt needs `subject`"), "{subject}");
         let store = error("[stores.captures]\nurl = \"ftp://host/x\"\n");
         assert!(store.starts_with("captura.toml:2: url: \"ftp://host/x\" is no folder"), "{store}");
         let relative = error("[stores.captures]\nurl = \"srv/x\"\n");

@@ -4,7 +4,9 @@
 //! `/captura/v1/consumers`, `/captura/v1/tail?endpoint=&after=&limit=`. The command line reads
 //! them, and so may anything else.
 //!
-//! Refuses to: change anything; intents go through SageMaker's API.
+//! `POST /captura/v1/erasures` is the one that changes something (`erasing.rs`): SageMaker's API has no word for it.
+//!
+//! Refuses to: change anything else; intents go through SageMaker's API.
 
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ use captura_gateway::Door;
 use captura_keys::Registry;
 use captura_logs::Logs;
 use captura_names::{EndpointName, Timestamp};
+use captura_privacy::Eraser;
 use captura_route::{Clock, Durability, RouteTable, WhenUnavailable};
 use captura_scaling::Scaling;
 use captura_wire::scope::Scope;
@@ -30,7 +33,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::consumers;
-use crate::sts;
+use crate::{erasing, sts};
 
 /// Most records in one answer of `tail`.
 const TAIL_MAX: usize = 1_000;
@@ -57,6 +60,8 @@ pub(crate) struct Rooms {
     pub(crate) extension: bool,
     /// Tables that calls go into.
     pub(crate) tables: Vec<TablePlan>,
+    /// What erases; nothing where nothing is sealed.
+    pub(crate) eraser: Option<Arc<Eraser>>,
 }
 
 impl Rooms {
@@ -96,6 +101,9 @@ impl Rooms {
                 json_answer(&consumers::told(&self.consumers, &self.registry, &self.capture.ledger()))
             }
             (&Method::GET, "/captura/v1/tail") => self.tail(request.uri().query().unwrap_or_default()),
+            (&Method::POST, "/captura/v1/erasures") => {
+                erasing::answer(self.eraser.clone(), request.body().clone()).await
+            }
             _ => unknown(&request),
         }
     }

@@ -42,6 +42,7 @@ use crate::identity;
 use crate::issuers::Fetching;
 use crate::metering::{self, Metering, Sources};
 use crate::observe::Rooms;
+use crate::privacy::{Privacy, Remover};
 use crate::tables::Table;
 use crate::telling::Telling;
 use crate::{scaling, tasks, telling};
@@ -84,6 +85,7 @@ pub(crate) struct Running {
     archiving: Archiving,
     /// Where tables are compacted.
     compacting: Option<Compacting>,
+    remover: Remover,
     /// How long the archive may go on with what is sealed, after the calls have drained.
     archive_deadline: Duration,
     tasks: Tasks,
@@ -133,8 +135,8 @@ impl Running {
         let webhooks = webhooks(&config)?;
         let data_dir = config.server.data_dir.clone();
         make(&data_dir)?;
-        let clock = Clock::system();
-        let tasks = Tasks::default();
+        let (clock, tasks) = (Clock::system(), Tasks::default());
+        let privacy = Privacy::open(&config, &clock)?;
         let (capture, consumers) = open_capture(&config, &clock)?;
         opened.capture = Some(capture.clone());
         let (verifier, fetching) = identity::verifier(&config, &clock).await?;
@@ -160,9 +162,7 @@ impl Running {
         let scaling = scaling::open(place, config.scaling.period.0, doors, &clock)?;
         let telling = telling::start(untold, &cloudwatch, (notices, scaling.clone()), &tasks);
 
-        let listen = config.server.listen;
-        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
-        let address = listener.local_addr()?;
+        let (listener, address) = listen(config.server.listen).await?;
         let scheme = if tls.is_some() { "https" } else { "http" };
 
         let backlog = backlog::open((&data_dir, &config.aws.account), &clock, &tasks)?;
@@ -171,6 +171,7 @@ impl Running {
         let archiving = uploader.start().context("the archive cannot begin its work")?;
         let compacting = compacting(&config, &stores, (&clock, &tasks))?;
 
+        let remover = privacy.remover(&config, (&capture, &stores), (&clock, &tasks))?;
         let rooms = Rooms {
             control: control.clone(),
             capture: capture.clone(),
@@ -185,12 +186,12 @@ impl Running {
             extension: config.capture.extension,
             tables: table_plans(&config),
             archive: archive.clone(),
+            eraser: remover.eraser(),
         };
         let metered = (archive, consumers.clone(), cloudwatch.clone(), backlog.clone(), tasks.clone());
         let mut settings = gateway_settings(&config, more_metrics(metered));
-        settings.tasks = tasks.clone();
-        (settings.verifier, settings.tls) = (verifier, tls);
-        settings.backlog = Some(backlog::door(&backlog));
+        (settings.verifier, settings.tls, settings.redactions) = (verifier, tls, privacy.redactions());
+        (settings.tasks, settings.backlog) = (tasks.clone(), Some(backlog::door(&backlog)));
         let buckets = buckets::door(&config, &stores, &settings.allowed_hosts, (&clock, &tasks));
         let doors = Doors { other: rooms.door(), buckets: Some(buckets) };
         let gateway = Gateway::new(settings, table.clone(), capture.clone(), clock.clone(), doors);
@@ -223,6 +224,7 @@ impl Running {
             backlog,
             archiving,
             compacting,
+            remover,
             archive_deadline,
             tasks,
         })
@@ -235,6 +237,7 @@ impl Running {
         let _ = self.stop_gateway.send(());
         // Asynchronous calls under way have as long as the others; what is left is begun again at the next start.
         let (gateway, ()) = tokio::join!(self.gateway, self.backlog.stop(self.archive_deadline));
+        self.remover.stop();
         // What fails in one room keeps no other from closing: containers would be left running.
         let served = gateway.context("our bug: the gateway panicked");
         let served = served.and_then(|served| served.context("the gateway failed"));
@@ -269,9 +272,17 @@ impl Running {
     }
 }
 
+/// Makes the data directory where it is missing.
 fn make(data_dir: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(data_dir)
         .with_context(|| format!("cannot create the data directory {}", data_dir.display()))
+}
+
+/// Takes the address; port 0 becomes a free one.
+async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }
 
 /// Beside the boot: what does not run as a container need not wait for Docker.

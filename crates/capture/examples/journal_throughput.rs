@@ -39,6 +39,7 @@ fn policy(durability: Durability) -> Result<Arc<CapturePolicy>, Failure> {
             when_unavailable: WhenUnavailable::Serve,
         }),
         signature: None,
+        redaction: None,
     }))
 }
 

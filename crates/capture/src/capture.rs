@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use captura_names::{EndpointName, S3Uri};
-use captura_route::{CapturePolicy, Clock};
+use captura_route::{CapturePolicy, Clock, Redaction};
 use tokio::sync::{oneshot, watch};
 
 use crate::destination::{Destination, Destinations};
@@ -27,7 +27,7 @@ use crate::journal::space::{Space, SpaceFigures};
 use crate::journal::writer::{Shared, Written, lock};
 use crate::journal::{LOCK_FILE, PAGE_FILE, boot_id};
 use crate::ledger::minutes::{self, MinuteBook, MinuteQuery};
-use crate::ledger::{AccountId, DropReason, Ledger, Left, Page, Snapshot};
+use crate::ledger::{AccountId, AccountKey, DropReason, Ledger, Left, Page, Snapshot};
 use crate::record::{Lsn, Record, codec};
 use crate::sabotage::{self, Sabotage};
 use crate::settings::Settings;
@@ -90,6 +90,19 @@ pub enum FreeError {
     /// The book could not be replaced; nothing is freed.
     #[error("the book cannot be saved: {0}")]
     Book(io::Error),
+}
+
+/// Records of one account that were removed on purpose after they had been uploaded, all in all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovedRecords {
+    /// Endpoint.
+    pub endpoint: String,
+    /// Variant.
+    pub variant: String,
+    /// Because their retention was over.
+    pub expired: u64,
+    /// Because a person asked.
+    pub erased: u64,
 }
 
 /// The journal did not end in order; the next start takes up what is left.
@@ -205,7 +218,15 @@ impl Capture {
     /// The stream of one variant under one policy; kept by the gateway as long as the route table stands.
     #[must_use]
     pub fn stream(&self, policy: &Arc<CapturePolicy>) -> Stream {
-        Stream::new(Arc::clone(&self.0), policy)
+        Stream::new(Arc::clone(&self.0), policy, None)
+    }
+
+    /// As [`Capture::stream`], with rules by which each exchange is redacted before it is a record. The policy of the
+    /// records names them.
+    #[must_use]
+    pub fn redacting_stream(&self, policy: &CapturePolicy, redaction: Arc<dyn Redaction>) -> Stream {
+        let policy = CapturePolicy { redaction: Some(redaction.policy().to_owned()), ..policy.clone() };
+        Stream::new(Arc::clone(&self.0), &Arc::new(policy), Some(redaction))
     }
 
     /// The accounts as they stand.
@@ -367,6 +388,42 @@ impl Capture {
         shared.count_spool();
         shared.nudge();
         Ok(())
+    }
+
+    /// Sets what was removed of accounts that are uploaded; the rest of what left the journal stays uploaded. The totals
+    /// are absolute, so saying it twice changes nothing. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When more is said to be removed than was uploaded, or the book cannot be saved; then nothing has changed.
+    pub fn settle_removed(&self, removed: &[RemovedRecords]) -> io::Result<()> {
+        let shared = &self.0.shared;
+        let mut books = lock(&shared.books);
+        let mut before = Vec::new();
+        for records in removed {
+            let key =
+                AccountKey { endpoint: records.endpoint.as_str().into(), variant: records.variant.as_str().into() };
+            let account = shared.ledger.account(&key);
+            match shared.ledger.set_removed(account, (records.expired, records.erased)) {
+                Some(was) if was == (records.expired, records.erased) => {}
+                Some(was) => before.push((account, was)),
+                None => {
+                    for (account, was) in &before {
+                        shared.ledger.set_removed(*account, *was);
+                    }
+                    let (endpoint, variant) = (&records.endpoint, &records.variant);
+                    return Err(io::Error::other(format!("more of {endpoint}/{variant} is removed than was uploaded")));
+                }
+            }
+        }
+        if before.is_empty() {
+            return Ok(());
+        }
+        let (accounts, closed) = (shared.ledger.snapshot().accounts, books.closed);
+        books.save(&*shared.disk, &shared.settings.dir, accounts, closed).inspect_err(|_| {
+            for (account, was) in &before {
+                shared.ledger.set_removed(*account, *was);
+            }
+        })
     }
 
     /// Destinations that streams use or that are marked.

@@ -300,6 +300,21 @@ impl Ledger {
         desk.local_pending.fetch_add(left.total(), Ordering::Relaxed);
     }
 
+    /// Sets what was removed of an account's uploaded records, expired and erased; answers what it was before, or nothing
+    /// when more is removed than was ever uploaded.
+    pub(crate) fn set_removed(&self, account: AccountId, (expired, erased): (u64, u64)) -> Option<(u64, u64)> {
+        let desk = &self.desks[account.slot()];
+        let _settling = lock(&desk.settling);
+        let counter = |counter| self.page.counter(account.slot(), counter);
+        let was = (counter(EXPIRED).load(Ordering::Relaxed), counter(ERASED).load(Ordering::Relaxed));
+        let ever = counter(UPLOADED).load(Ordering::Relaxed) + was.0 + was.1;
+        let left = ever.checked_sub(expired.checked_add(erased)?)?;
+        counter(UPLOADED).store(left, Ordering::Relaxed);
+        counter(EXPIRED).store(expired, Ordering::Relaxed);
+        counter(ERASED).store(erased, Ordering::Relaxed);
+        Some(was)
+    }
+
     fn settle(&self, account: AccountId, counter: usize, count: u64) {
         let desk = &self.desks[account.slot()];
         let _settling = lock(&desk.settling);

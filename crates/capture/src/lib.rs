@@ -16,7 +16,7 @@ mod stream;
 mod ticket;
 mod witness;
 
-pub use capture::{Capture, CloseError, Departure, FreeError, OpenError};
+pub use capture::{Capture, CloseError, Departure, FreeError, OpenError, RemovedRecords};
 pub use destination::Destination;
 pub use journal::carry::{CarryError, Numbers};
 pub use journal::segment::{AccountRecords, SealedSegment, SegmentName};

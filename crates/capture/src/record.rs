@@ -122,10 +122,29 @@ pub struct Record {
 }
 
 impl Record {
-    /// Whether only the begin of the answer was kept, because it was longer than is kept of a stream.
+    /// Whether only the begin of the answer was kept, because it was longer than is kept of a stream. Nothing is kept of
+    /// such an answer under rules of redaction, which cannot be applied to a part.
     #[must_use]
     pub fn is_response_cut(&self) -> bool {
-        self.response.as_ref().is_some_and(|kept| (kept.body.len() as u64) < self.response_size_bytes)
+        let kept = self.response.as_ref().filter(|_| self.policy.redaction.is_none());
+        kept.is_some_and(|kept| (kept.body.len() as u64) < self.response_size_bytes)
+    }
+
+    /// Whether nothing is kept of what was sent, because the rules of redaction say so or could not be applied.
+    #[must_use]
+    pub fn is_request_withheld(&self) -> bool {
+        self.is_withheld(self.request.as_ref(), self.request_size_bytes)
+    }
+
+    /// As [`Record::is_request_withheld`], of what was answered.
+    #[must_use]
+    pub fn is_response_withheld(&self) -> bool {
+        self.is_withheld(self.response.as_ref(), self.response_size_bytes)
+    }
+
+    fn is_withheld(&self, side: Option<&Payload>, size_bytes: u64) -> bool {
+        let emptied = side.is_some_and(|side| side.body.is_empty()) && size_bytes > 0;
+        emptied && self.policy.redaction.is_some()
     }
 }
 

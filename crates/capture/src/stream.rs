@@ -1,16 +1,18 @@
 //! The way of one variant's invocations into the journal: begun before the model runs, concluded after.
 //!
-//! Invariant: whatever begins is counted at once and settles exactly once, even when it is dropped half-way.
+//! Invariant: whatever begins is counted at once and settles exactly once, even when it is dropped half-way. Where a
+//! stream has rules of redaction, no byte of a payload goes on from here that they have not seen.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use captura_route::{CapturePolicy, CaptureSettings, Durability, Invocation, WhenUnavailable};
+use captura_route::{CapturePolicy, CaptureSettings, Durability, Exchange, Invocation, Redaction, WhenUnavailable};
 
 use crate::capture::Handle;
 use crate::destination::Gate;
 use crate::journal::line::Entering;
 use crate::ledger::{AccountId, DropReason};
+use crate::record::codec::Sizes;
 use crate::record::{Conclusion, Outcome, Payload, codec};
 use crate::sampler;
 use crate::ticket::{Captured, Ticket, Waiting};
@@ -30,6 +32,7 @@ struct Inner {
     policy_id: u64,
     account: AccountId,
     gates: Vec<Arc<Gate>>,
+    redaction: Option<Arc<dyn Redaction>>,
 }
 
 /// The call cannot be captured, and its policy says that it must be: it is not to be served.
@@ -51,14 +54,14 @@ enum Fate {
 }
 
 impl Stream {
-    pub(crate) fn new(handle: Arc<Handle>, policy: &Arc<CapturePolicy>) -> Self {
+    pub(crate) fn new(handle: Arc<Handle>, policy: &Arc<CapturePolicy>, redaction: Option<Arc<dyn Redaction>>) -> Self {
         let policy_id = policy.id();
         let account = handle.shared.ledger.account(&crate::ledger::AccountKey::new(&policy.endpoint, &policy.variant));
         let kept = policy.settings.as_ref().filter(|settings| settings.enabled);
         let gates = kept.map(|settings| handle.shared.destinations.gates(&settings.destination, &policy.endpoint));
         let gates = gates.unwrap_or_default();
         handle.shared.know_policy(policy_id, policy);
-        Self(Arc::new(Inner { handle, policy: Arc::clone(policy), policy_id, account, gates }))
+        Self(Arc::new(Inner { handle, policy: Arc::clone(policy), policy_id, account, gates, redaction }))
     }
 
     /// The policy.
@@ -209,7 +212,16 @@ impl Begun {
             return Err(reason);
         }
         let durability = stream.settings().map_or(Durability::BestEffort, |settings| settings.durability);
-        let encoded = codec::encode(invocation, conclusion, &stream.policy, stream.policy_id).map_err(|error| {
+        let travelled = Sizes::of(invocation, conclusion);
+        let policy = (&*stream.policy, stream.policy_id);
+        let encoded = match stream.redaction.as_deref() {
+            None => codec::encode(invocation, conclusion, policy, travelled),
+            Some(redaction) => {
+                let (invocation, conclusion) = redacted(redaction, invocation, conclusion, &stream.policy);
+                codec::encode(&invocation, &conclusion, policy, travelled)
+            }
+        };
+        let encoded = encoded.map_err(|error| {
             tracing::warn!(%error, event_id = %invocation.event_id, "a record cannot be encoded");
             DropReason::EncodeError
         })?;
@@ -223,6 +235,32 @@ impl Begun {
         })?;
         Ok(Waiting { handle: Arc::clone(&stream.handle), commit: appended.commit, lsn: appended.lsn, durability })
     }
+}
+
+/// The exchange as it is kept.
+fn redacted(
+    redaction: &dyn Redaction,
+    invocation: &Invocation,
+    conclusion: &Conclusion,
+    policy: &CapturePolicy,
+) -> (Invocation, Conclusion) {
+    let settings = policy.settings.as_ref();
+    let kept = redaction.redact(&Exchange {
+        invocation,
+        answer: &conclusion.response.body,
+        answer_content_type: conclusion.response.content_type.as_deref(),
+        is_answered: conclusion.outcome == Outcome::Ok,
+        is_answer_cut: conclusion.response_cut_bytes > 0 || conclusion.outcome == Outcome::ClientGone,
+        keeps_request: settings.is_some_and(|settings| settings.input),
+        keeps_answer: settings.is_some_and(|settings| settings.output),
+    });
+    let mut invocation = invocation.clone();
+    invocation.request.body = kept.request;
+    invocation.request.custom_attributes = kept.custom_attributes;
+    invocation.inference_id = kept.inference_id;
+    let mut conclusion = conclusion.clone();
+    conclusion.response.body = kept.answer;
+    (invocation, conclusion)
 }
 
 impl Drop for Begun {

@@ -6,6 +6,7 @@ mod damage;
 mod faults;
 mod life;
 mod model;
+mod redacting;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -60,6 +61,7 @@ fn policy_of(endpoint: &str, settings: Option<CaptureSettings>) -> Arc<CapturePo
         endpoint_config: EndpointConfigName::parse("churn-config").unwrap(),
         settings,
         signature: None,
+        redaction: None,
     })
 }
 

@@ -34,5 +34,5 @@ mod verification;
 pub use deferred::Runner;
 pub use figures::{Durations, Meters, VariantFigures};
 pub use server::Gateway;
-pub use settings::{BacklogDoor, BodyError, BucketDoor, Door, Doors, MoreMetrics, PiecewiseBody, Settings};
+pub use settings::{BacklogDoor, BodyError, BucketDoor, Door, Doors, MoreMetrics, PiecewiseBody, Redactions, Settings};
 pub use tls::{ClientAuth, Tls, TlsError};

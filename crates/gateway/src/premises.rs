@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::admission::{ByteBudget, Gates};
 use crate::hosts::Hosts;
 use crate::metrics::DoorMeters;
-use crate::prepared::Preparer;
+use crate::prepared::{Means, Preparer};
 use crate::shadow::Copies;
 use crate::{Doors, Settings};
 
@@ -38,10 +38,11 @@ impl Premises {
     ) -> Self {
         let gates = Gates::new(settings.variant_concurrency_max);
         let current = Arc::clone(&table.borrow_and_update());
+        let means = Means { gates, capture: capture.clone(), redactions: settings.redactions.clone() };
         Self {
             hosts: OnceLock::new(),
             bodies: ByteBudget::new(settings.memory_budget_bytes),
-            preparer: Preparer::new(current, gates, capture.clone()),
+            preparer: Preparer::new(current, means),
             meters: DoorMeters::default(),
             copies: Copies::default(),
             settings,

@@ -16,6 +16,7 @@ use http::HeaderValue;
 use tokio::sync::watch;
 
 use crate::admission::{Gate, Gates};
+use crate::settings::Redactions;
 
 /// A route table, prepared.
 #[derive(Debug)]
@@ -69,10 +70,10 @@ impl std::fmt::Debug for PreparedVariant {
 }
 
 impl Prepared {
-    fn new(table: Arc<RouteTable>, gates: &Gates, capture: &Capture) -> Self {
+    fn new(table: Arc<RouteTable>, means: &Means) -> Self {
         let endpoints = table.endpoints().map(|endpoint| {
-            let fleets = endpoint.fleets.iter().map(|fleet| PreparedFleet::new(fleet, gates, capture));
-            let component = |one: &Component| PreparedVariant::new(&one.backend, &one.capture, None, (gates, capture));
+            let fleets = endpoint.fleets.iter().map(|fleet| PreparedFleet::new(fleet, means));
+            let component = |one: &Component| PreparedVariant::new(&one.backend, &one.capture, None, means);
             let components = endpoint.components.iter().map(component);
             let prepared = PreparedEndpoint {
                 fleets: fleets.collect(),
@@ -92,9 +93,8 @@ impl Prepared {
 }
 
 impl PreparedFleet {
-    fn new(fleet: &Fleet, gates: &Gates, capture: &Capture) -> Self {
-        let variant =
-            |one: &Variant| PreparedVariant::new(&one.backend, &one.capture, one.concurrency_max, (gates, capture));
+    fn new(fleet: &Fleet, means: &Means) -> Self {
+        let variant = |one: &Variant| PreparedVariant::new(&one.backend, &one.capture, one.concurrency_max, means);
         let production: f32 = fleet.variants.iter().map(|one| one.weight).sum();
         let shadows = fleet.shadows.iter().map(|one| {
             let share = if production > 0.0 { f64::from(one.weight / production).min(1.0) } else { 0.0 };
@@ -109,13 +109,18 @@ impl PreparedVariant {
         backend: &Arc<dyn Backend>,
         policy: &Arc<CapturePolicy>,
         concurrency_max: Option<u32>,
-        (gates, capture): (&Gates, &Capture),
+        means: &Means,
     ) -> Self {
         let name = policy.variant.clone();
+        let rules = means.redactions.as_ref().and_then(|rules_for| rules_for(&policy.endpoint, backend.signature()));
+        let stream = match rules {
+            Some(rules) => means.capture.redacting_stream(policy, rules),
+            None => means.capture.stream(policy),
+        };
         Self {
             backend: Arc::clone(backend),
-            gate: gates.gate(&policy.endpoint, &name, concurrency_max),
-            stream: capture.stream(policy),
+            gate: means.gates.gate(&policy.endpoint, &name, concurrency_max),
+            stream,
             extras: backend.extras(),
             header: HeaderValue::from_str(name.as_str()).expect("our bug: names are letters and digits"),
             name,
@@ -142,25 +147,38 @@ impl PreparedEndpoint {
     }
 }
 
+/// What variants are prepared with.
+pub(crate) struct Means {
+    pub(crate) gates: Gates,
+    pub(crate) capture: Capture,
+    /// Rules by which exchanges are redacted before they are kept.
+    pub(crate) redactions: Option<Redactions>,
+}
+
+impl std::fmt::Debug for Means {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Means").field("gates", &self.gates).finish_non_exhaustive()
+    }
+}
+
 /// Prepares tables, each one once.
 #[derive(Debug)]
 pub(crate) struct Preparer {
-    pub(crate) gates: Gates,
-    capture: Capture,
+    pub(crate) means: Means,
     latest: Mutex<Arc<Prepared>>,
 }
 
 impl Preparer {
-    pub(crate) fn new(table: Arc<RouteTable>, gates: Gates, capture: Capture) -> Self {
-        let latest = Mutex::new(Arc::new(Prepared::new(table, &gates, &capture)));
-        Self { gates, capture, latest }
+    pub(crate) fn new(table: Arc<RouteTable>, means: Means) -> Self {
+        let latest = Mutex::new(Arc::new(Prepared::new(table, &means)));
+        Self { means, latest }
     }
 
     /// The table, prepared.
     pub(crate) fn prepare(&self, table: Arc<RouteTable>) -> Arc<Prepared> {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&latest.table, &table) {
-            *latest = Arc::new(Prepared::new(table, &self.gates, &self.capture));
+            *latest = Arc::new(Prepared::new(table, &self.means));
         }
         Arc::clone(&latest)
     }

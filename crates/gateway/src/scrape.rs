@@ -61,7 +61,7 @@ fn labels(endpoint: &str, variant: &str) -> VariantLabels {
 
 impl Figures {
     fn read(premises: &Premises) -> Self {
-        let gates = premises.preparer.gates.list();
+        let gates = premises.preparer.means.gates.list();
         let ledger = premises.capture.ledger();
         let meters = &premises.meters;
         Self {

@@ -61,7 +61,7 @@ impl Gateway {
     ) -> Self {
         let premises = Arc::new(Premises::new(settings, table, capture, (clock, doors)));
         let meters = Meters::default();
-        meters.show(&premises.preparer.gates);
+        meters.show(&premises.preparer.means.gates);
         Self { premises, meters }
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use captura_route::Deferred;
+use captura_names::EndpointName;
+use captura_route::{Deferred, Redaction, Signature};
 use captura_tasks::Tasks;
 use captura_wire::sigv4::Verifier;
 use futures_core::future::BoxFuture;
@@ -39,6 +40,10 @@ pub struct Doors {
 /// To the queue of asynchronous invocations: keeps one, with its body, and says when it survives the server, or why it is
 /// not kept.
 pub type BacklogDoor = Arc<dyn Fn(Deferred, Bytes) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// The rules by which exchanges of an endpoint are redacted before they are kept, with what is known of its model's values;
+/// none where it has none.
+pub type Redactions = Arc<dyn Fn(&EndpointName, Option<&Signature>) -> Option<Arc<dyn Redaction>> + Send + Sync>;
 
 /// Appends the metrics of other rooms to a scrape: OpenMetrics lines, without the closing `# EOF`.
 pub type MoreMetrics = Arc<dyn Fn(&mut String) + Send + Sync>;
@@ -87,6 +92,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Keeps asynchronous invocations; without it they are refused.
     pub backlog: Option<BacklogDoor>,
+    /// Rules of redaction; without them everything is kept as it travelled.
+    pub redactions: Option<Redactions>,
     /// Metrics of other rooms.
     pub more_metrics: Option<MoreMetrics>,
     /// Who is asked whether a request may come in. Without one the door is open: any signature or none will do, and the
@@ -122,6 +129,7 @@ impl Default for Settings {
             stream_captured_max_bytes: 6 * 1024 * 1024,
             drain_timeout: Duration::from_secs(30),
             backlog: None,
+            redactions: None,
             more_metrics: None,
             verifier: None,
             metrics_are_open: false,

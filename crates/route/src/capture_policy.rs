@@ -71,6 +71,9 @@ pub struct CapturePolicy {
     /// Names and types of what the model takes and answers, where it tells: records are read long after it is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
+    /// Names the rules by which personal data was taken out of the exchange, [`crate::Redaction::policy`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redaction: Option<String>,
 }
 
 /// Longest signature that a policy holds, bytes of JSON; a policy is written into every segment of the journal that has
@@ -126,6 +129,7 @@ mod tests {
                 when_unavailable: WhenUnavailable::Serve,
             }),
             signature: None,
+            redaction: None,
         }
     }
 
@@ -151,5 +155,8 @@ mod tests {
         assert_ne!(policy(100).id(), policy(50).id());
         let text = serde_json::to_string(&policy(100)).unwrap();
         assert_eq!(serde_json::from_str::<CapturePolicy>(&text).unwrap().id(), policy(100).id());
+        assert!(!text.contains("redaction"), "policies from before there were rules keep their identity");
+        let redacted = CapturePolicy { redaction: Some("rules".into()), ..policy(100) };
+        assert_ne!(redacted.id(), policy(100).id());
     }
 }

@@ -6,7 +6,7 @@ use captura_names::{ContainerHostname, EndpointName, EventId, InferenceId, Times
 use crate::caller::{Caller, Consumer};
 
 /// An invocation: counted, identified, not yet answered.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Invocation {
     /// Identity; sampling is a function of it.
     pub event_id: EventId,

@@ -12,6 +12,7 @@ mod capture_policy;
 mod clock;
 mod deferred;
 mod invocation;
+mod redaction;
 mod signature;
 mod table;
 
@@ -21,5 +22,6 @@ pub use capture_policy::{CapturePolicy, CaptureSettings, Durability, WhenUnavail
 pub use clock::Clock;
 pub use deferred::{Deferred, Served};
 pub use invocation::{Invocation, ModelRequest};
+pub use redaction::{Exchange, Redacted, Redaction};
 pub use signature::{Field, FieldType, Signature};
 pub use table::{AsyncInference, Component, Endpoint, Fleet, NoVariant, Place, RouteTable, Variant};

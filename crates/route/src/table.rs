@@ -214,6 +214,7 @@ mod tests {
                 endpoint_config: EndpointConfigName::parse("c").unwrap(),
                 settings: None,
                 signature: None,
+                redaction: None,
             };
             Variant {
                 name: variant,

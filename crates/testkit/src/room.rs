@@ -89,6 +89,7 @@ pub fn policy(mode: usize) -> Arc<CapturePolicy> {
         endpoint_config: EndpointConfigName::parse("config").expect("well formed"),
         settings: Some(settings),
         signature: None,
+        redaction: None,
     })
 }
 

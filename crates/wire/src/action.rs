@@ -219,6 +219,7 @@ fn of_path(head: &Head<'_>, place: Place<'_>) -> Action {
     let operation = match path {
         "/metrics" => "GetMetrics",
         "/captura/v1/ledger" | "/captura/v1/ledger/minutes" => "GetLedger",
+        "/captura/v1/erasures" => "Erase",
         "/captura/v1/endpoints" => "ListEndpoints",
         "/captura/v1/consumers" => "ListConsumers",
         "/captura/v1/tail" => {
@@ -346,6 +347,7 @@ mod tests {
             ),
             (action("GET", "/captura/v1/ledger", &[], "", "sagemaker"), "captura:GetLedger *".to_owned()),
             (action("GET", "/captura/v1/consumers", &[], "", "sagemaker"), "captura:ListConsumers *".to_owned()),
+            (action("POST", "/captura/v1/erasures", &[], "{}", "sagemaker"), "captura:Erase *".to_owned()),
             (action("GET", "/metrics", &[], "", "sagemaker"), "captura:GetMetrics *".to_owned()),
             (action("POST", "/", &[], "\u{1f}\u{8b}", "monitoring"), "monitoring:* *".to_owned()),
             (action("POST", "/", &[], "Action=GetCallerIdentity", "sts"), "sts:GetCallerIdentity *".to_owned()),

@@ -6,6 +6,7 @@ use captura_capture::ledger::Account;
 use serde::Serialize;
 
 use super::{FindingKind, Proof};
+use crate::removal::RemovedObject;
 
 /// What was found of one account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,6 +35,12 @@ pub struct AccountProof {
 struct Confirmed {
     booked: u64,
     not_yet_booked: u64,
+}
+
+/// Expired and erased records of an account, as notes have them.
+fn removed_of<'a>(removed: impl Iterator<Item = &'a RemovedObject>, account: &Account) -> (u64, u64) {
+    let own = removed.filter(|object| object.endpoint == account.endpoint && object.variant == account.variant);
+    own.fold((0, 0), |(expired, erased), object| (expired + object.expired_records(), erased + object.erased.count()))
 }
 
 impl Proof<'_> {
@@ -93,6 +100,14 @@ impl Proof<'_> {
         // Records that were uploaded and later removed on purpose are in manifests and no longer in the account.
         if confirmed.booked > account.uploaded + removed || confirmed.booked < account.uploaded {
             wrong.push(format!("{} records booked as uploaded, manifests hold {}", account.uploaded, confirmed.booked));
+        }
+        let noted = removed_of(self.removed.values(), account);
+        if account.expired > noted.0 || account.erased > noted.1 {
+            let (expired, erased) = (account.expired, account.erased);
+            wrong.push(format!(
+                "{expired} expired and {erased} erased are booked, notes prove {} and {}",
+                noted.0, noted.1
+            ));
         }
         let pending = found.pending + confirmed.not_yet_booked;
         if pending != account.local_pending {

@@ -12,6 +12,7 @@ use crate::layout::CapturedKey;
 use crate::line::Line;
 use crate::manifest::ManifestObject;
 use crate::reconcile::oracle::Seen;
+use crate::removal::RemovedObject;
 use crate::runs::Runs;
 use crate::stores::StoreError;
 
@@ -56,6 +57,14 @@ impl Proof<'_> {
     }
 
     async fn check_object(&mut self, epoch: u32, extension: bool, object: &ManifestObject) {
+        // Deleted on purpose, or about to be.
+        if self.removed.get(&object.uri).is_some_and(RemovedObject::is_expired) {
+            let node = self.state.node;
+            if let Some(oracle) = &mut self.oracle {
+                object.runs.numbers().for_each(|n| oracle.meet_removed(Lsn { node, epoch, n }));
+            }
+            return;
+        }
         let lsns = self.lsns(epoch, object.runs.runs());
         let bytes = match self.fetch(&object.uri).await {
             Fetched::Bytes(bytes) => bytes,
@@ -130,7 +139,9 @@ impl Proof<'_> {
                 let reason = format!("line {count} is record {found}, its place is that of {lsn}");
                 self.find(FindingKind::Altered, vec![lsn.to_string()], &object.uri, reason);
             }
-            let body = |side: &Option<crate::line::Side>| side.as_ref().map(|side| side.body.clone());
+            let as_travelled = line.redaction_policy.is_none();
+            let body =
+                |side: &Option<crate::line::Side>| side.as_ref().filter(|_| as_travelled).map(|side| side.body.clone());
             let (request, response) = (body(&line.input), body(&line.output));
             let seen = Seen { event_id: line.event_id, request: request.as_deref(), response: response.as_deref() };
             let wrong = self.oracle.as_mut().and_then(|oracle| oracle.meet(line.lsn.unwrap_or(lsn), &seen));

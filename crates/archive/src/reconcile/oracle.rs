@@ -94,6 +94,11 @@ impl Oracle {
         Ok(oracle)
     }
 
+    /// Meets a record that was removed on purpose: it cannot be compared, and is not lost.
+    pub(super) fn meet_removed(&mut self, lsn: Lsn) {
+        self.told.remove(&lsn);
+    }
+
     /// Meets a record; answers what is wrong with it.
     pub(super) fn meet(&mut self, lsn: Lsn, seen: &Seen<'_>) -> Option<String> {
         let told = self.told.get_mut(&lsn)?;

@@ -9,6 +9,7 @@ use super::{FindingKind, Proof};
 use crate::batch::sha256_hex;
 use crate::manifest::ManifestError;
 use crate::merges::{Merge, MergedFile};
+use crate::removal::RemovedObject;
 
 /// Merges that follow each other at most, from a part to the file that has its rows; more are a circle.
 const MERGES_FOLLOWED_MAX: usize = 10_000;
@@ -55,6 +56,11 @@ impl Proof<'_> {
                         under_way.insert(&merge.target.uri, merge);
                         break;
                     }
+                    // Deleted on purpose, or about to be.
+                    None if self.removed.get(&file.uri).is_some_and(RemovedObject::is_expired) => {
+                        proof.records -= part.records;
+                        break;
+                    }
                     None => {
                         expected.insert(file.uri.clone(), file);
                         break;
@@ -86,6 +92,8 @@ impl Proof<'_> {
         let mut known: BTreeSet<&str> = expected.keys().map(String::as_str).collect();
         known.extend(under_way.values().flat_map(|merge| &merge.sources).map(|source| source.uri.as_str()));
         known.extend(under_way.keys());
+        let removed: Vec<String> = self.removed.keys().cloned().collect();
+        known.extend(removed.iter().map(String::as_str));
         self.find_stray_parts(&known).await;
         proof
     }

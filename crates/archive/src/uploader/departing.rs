@@ -214,6 +214,7 @@ impl Uploader {
             end_n: segment.end_n,
             missing: read.missing(segment.first_n, segment.end_n),
             confirmed_at: (self.settings.now)().to_string(),
+            last_at: read.last_at.map(|at| at.to_string()),
             plan,
             objects: waiting.confirmed.objects.values().cloned().collect(),
             tables: waiting.confirmed.tables.values().cloned().collect(),

@@ -8,9 +8,12 @@ mod consumers;
 mod demo;
 mod deploy;
 mod endpoints;
+mod erase;
+mod hold;
 mod invoke;
 mod keys;
 mod ledger;
+mod privacy;
 mod reconcile;
 mod serve;
 mod standing;
@@ -53,6 +56,12 @@ enum Verb {
     /// The account book per endpoint and variant
     Ledger(ledger::Ledger),
     Consumers(consumers::Consumers),
+    /// What rules of redaction do, without a server
+    Privacy(privacy::Privacy),
+    /// Erase a person: destroy the keys that seal what is kept of them, with a certificate
+    Erase(erase::Erase),
+    /// Legal holds: what must not be erased and must not expire
+    Hold(hold::HoldVerb),
     /// Access keys: who may call, and what they may do
     Keys(keys::Keys),
     /// Prove the account book against journal and objects, on a stopped server
@@ -115,6 +124,9 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Verb::Tail(verb) => block_on(verb.run()),
         Verb::Ledger(verb) => block_on(verb.run()),
         Verb::Consumers(verb) => block_on(verb.run()),
+        Verb::Privacy(verb) => block_on(verb.run()),
+        Verb::Erase(verb) => block_on(verb.run()),
+        Verb::Hold(verb) => verb.run(),
         Verb::Keys(verb) => verb.run(),
         Verb::Reconcile(verb) => block_on(verb.run()),
         Verb::Table(verb) => block_on(verb.run()),

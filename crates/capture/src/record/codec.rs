@@ -71,12 +71,29 @@ fn short(field: &'static str, text: Option<&str>) -> Result<u16, TooLarge> {
     u16::try_from(length).map_err(|_| TooLarge { field, length, limit: usize::from(u16::MAX) })
 }
 
-/// Encodes an exchange under its policy. Bodies that the policy does not keep are left out, their sizes stay.
+/// Sizes of the bodies as they travelled, whatever is kept of them, bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    request: u64,
+    response: u64,
+}
+
+impl Sizes {
+    pub(crate) fn of(invocation: &Invocation, conclusion: &Conclusion) -> Self {
+        Self {
+            request: invocation.request.body.len() as u64,
+            response: conclusion.response.body.len() as u64 + conclusion.response_cut_bytes,
+        }
+    }
+}
+
+/// Encodes an exchange under its policy and the policy's id. Bodies that the policy does not keep are left out, their
+/// sizes stay.
 pub(crate) fn encode(
     invocation: &Invocation,
     conclusion: &Conclusion,
-    policy: &CapturePolicy,
-    policy_id: u64,
+    (policy, policy_id): (&CapturePolicy, u64),
+    travelled: Sizes,
 ) -> Result<Encoded, TooLarge> {
     let (input, output) = policy.settings.as_ref().map_or((false, false), |kept| (kept.input, kept.output));
     let request = &invocation.request;
@@ -116,8 +133,8 @@ pub(crate) fn encode(
     head.put_u64_le(policy_id);
     head.put_slice(invocation.event_id.as_bytes());
     head.put_i64_le(invocation.arrived_at.unix_us());
-    head.put_u64_le(request.body.len() as u64);
-    head.put_u64_le(response.body.len() as u64 + conclusion.response_cut_bytes);
+    head.put_u64_le(travelled.request);
+    head.put_u64_le(travelled.response);
     head.put_u64_le(conclusion.model_latency_us);
     head.put_u64_le(conclusion.total_latency_us);
     head.put_u16_le(short("custom attributes", attributes)?);
@@ -335,6 +352,10 @@ mod tests {
         Arc::new(serde_json::from_str(&json).unwrap())
     }
 
+    fn encode_all(invocation: &Invocation, conclusion: &Conclusion, policy: &CapturePolicy, id: u64) -> Encoded {
+        encode(invocation, conclusion, (policy, id), Sizes::of(invocation, conclusion)).unwrap()
+    }
+
     fn bytes_of(encoded: &Encoded) -> Bytes {
         let payload = [&encoded.head[..], &encoded.bodies[0], &encoded.bodies[1]].concat();
         assert_eq!(crc32c::crc32c(&payload), encoded.checksum);
@@ -373,11 +394,11 @@ mod tests {
             total_latency_us: 40,
         };
         let mut call = call(request, Some("id"));
-        let encoded = encode(&call, &conclusion, &policy(true, true), 0x0102_0304_0506_0708).unwrap();
+        let encoded = encode_all(&call, &conclusion, &policy(true, true), 0x0102_0304_0506_0708);
         let hex: String = bytes_of(&encoded).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, GOLDEN);
         call.caller = caller();
-        let encoded = encode(&call, &conclusion, &policy(true, true), 0x0102_0304_0506_0708).unwrap();
+        let encoded = encode_all(&call, &conclusion, &policy(true, true), 0x0102_0304_0506_0708);
         let hex: String = bytes_of(&encoded).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, GOLDEN_WITH_CALLER);
     }
@@ -466,7 +487,7 @@ mod tests {
                 source_address: address,
                 is_copy: status % 2 == 0,
             };
-            let payload = bytes_of(&encode(&invocation, &conclusion, &policy, 9).unwrap());
+            let payload = bytes_of(&encode_all(&invocation, &conclusion, &policy, 9));
             prop_assert_eq!(policy_id(&payload), Some(9));
             let record = decode(&payload, LSN, |id| (id == 9).then(|| Arc::clone(&policy))).unwrap();
             let sent = Payload { content_type: text(0), body: request_body.into() };

@@ -111,6 +111,7 @@ impl Deployment {
             endpoint_config: self.config_name.clone(),
             settings: self.capture.as_ref().and_then(|capture| capture.settings(endpoint, guarantees)),
             signature: None,
+            redaction: None,
         }
     }
 

@@ -22,6 +22,7 @@ mod model;
 mod models;
 mod notices;
 mod operator;
+mod privacy;
 mod replicas;
 mod rust_sdk;
 mod scaling;

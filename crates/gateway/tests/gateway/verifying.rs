@@ -90,7 +90,7 @@ async fn a_token_of_a_key_that_is_not_known_yet_waits_for_it_and_the_record_has_
 }
 
 /// One of everything that the router tells apart, and what it must not tell apart.
-const ROUTES: [(&str, &str); 22] = [
+const ROUTES: [(&str, &str); 23] = [
     ("POST", "/endpoints/churn/invocations"),
     ("GET", "/endpoints/churn/invocations"),
     ("POST", "/endpoints/nobody/invocations"),
@@ -109,6 +109,7 @@ const ROUTES: [(&str, &str); 22] = [
     ("GET", "/captura/v1/ledger"),
     ("GET", "/captura/v1/consumers"),
     ("GET", "/captura/v1/ledger/minutes"),
+    ("POST", "/captura/v1/erasures"),
     ("GET", "/console/"),
     ("PUT", "/bucket/key"),
     ("OPTIONS", "/"),

@@ -172,6 +172,7 @@ pub(crate) fn variant((name, weight, model): (&str, f32, &Arc<Model>), settings:
         endpoint_config: EndpointConfigName::parse("churn-config").unwrap(),
         settings: settings.cloned(),
         signature: None,
+        redaction: None,
     };
     let backend: Arc<dyn Backend> = Arc::clone(model) as _;
     Variant { name, weight, backend, capture: Arc::new(capture), concurrency_max: None }

@@ -68,6 +68,7 @@ impl World {
             end_n: 0,
             missing: Runs::default(),
             confirmed_at: String::new(),
+            last_at: None,
             plan: Plan::default(),
             objects: Vec::new(),
             tables,

@@ -56,7 +56,7 @@ impl Demo {
         let began = Instant::now();
         say("captura demo: a real model, three callers, one mistake, and what the log tells of it\n");
         prepare(&self.dir)?;
-        let running = self.serve().await?;
+        let running = Box::pin(self.serve()).await?;
         let url = format!("http://{}", running.address);
         let stage =
             Stage { dir: &self.dir, url: &url, patients: Arc::new(Patients::parse(PATIENTS)?), running: &running };
