@@ -46,6 +46,22 @@ impl Default for Plan {
     }
 }
 
+impl Plan {
+    /// A plan that needs so much memory, bytes; objects of 16 MiB at most, as large as the memory lets them be.
+    #[must_use]
+    pub fn within(memory_bytes: u64) -> Self {
+        // Filled together, and beside them as many as `Spare` holds.
+        let object_max_bytes = (memory_bytes / (2 + SPARE_MAX as u64)).clamp(64 << 10, 16 << 20);
+        Self { object_max_bytes, buffer_max_bytes: 2 * object_max_bytes, ..Self::default() }
+    }
+
+    /// Memory that uploading by this plan needs, bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.buffer_max_bytes + SPARE_MAX as u64 * self.object_max_bytes
+    }
+}
+
 /// An object, rendered and not yet put anywhere.
 #[derive(Debug, Clone)]
 pub struct Rendered {
@@ -238,6 +254,15 @@ mod tests {
         let mut objects: Vec<Rendered> = records.iter().filter_map(|record| batcher.push(record)).collect();
         objects.extend(std::iter::from_fn(|| batcher.finish()));
         objects
+    }
+
+    #[test]
+    fn a_plan_keeps_within_its_memory() {
+        for memory_bytes in [1 << 20, 80 << 20, 1 << 30] {
+            let plan = Plan::within(memory_bytes);
+            assert!(plan.memory_bytes() <= memory_bytes && plan.object_max_bytes <= plan.buffer_max_bytes, "{plan:?}");
+        }
+        assert_eq!(Plan::within(80 << 20).object_max_bytes, 16 << 20);
     }
 
     #[test]

@@ -132,7 +132,7 @@ impl Backends {
     pub fn new(settings: Settings, stores: StoreResolver) -> Self {
         let fetcher = Fetcher::new(&settings, stores);
         process::kill_orphans(&settings.process_dir);
-        let containers = Containers::new(settings.containers.clone(), settings.answer_max_bytes);
+        let containers = Containers::new(settings.containers.clone(), settings.answers.clone());
         Self { settings: Arc::new(settings), fetcher, containers, closing: Arc::new(watch::Sender::new(false)) }
     }
 
@@ -268,7 +268,7 @@ impl Backends {
             environment,
             many,
             startup_timeout: launch.startup_timeout.unwrap_or(process::STARTUP_TIMEOUT),
-            answer_max_bytes: self.settings.answer_max_bytes,
+            answers: self.settings.answers.clone(),
             log: launch.log,
             closing: self.closing.subscribe(),
         };
@@ -301,7 +301,7 @@ impl Backends {
             return Err(LoadError::NotIsolated { image: spec.image.clone(), where_it_runs });
         }
         let startup_timeout = launch.startup_timeout.unwrap_or(remote::STARTUP_TIMEOUT);
-        let factory = RemoteFactory::new(rule, public_only, startup_timeout, self.settings.answer_max_bytes)?;
+        let factory = RemoteFactory::new(rule, public_only, startup_timeout, self.settings.answers.clone())?;
         Ok(Arc::new(Replicas::start(Arc::new(factory), self.keeping(&launch)).await?))
     }
 

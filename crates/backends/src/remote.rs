@@ -17,7 +17,7 @@ use captura_route::Backend;
 pub use self::host::{InvalidRemoteUrl, RemoteHost, RemoteUrl};
 pub(crate) use self::public::is_public;
 use crate::LoadError;
-use crate::http_contract::{Address, ContractClient, ContractSettings, RemoteAddress};
+use crate::http_contract::{Address, AnswerLimits, ContractClient, ContractSettings, RemoteAddress};
 use crate::replicas::{Instance, InstanceFactory, Pending};
 
 /// Longest time in which a remote server must accept a connection, name look-up and TLS included.
@@ -54,13 +54,13 @@ impl RemoteFactory {
         rule: &RemoteRule,
         public_only: bool,
         startup_timeout: Duration,
-        answer_max_bytes: usize,
+        answers: AnswerLimits,
     ) -> Result<Self, LoadError> {
         let settings = ContractSettings {
             invocations_path: rule.url.path().to_owned(),
             ping_path: rule.ping.clone().unwrap_or_else(|| "/ping".into()),
             host: rule.url.authority(),
-            answer_max_bytes,
+            answers,
             connect_timeout: CONNECT_TIMEOUT,
         };
         let failed = |reason: String| LoadError::Start { reason: format!("{}: {reason}", rule.url) };

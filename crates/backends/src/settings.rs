@@ -7,7 +7,7 @@ use captura_tasks::Tasks;
 
 use crate::artifact::Limits;
 use crate::container::ContainerSettings;
-use crate::http_contract::ContractSettings;
+use crate::http_contract::AnswerLimits;
 use crate::image::ImageRule;
 use crate::multi_model::MultiModelLimits;
 use crate::remote::RemoteHost;
@@ -35,8 +35,8 @@ pub struct Settings {
     pub process_environment: BTreeMap<String, String>,
     /// Hosts that models may name by URL as their image.
     pub remote_hosts: Vec<RemoteHost>,
-    /// Largest answer of a model that is read in one piece, bytes.
-    pub answer_max_bytes: usize,
+    /// How much is read of a model's answer.
+    pub answers: AnswerLimits,
     /// How many models of one multi-model container may be loaded at the same time, and how large.
     pub multi_model: MultiModelLimits,
     /// Decides about the waits before instances are started again.
@@ -57,7 +57,7 @@ impl Settings {
             process_dir: cache_dir.join("processes"),
             process_environment: BTreeMap::new(),
             remote_hosts: Vec::new(),
-            answer_max_bytes: ContractSettings::default().answer_max_bytes,
+            answers: AnswerLimits::default(),
             cache_dir,
             containers: ContainerSettings::default(),
             multi_model: MultiModelLimits::default(),

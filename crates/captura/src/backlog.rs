@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use captura_archive::Stores;
 use captura_backlog::{Backlog, Doors, OpenError, RealDisk, Settings, Use};
 use captura_gateway::{BacklogDoor, Runner};
-use captura_route::Clock;
+use captura_route::{Clock, Held, Holder, MemoryBudget};
 use captura_tasks::Tasks;
 
 use crate::telling::Teller;
@@ -22,6 +23,11 @@ pub(crate) fn open((data_dir, account): (&Path, &str), clock: &Clock, tasks: &Ta
     Backlog::open(settings, Arc::new(RealDisk), clock.clone())
 }
 
+/// Memory of a payload while its call runs, counted in the budget; the queue's own limit decides how many run.
+fn counted(memory: &MemoryBudget, body: &Bytes) -> Held {
+    memory.count(Holder::Asynchronous, body.len() as u64)
+}
+
 /// The way into the queue.
 pub(crate) fn door(backlog: &Backlog) -> BacklogDoor {
     let backlog = backlog.clone();
@@ -32,13 +38,17 @@ pub(crate) fn door(backlog: &Backlog) -> BacklogDoor {
 }
 
 /// The ways out of the queue.
-pub(crate) fn doors(runner: Runner, stores: Stores, teller: Teller) -> Doors {
+pub(crate) fn doors(runner: Runner, memory: MemoryBudget, (stores, teller): (Stores, Teller)) -> Doors {
     let lanes = runner.clone();
     Doors {
         lanes: Arc::new(move |endpoint| lanes.lanes(endpoint)),
         run: Arc::new(move |deferred, body| {
-            let runner = runner.clone();
-            Box::pin(async move { runner.run(&deferred, body).await })
+            let (runner, held) = (runner.clone(), counted(&memory, &body));
+            Box::pin(async move {
+                let served = runner.run(&deferred, body).await;
+                drop(held);
+                served
+            })
         }),
         resolve: Arc::new(move |at, kms_key_id, what_for| {
             let resolved = match what_for {

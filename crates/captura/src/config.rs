@@ -123,7 +123,7 @@ pub(crate) struct Limits {
     /// Largest answer of a model outside this process that is read in one piece; SageMaker's own limit is the default.
     #[serde(deserialize_with = "some_bytes")]
     pub(crate) answer_max: Size,
-    /// Bytes of all bodies in flight together.
+    /// Memory for everything that comes from outside: bodies, answers, records on their way to the disk, uploads.
     #[serde(deserialize_with = "some_bytes")]
     pub(crate) memory_budget: Size,
     /// Calls at work in one variant; further ones are refused at once.

@@ -14,6 +14,7 @@ use captura_archive::destinations::Patience;
 use captura_archive::rendering::TablePlan;
 use captura_archive::uploader::ANSWER_WITHIN;
 use captura_archive::{Archiving, Stopped, StoreError, Stores, Uploader, UploaderSettings};
+use captura_backends::http_contract::AnswerLimits;
 use captura_backends::{Backends, ImageRule, LogSink, MultiModelLimits};
 use captura_backlog::Backlog;
 use captura_capture::journal::disk::RealDisk;
@@ -25,7 +26,7 @@ use captura_gateway::{Doors, Gateway, MoreMetrics};
 use captura_logs::Logs;
 use captura_names::S3Uri;
 use captura_notices::{Notices, Sending, Webhook};
-use captura_route::{Clock, RouteTable};
+use captura_route::{Clock, Held, Holder, MemoryBudget, RouteTable};
 use captura_table::compact::{Compacting, Compactor};
 use captura_tasks::Tasks;
 use tokio::net::TcpListener;
@@ -55,6 +56,11 @@ const LOGS_FOLDER: &str = "logs";
 const NOTICES_FOLDER: &str = "notices";
 /// How long instances may take to end when the server does not come up.
 const START_FAILED_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Of the memory budget, the part that uploads have: one of so many.
+const UPLOADS_SHARE: u64 = 4;
+/// And the part that recent records have at most.
+const RECENT_SHARE: u64 = 16;
 
 /// The data directory belongs to another running server.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +92,8 @@ pub(crate) struct Running {
     /// Where tables are compacted.
     compacting: Option<Compacting>,
     remover: Remover,
+    /// Memory of the uploads.
+    _uploads_memory: Held,
     /// How long the archive may go on with what is sealed, after the calls have drained.
     archive_deadline: Duration,
     tasks: Tasks,
@@ -137,7 +145,8 @@ impl Running {
         make(&data_dir)?;
         let (clock, tasks) = (Clock::system(), Tasks::default());
         let privacy = Privacy::open(&config, &clock)?;
-        let (capture, consumers) = open_capture(&config, &clock)?;
+        let memory = MemoryBudget::new(config.limits.memory_budget.0);
+        let (capture, consumers) = open_capture(&config, &memory, &clock)?;
         opened.capture = Some(capture.clone());
         let (verifier, fetching) = identity::verifier(&config, &clock).await?;
         let stores = crate::cloud::stores(&data_dir, config.stores.clone());
@@ -148,7 +157,7 @@ impl Running {
         let writing = logs.start(tasks.clone()).context("the logs cannot be written")?;
         let (teller, untold) = telling::channel();
         let (table_sender, table) = watch::channel(Arc::new(RouteTable::default()));
-        let backends = backends(&config, &stores, &tasks);
+        let backends = backends(&config, &stores, (&memory, &tasks));
         opened.backends = Some(backends.clone());
         recover(backends.clone());
         let settings = captura_control::Settings { notices: teller.events(), ..control_settings(&config) };
@@ -166,7 +175,8 @@ impl Running {
         let scheme = if tls.is_some() { "https" } else { "http" };
 
         let backlog = backlog::open((&data_dir, &config.aws.account), &clock, &tasks)?;
-        let uploader = uploader(&config, (consumers::counted(&capture, &consumers), &stores), &clock, &tasks)?;
+        let journal = consumers::counted(&capture, &consumers);
+        let (uploader, uploads_memory) = uploader(&config, &memory, (journal, &stores), (&clock, &tasks))?;
         let archive = crate::archive::Seen::new(uploader.figures(), &capture, &table, &clock);
         let archiving = uploader.start().context("the archive cannot begin its work")?;
         let compacting = compacting(&config, &stores, (&clock, &tasks))?;
@@ -189,20 +199,17 @@ impl Running {
             eraser: remover.eraser(),
         };
         let metered = (archive, consumers.clone(), cloudwatch.clone(), backlog.clone(), tasks.clone());
-        let mut settings = gateway_settings(&config, more_metrics(metered));
+        let mut settings = gateway_settings(&config, &memory, more_metrics(metered));
         (settings.verifier, settings.tls, settings.redactions) = (verifier, tls, privacy.redactions());
         (settings.tasks, settings.backlog) = (tasks.clone(), Some(backlog::door(&backlog)));
         let buckets = buckets::door(&config, &stores, &settings.allowed_hosts, (&clock, &tasks));
         let doors = Doors { other: rooms.door(), buckets: Some(buckets) };
         let gateway = Gateway::new(settings, table.clone(), capture.clone(), clock.clone(), doors);
-        backlog.start(backlog::doors(gateway.runner(), stores.clone(), teller));
+        backlog.start(backlog::doors(gateway.runner(), memory.clone(), (stores.clone(), teller)));
         cloudwatch.start();
         let sources = Sources { meters: gateway.meters(), table, cloudwatch: cloudwatch.clone(), clock };
         let metering = Metering::start(sources, config.cloudwatch.publish_every.0, &tasks);
-        let (stop_gateway, gateway_stopped) = oneshot::channel::<()>();
-        let gateway = tokio::spawn(gateway.serve(listener, async {
-            let _ = gateway_stopped.await;
-        }));
+        let (stop_gateway, gateway) = open_door(gateway, listener);
         let archive_deadline = config.server.shutdown_deadline.0;
         Ok(Self {
             address,
@@ -225,6 +232,7 @@ impl Running {
             archiving,
             compacting,
             remover,
+            _uploads_memory: uploads_memory,
             archive_deadline,
             tasks,
         })
@@ -285,18 +293,30 @@ async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)
     Ok((listener, address))
 }
 
+/// Lets callers in until the sender is used.
+fn open_door(gateway: Gateway, listener: TcpListener) -> (oneshot::Sender<()>, JoinHandle<std::io::Result<()>>) {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(gateway.serve(listener, async {
+        let _ = stopped.await;
+    }));
+    (stop, serving)
+}
+
 /// Beside the boot: what does not run as a container need not wait for Docker.
 fn recover(backends: Backends) {
     tokio::spawn(async move { backends.recover().await });
 }
 
 /// The journal, and the book of consumers that goes with it.
-fn open_capture(config: &Config, clock: &Clock) -> anyhow::Result<(Capture, Consumers)> {
+fn open_capture(config: &Config, memory: &MemoryBudget, clock: &Clock) -> anyhow::Result<(Capture, Consumers)> {
     let wanted = &config.capture;
     let dir = config.server.data_dir.join(JOURNAL_FOLDER);
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
     let consumers = consumers::open(&config.server.data_dir)?;
+    let defaults = captura_capture::Settings::new(dir);
     let settings = captura_capture::Settings {
+        // Recent records are a convenience: of a small budget they have a small part.
+        tail_max_bytes: defaults.tail_max_bytes.min(memory.limit_bytes() / RECENT_SHARE),
         seal_after: wanted.seal_after.0,
         seal_bytes: wanted.seal_bytes.0,
         sync_interval: wanted.sync_interval.0,
@@ -305,7 +325,8 @@ fn open_capture(config: &Config, clock: &Clock) -> anyhow::Result<(Capture, Cons
         stop_percent: wanted.disk_stop_percent,
         alarm_percent: wanted.disk_alarm_percent,
         witness: Some(Arc::new(consumers.clone())),
-        ..captura_capture::Settings::new(dir)
+        memory: memory.clone(),
+        ..defaults
     };
     match Capture::open(settings, Arc::new(RealDisk), clock.clone()) {
         Ok((capture, report)) => {
@@ -343,7 +364,7 @@ fn tell(report: &RecoveryReport) {
     }
 }
 
-fn backends(config: &Config, stores: &Stores, tasks: &Tasks) -> Backends {
+fn backends(config: &Config, stores: &Stores, (memory, tasks): (&MemoryBudget, &Tasks)) -> Backends {
     let mut images: Vec<ImageRule> = config.models.images.iter().map(|line| line.0.clone()).collect();
     images.extend(ImageRule::defaults());
     let settings = captura_backends::Settings {
@@ -356,7 +377,10 @@ fn backends(config: &Config, stores: &Stores, tasks: &Tasks) -> Backends {
         process_dir: config.models.process_dir.clone().unwrap_or_else(process_dir),
         process_environment: process_environment(),
         remote_hosts: config.models.remote_hosts.clone(),
-        answer_max_bytes: usize::try_from(config.limits.answer_max.0).unwrap_or(usize::MAX),
+        answers: AnswerLimits {
+            max_bytes: usize::try_from(config.limits.answer_max.0).unwrap_or(usize::MAX),
+            memory: memory.clone(),
+        },
         multi_model: multi_model(config),
         seed: u64::from(std::process::id()),
         tasks: tasks.clone(),
@@ -470,16 +494,20 @@ fn compacting(
     Ok(Some(Compacting::start(compactor, tables, tasks).context("compaction of tables cannot begin")?))
 }
 
+/// Uploads have a share of the memory for good: otherwise callers could starve the archive until the journal is full.
 fn uploader(
     config: &Config,
+    memory: &MemoryBudget,
     (journal, stores): (consumers::Counted, &Stores),
-    clock: &Clock,
-    tasks: &Tasks,
-) -> anyhow::Result<Uploader> {
+    (clock, tasks): (&Clock, &Tasks),
+) -> anyhow::Result<(Uploader, Held)> {
+    let plan = Plan::within(memory.limit_bytes() / UPLOADS_SHARE);
+    let plan = Plan { extension: config.capture.extension, tables: table_plans(config), ..plan };
+    let held = memory.count(Holder::Uploads, plan.memory_bytes());
     let now = clock.clone();
     let settings = UploaderSettings {
         journal: config.server.data_dir.join(JOURNAL_FOLDER),
-        plan: Plan { extension: config.capture.extension, tables: table_plans(config), ..Plan::default() },
+        plan,
         tables: Some(Arc::new(captura_table::Parquet)),
         read_back: false,
         answer_within: ANSWER_WITHIN,
@@ -489,14 +517,14 @@ fn uploader(
         now: Arc::new(move || now.now()),
         tasks: tasks.clone(),
     };
-    Ok(Uploader::new(Arc::new(journal), stores.clone(), settings)?)
+    Ok((Uploader::new(Arc::new(journal), stores.clone(), settings)?, held))
 }
 
-fn gateway_settings(config: &Config, more_metrics: MoreMetrics) -> captura_gateway::Settings {
+fn gateway_settings(config: &Config, memory: &MemoryBudget, more_metrics: MoreMetrics) -> captura_gateway::Settings {
     let mut settings = captura_gateway::Settings {
         account: config.aws.account.clone(),
         body_max_bytes: config.limits.body_max.0,
-        memory_budget_bytes: config.limits.memory_budget.0,
+        memory: memory.clone(),
         variant_concurrency_max: config.limits.max_concurrent_invocations_per_variant,
         connections_max: config.limits.max_connections,
         model_timeout: config.limits.model_timeout.0,

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use captura_names::{EndpointName, S3Uri};
-use captura_route::{CapturePolicy, Clock, Redaction};
+use captura_route::{CapturePolicy, Clock, Holder, Redaction};
 use tokio::sync::{oneshot, watch};
 
 use crate::destination::{Destination, Destinations};
@@ -182,6 +182,7 @@ impl Capture {
             closed: false,
             identity_unsaved,
         };
+        let recent = settings.memory.count(Holder::Recent, settings.tail_max_bytes);
         let shared = Arc::new(Shared {
             settings,
             disk,
@@ -205,6 +206,7 @@ impl Capture {
             nudged: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             requests: Mutex::new(Vec::new()),
+            _recent: recent,
             _lock: lock_file,
         });
         let mut report = survey.report;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use captura_route::MemoryBudget;
+
 use crate::witness::Witness;
 
 /// A disk with this much free space is not nearly full, however large it is, bytes.
@@ -38,6 +40,8 @@ pub struct Settings {
     pub response_reserve_bytes: u64,
     /// Who sees how each invocation ends.
     pub witness: Option<Arc<dyn Witness>>,
+    /// Memory that records take their part of until they are durable.
+    pub memory: MemoryBudget,
 }
 
 impl Settings {
@@ -57,6 +61,7 @@ impl Settings {
             tail_max_bytes: 4 << 20,
             response_reserve_bytes: 6 << 20,
             witness: None,
+            memory: MemoryBudget::new(MemoryBudget::DEFAULT_BYTES),
         }
     }
 }

@@ -1,82 +1,17 @@
-//! Who may come in: a permit for each call of a variant, and bytes for each body, or an immediate refusal.
+//! Who may come in: a permit for each call of a variant, or an immediate refusal.
 //!
 //! Invariant: permits are given back when their holder is dropped, so no way out of a call can keep one; a variant's
 //! permits outlive route tables, so calls that began under an older table still count. There is no queue: waiting is
 //! for the caller to decide, who alone knows how long an answer is worth having.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use captura_names::{EndpointName, VariantName};
 
 use crate::metrics::VariantMeters;
-
-/// Memory for bodies in flight, in the whole process.
-#[derive(Debug)]
-pub(crate) struct ByteBudget {
-    used_bytes: AtomicU64,
-    limit_bytes: u64,
-}
-
-impl ByteBudget {
-    pub(crate) fn new(limit_bytes: u64) -> Arc<Self> {
-        Arc::new(Self { used_bytes: AtomicU64::new(0), limit_bytes })
-    }
-
-    /// Takes `bytes` out of the budget, before they are read; `None` when there is not enough left.
-    pub(crate) fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
-        self.take(bytes).then(|| Reservation { budget: Arc::clone(self), bytes })
-    }
-
-    pub(crate) fn used_bytes(&self) -> u64 {
-        self.used_bytes.load(Ordering::Relaxed)
-    }
-
-    fn take(&self, bytes: u64) -> bool {
-        let before = self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.checked_add(bytes).is_some_and(|used| used <= self.limit_bytes);
-        if !fits {
-            self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        }
-        fits
-    }
-}
-
-/// Bytes taken out of the budget, given back on drop.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    budget: Arc<ByteBudget>,
-    bytes: u64,
-}
-
-impl Reservation {
-    /// Takes more; false, and nothing taken, when there is not enough left.
-    #[must_use]
-    pub(crate) fn grow(&mut self, bytes: u64) -> bool {
-        let taken = self.budget.take(bytes);
-        if taken {
-            self.bytes += bytes;
-        }
-        taken
-    }
-}
-
-impl Reservation {
-    /// Counts bytes that are there already, whether or not they fit: an answer is not refused for its size, but what
-    /// it holds is not available to others.
-    pub(crate) fn count(&mut self, bytes: u64) {
-        self.budget.used_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.bytes += bytes;
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.budget.used_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
 
 /// The way to one variant: its permits and its meters, for as long as the process knows the variant.
 #[derive(Debug)]
@@ -234,18 +169,5 @@ mod tests {
         assert!(gates.list().len() <= GATES_MAX);
         assert!(gates.gate(&endpoint, &variant, None).admit().is_none());
         drop(permit);
-    }
-
-    #[test]
-    fn bytes_are_limited_and_come_back() {
-        let budget = ByteBudget::new(100);
-        let mut held = budget.reserve(60).unwrap();
-        assert!(budget.reserve(41).is_none());
-        assert!(budget.reserve(u64::MAX).is_none());
-        assert!(held.grow(40));
-        assert!(!held.grow(1));
-        assert_eq!(budget.used_bytes(), 100);
-        drop(held);
-        assert_eq!(budget.used_bytes(), 0);
     }
 }

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use captura_route::{Held, Holder, MemoryBudget};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 
-use crate::admission::{ByteBudget, Reservation};
 use crate::fault::Refused;
 use crate::pulse::{Phase, Pulse};
 use crate::settings::BodyError;
@@ -26,7 +26,7 @@ const COPIED_MAX_BYTES: usize = 4 * 1024;
 #[derive(Debug)]
 pub(crate) struct Collected {
     pub(crate) bytes: Bytes,
-    pub(crate) held: Reservation,
+    pub(crate) held: Held,
 }
 
 /// A body of a request, before anybody asks for all of it.
@@ -86,6 +86,26 @@ impl Drop for Arriving {
     }
 }
 
+/// Of a budget's memory, the part that bodies may have whose signature is not verified: anybody can send those.
+const UNVERIFIED_SHARE: u64 = 4;
+
+/// Where the memory for a body comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory<'a> {
+    pub(crate) budget: &'a MemoryBudget,
+    /// Whether it is known who sends it, or nobody asks.
+    pub(crate) is_verified: bool,
+}
+
+impl Memory<'_> {
+    fn take(self, bytes: u64) -> Option<Held> {
+        if self.is_verified {
+            return self.budget.take(Holder::Requests, bytes);
+        }
+        self.budget.take_within(Holder::Unverified, bytes, self.budget.limit_bytes() / UNVERIFIED_SHARE)
+    }
+}
+
 /// Reads a body to its end.
 ///
 /// # Errors
@@ -93,7 +113,7 @@ impl Drop for Arriving {
 pub(crate) async fn collect(
     body: RequestBody,
     limit_bytes: u64,
-    budget: &Arc<ByteBudget>,
+    memory: Memory<'_>,
     pulse: &Pulse,
 ) -> Result<Collected, Refused> {
     let mut body = match body {
@@ -104,7 +124,7 @@ pub(crate) async fn collect(
     if declared_bytes.is_some_and(|declared| declared > limit_bytes) {
         return Err(Refused::BodyTooLarge { limit_bytes });
     }
-    let mut held = budget.reserve(declared_bytes.unwrap_or(0)).ok_or(Refused::MemoryExhausted)?;
+    let mut held = memory.take(declared_bytes.unwrap_or(0)).ok_or(Refused::MemoryExhausted)?;
     if declared_bytes == Some(0) {
         return Ok(Collected { bytes: Bytes::new(), held });
     }

@@ -229,7 +229,7 @@ fn runtime<'a>(method: &Method, endpoint: &'a str, operation: &str) -> Destinati
 /// not leave an operation of the control plane half-done.
 async fn other(line: &Line, head: Parts, body: RequestBody) -> Result<Reply, Refused> {
     let premises = &*line.premises;
-    let collected = body::collect(body, premises.settings.body_max_bytes, &premises.bodies, &line.pulse).await?;
+    let collected = body::collect(body, premises.settings.body_max_bytes, premises.memory(), &line.pulse).await?;
     line.pulse.enter(Phase::Work, Instant::now());
     let door = Arc::clone(&premises.doors.other);
     let answering = tokio::spawn(async move { door(Request::from_parts(head, collected.bytes)).await });

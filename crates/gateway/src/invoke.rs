@@ -4,13 +4,12 @@
 //! in `streaming`, and one that nobody waits for in `deferred`.
 
 use captura_names::{EventId, Timestamp};
-use captura_route::{Caller, Consumer, Invocation, ModelRequest};
+use captura_route::{Caller, Consumer, Held, Holder, Invocation, ModelRequest};
 use captura_wire::runtime::ModelPlace;
 use http::request::Parts;
 use http::{StatusCode, header};
 use tokio::time::Instant;
 
-use crate::admission::Reservation;
 use crate::body::{self, Collected, RequestBody};
 use crate::choice::{self, Chosen};
 use crate::connection::Line;
@@ -47,7 +46,7 @@ pub(crate) async fn invoke(line: &Line, call: Call<'_>) -> Result<Reply, Refused
         Operation::InvokeAsync => deferred::INLINE_MAX_BYTES,
         Operation::Invoke | Operation::InvokeWithResponseStream => premises.settings.body_max_bytes,
     };
-    let Collected { bytes, held } = body::collect(body, body_max_bytes, &premises.bodies, &line.pulse).await?;
+    let Collected { bytes, held } = body::collect(body, body_max_bytes, premises.memory(), &line.pulse).await?;
     line.pulse.enter(Phase::Work, arrived);
 
     let routes = line.routes();
@@ -84,7 +83,7 @@ async fn whole(
     line: &Line,
     (route, variant): (&PreparedEndpoint, &PreparedVariant),
     life: Life,
-    mut held: Reservation,
+    mut held: Held,
 ) -> Result<Reply, Refused> {
     let event_id = life.begun.invocation().event_id;
     let arrived = life.arrived;
@@ -95,7 +94,7 @@ async fn whole(
 
     let mut reply = match run.answered {
         Ok(passable) => {
-            held.count(passable.answer.body.len() as u64);
+            held.absorb(line.premises.settings.memory.count(Holder::Answers, passable.answer.body.len() as u64));
             answer(passable, held)
         }
         Err(failed) => failed.reply(place(route)),
@@ -110,7 +109,7 @@ async fn whole(
     Ok(reply)
 }
 
-fn answer(passable: Passable, held: Reservation) -> Reply {
+fn answer(passable: Passable, held: Held) -> Reply {
     let mut reply = reply::reply(StatusCode::OK, passable.answer.body, Some(held));
     let headers = reply.headers_mut();
     for (name, value) in [

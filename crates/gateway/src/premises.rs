@@ -6,7 +6,8 @@ use captura_capture::Capture;
 use captura_route::{Clock, RouteTable};
 use tokio::sync::watch;
 
-use crate::admission::{ByteBudget, Gates};
+use crate::admission::Gates;
+use crate::body::Memory;
 use crate::hosts::Hosts;
 use crate::metrics::DoorMeters;
 use crate::prepared::{Means, Preparer};
@@ -18,7 +19,6 @@ pub(crate) struct Premises {
     pub(crate) settings: Settings,
     /// Known once the server listens.
     hosts: OnceLock<Hosts>,
-    pub(crate) bodies: Arc<ByteBudget>,
     pub(crate) preparer: Preparer,
     pub(crate) meters: DoorMeters,
     /// Calls of shadow variants.
@@ -41,7 +41,6 @@ impl Premises {
         let means = Means { gates, capture: capture.clone(), redactions: settings.redactions.clone() };
         Self {
             hosts: OnceLock::new(),
-            bodies: ByteBudget::new(settings.memory_budget_bytes),
             preparer: Preparer::new(current, means),
             meters: DoorMeters::default(),
             copies: Copies::default(),
@@ -51,6 +50,11 @@ impl Premises {
             clock,
             doors,
         }
+    }
+
+    /// Memory for a body that is known to be welcome.
+    pub(crate) fn memory(&self) -> Memory<'_> {
+        Memory { budget: &self.settings.memory, is_verified: true }
     }
 
     /// The server listens under these names.

@@ -9,13 +9,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use captura_names::EventId;
+use captura_route::Held;
 use captura_wire::runtime;
 use futures_core::Stream;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use crate::admission::Reservation;
 use crate::pulse::{Phase, Pulse};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static(runtime::REQUEST_ID);
@@ -44,7 +44,7 @@ pub(crate) struct BrokenOff(pub(crate) String);
 /// The body of a reply.
 pub(crate) enum ReplyBody {
     /// In one piece, with what must be kept until the piece is handed over.
-    Whole { bytes: Bytes, _held: Option<Reservation> },
+    Whole { bytes: Bytes, _held: Option<Held> },
     /// Piece by piece.
     Streamed { pieces: Pieces, size_bytes: Option<u64>, at_work: Option<AtWork> },
 }
@@ -106,7 +106,7 @@ impl Body for ReplyBody {
 pub(crate) type Reply = Response<ReplyBody>;
 
 /// A reply with that body and no headers yet.
-pub(crate) fn reply(status: StatusCode, bytes: Bytes, held: Option<Reservation>) -> Reply {
+pub(crate) fn reply(status: StatusCode, bytes: Bytes, held: Option<Held>) -> Reply {
     let mut reply = Response::new(ReplyBody::Whole { bytes, _held: held });
     *reply.status_mut() = status;
     reply.headers_mut().reserve(HEADERS_EXPECTED);

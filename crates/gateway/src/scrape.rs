@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use captura_capture::ledger::Account;
+use captura_route::{Holder, MemoryBudget};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -47,7 +48,7 @@ struct Figures {
     queue_bytes: u64,
     journal_bytes: u64,
     refusals: Vec<(&'static str, u64)>,
-    body_bytes: u64,
+    memory: MemoryBudget,
     connections: u64,
     connections_refused: u64,
     connections_cut: u64,
@@ -71,7 +72,7 @@ impl Figures {
             queue_bytes: premises.capture.queue_bytes(),
             journal_bytes: premises.capture.journal_bytes(),
             refusals: meters.refusals().collect(),
-            body_bytes: premises.bodies.used_bytes(),
+            memory: premises.settings.memory.clone(),
             connections: meters.connections.load(Ordering::Relaxed),
             connections_refused: meters.connections_refused.load(Ordering::Relaxed),
             connections_cut: meters.connections_cut.load(Ordering::Relaxed),
@@ -161,7 +162,13 @@ impl Figures {
         for (reason, count) in &self.refusals {
             refused.encode_family(&[("reason", *reason)])?.encode_counter::<NoLabelSet, _, f64>(count, None)?;
         }
-        gauge(encoder, "body_bytes", "Bodies in memory, bytes", self.body_bytes)?;
+        gauge(encoder, "memory_budget_bytes", "Memory for what comes from outside, bytes", self.memory.limit_bytes())?;
+        let help = "Of the memory budget, what is taken, by holder, bytes";
+        let mut taken = encoder.encode_descriptor("memory_bytes", help, None, MetricType::Gauge)?;
+        for holder in Holder::ALL {
+            let bytes = i64::try_from(self.memory.used_by(holder)).unwrap_or(i64::MAX);
+            taken.encode_family(&[("holder", holder.as_str())])?.encode_gauge(&bytes)?;
+        }
         gauge(encoder, "connections", "Connections open", self.connections)?;
         let refused = "Connections turned away because there were too many";
         counter(encoder, "connections_refused", refused, self.connections_refused)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use captura_names::EndpointName;
-use captura_route::{Deferred, Redaction, Signature};
+use captura_route::{Deferred, MemoryBudget, Redaction, Signature};
 use captura_tasks::Tasks;
 use captura_wire::sigv4::Verifier;
 use futures_core::future::BoxFuture;
@@ -75,8 +75,8 @@ pub struct Settings {
     pub write_stall_timeout: Duration,
     /// Most connections at one time; further ones get 503 and are closed.
     pub connections_max: usize,
-    /// Memory for bodies of requests in flight, bytes, in the whole process.
-    pub memory_budget_bytes: u64,
+    /// Memory for what comes from outside, in the whole process; bodies take their part before they are read.
+    pub memory: MemoryBudget,
     /// Most calls in flight per variant.
     pub variant_concurrency_max: u32,
     /// How long a model may take; of an answer that comes piece by piece, until its first piece.
@@ -121,7 +121,7 @@ impl Default for Settings {
             body_window_min_bytes: 30 * 1024,
             write_stall_timeout: Duration::from_secs(30),
             connections_max: 10_000,
-            memory_budget_bytes: 256 * 1024 * 1024,
+            memory: MemoryBudget::new(MemoryBudget::DEFAULT_BYTES),
             variant_concurrency_max: 1_024,
             model_timeout: Duration::from_secs(60),
             stream_idle_timeout: Duration::from_secs(60),

@@ -8,11 +8,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use captura_route::{Caller, Invocation};
+use captura_route::{Caller, Held, Holder, Invocation};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::admission::Reservation;
 use crate::choice;
 use crate::life::Life;
 use crate::premises::Premises;
@@ -47,7 +46,7 @@ pub(crate) fn copy(premises: &Premises, shadows: &[Shadow], original: &Invocatio
         }
         let request = &original.request;
         let taken = request.session_id.is_none() && choice::not_taken(request, shadow.variant.extras).is_none();
-        let held = premises.bodies.reserve(request.body.len() as u64);
+        let held = premises.settings.memory.take(Holder::Requests, request.body.len() as u64);
         let life = held.filter(|_| taken).and_then(|held| {
             let life = Life::begin(&shadow.variant, duplicate(original), Instant::now());
             life.ok().map(|life| (life, held))
@@ -75,7 +74,7 @@ fn duplicate(original: &Invocation) -> Invocation {
     }
 }
 
-async fn live(life: Life, variant: Arc<PreparedVariant>, limit: Duration, _held: Reservation) {
+async fn live(life: Life, variant: Arc<PreparedVariant>, limit: Duration, _held: Held) {
     let arrived = life.arrived;
     let run = life.run(&variant, limit).await;
     let (ticket, permit) = life.conclude(&run);

@@ -14,14 +14,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use captura_capture::record::{Conclusion, Outcome, Payload};
 use captura_capture::{Captured, Ticket};
-use captura_route::{BackendError, Chunks, StreamedAnswer};
+use captura_route::{BackendError, Chunks, Held, StreamedAnswer};
 use captura_wire::event_stream::{self, PAYLOAD_MAX_BYTES, StreamFault};
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::body::Frame;
 use tokio::time::Instant;
 
-use crate::admission::Reservation;
 use crate::body::Gathered;
 use crate::fault::{Failed, Refused};
 use crate::invoke::place;
@@ -43,7 +42,7 @@ pub(crate) async fn reply(
     premises: &Premises,
     route: &PreparedEndpoint,
     variant: &PreparedVariant,
-    (life, held): (Life, Reservation),
+    (life, held): (Life, Held),
 ) -> Result<Reply, Refused> {
     let settings = &premises.settings;
     let invocation = life.begun.invocation();
@@ -154,7 +153,7 @@ struct Going {
     answer: Answer,
     asked: Instant,
     limits: Limits,
-    held: Reservation,
+    held: Held,
 }
 
 /// How a stream went on.

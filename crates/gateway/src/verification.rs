@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use captura_route::{Consumer, Principal};
+use captura_route::{Consumer, Holder, Principal};
 use captura_wire::denial::{Denial, Dialect};
 use captura_wire::scope::Scope;
 use captura_wire::sigv4::{Admitted, Asked, ChunkWatch, Head, RunningDigest, Verifier};
@@ -19,7 +19,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Uri};
 use hyper::body::{Body, Frame, SizeHint};
 
-use crate::body::{self, RequestBody};
+use crate::body::{self, Collected, Memory, RequestBody};
 use crate::connection::Line;
 use crate::fault::Refused;
 use crate::settings::BodyError;
@@ -83,7 +83,8 @@ pub(crate) async fn verify(
         body
     } else {
         let limit_bytes = premises.settings.body_max_bytes;
-        RequestBody::Whole(body::collect(body, limit_bytes, &premises.bodies, &line.pulse).await?)
+        let memory = Memory { budget: &premises.settings.memory, is_verified: false };
+        RequestBody::Whole(body::collect(body, limit_bytes, memory, &line.pulse).await?)
     };
     let head = head_of(&parts.method, &parts.uri, &parts.headers);
     let whole = match &body {
@@ -107,6 +108,12 @@ pub(crate) async fn verify(
                 (Some(digest), _) => HeldTo::Digest(digest, RunningDigest::default()),
                 (None, Some(chain)) => HeldTo::Chunks(Box::new(ChunkWatch::new(chain))),
                 (None, None) => HeldTo::Nothing,
+            };
+            let body = match body {
+                RequestBody::Whole(Collected { bytes, held }) => {
+                    RequestBody::Whole(Collected { bytes, held: held.passed_to(Holder::Requests) })
+                }
+                arriving @ RequestBody::Arriving(_) => arriving,
             };
             let principal = principal.as_deref().and_then(Principal::new);
             Ok(Verified { consumer: Consumer::new(&user), principal, source, body, held_to })

@@ -7,6 +7,7 @@
 //! Refuses to: do IO, know HTTP or the wire's shapes.
 
 mod backend;
+mod budget;
 mod caller;
 mod capture_policy;
 mod clock;
@@ -17,6 +18,7 @@ mod signature;
 mod table;
 
 pub use backend::{Answer, Backend, BackendError, Chunks, Extras, Invoking, StreamedAnswer, Streaming};
+pub use budget::{Held, Holder, MemoryBudget};
 pub use caller::{Caller, Consumer, Principal, UserAgent};
 pub use capture_policy::{CapturePolicy, CaptureSettings, Durability, WhenUnavailable};
 pub use clock::Clock;

@@ -33,7 +33,7 @@ use self::network::Reach;
 pub use self::settings::{Capability, ContainerSettings, Pull};
 use self::specification::{MODELS_FOLDER, MULTI_MODEL_LABEL, PORT_VARIABLE, Wanted};
 use crate::artifact::Artifact;
-use crate::http_contract::{CONTAINER_PORT, ContractSettings};
+use crate::http_contract::{AnswerLimits, CONTAINER_PORT, ContractSettings};
 use crate::logs::LogSink;
 use crate::multi_model::ManyModels;
 use crate::replicas::{Instance, InstanceFactory, Pending};
@@ -54,7 +54,7 @@ pub struct Containers {
 #[derive(Debug)]
 struct Inner {
     settings: ContainerSettings,
-    answer_max_bytes: usize,
+    answers: AnswerLimits,
     /// Set once Docker was reached and what an earlier run left there is gone.
     docker: OnceCell<Docker>,
     /// Has receivers as long as a container exists or is being made.
@@ -72,7 +72,7 @@ pub(crate) struct Mould {
     network: String,
     port: u16,
     startup_timeout: Duration,
-    answer_max_bytes: usize,
+    answers: AnswerLimits,
     log: LogSink,
     /// Mounted into every container, so it lives as long as they.
     artifact: Option<Artifact>,
@@ -85,15 +85,8 @@ pub(crate) struct Mould {
 impl Containers {
     /// Answers of containers may have so many bytes. Nothing is connected yet.
     #[must_use]
-    pub fn new(settings: ContainerSettings, answer_max_bytes: usize) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                settings,
-                answer_max_bytes,
-                docker: OnceCell::new(),
-                alive: watch::Sender::new(()),
-            }),
-        }
+    pub fn new(settings: ContainerSettings, answers: AnswerLimits) -> Self {
+        Self { inner: Arc::new(Inner { settings, answers, docker: OnceCell::new(), alive: watch::Sender::new(()) }) }
     }
 
     /// Removes the containers that an earlier run of this server left behind, when Docker is there.
@@ -124,7 +117,7 @@ impl Containers {
             environment: spec.environment.clone(),
             port,
             startup_timeout: launch.startup_timeout.unwrap_or(STARTUP_TIMEOUT),
-            answer_max_bytes: self.inner.answer_max_bytes,
+            answers: self.inner.answers.clone(),
             log: launch.log.clone(),
             artifact: None,
             channels: Vec::new(),
@@ -202,8 +195,8 @@ impl InstanceFactory for Mould {
                 network: &self.network,
                 port: self.port,
             };
-            let answer_max_bytes = self.answer_max_bytes;
-            let contract = ContractSettings { answer_max_bytes, ..ContractSettings::default() };
+            let answers = self.answers.clone();
+            let contract = ContractSettings { answers, ..ContractSettings::default() };
             let start = Start {
                 timeout: self.startup_timeout,
                 contract,

@@ -36,7 +36,10 @@ impl Engine {
 
     fn containers(&self, pull: Pull) -> Containers {
         let socket = self.folder.path().join("docker.sock");
-        Containers::new(ContainerSettings { socket, pull, owner: OWNER.into(), ..ContainerSettings::default() }, 1024)
+        Containers::new(
+            ContainerSettings { socket, pull, owner: OWNER.into(), ..ContainerSettings::default() },
+            AnswerLimits::default(),
+        )
     }
 
     fn asked(&self) -> Vec<String> {
@@ -90,7 +93,8 @@ async fn mould(containers: &Containers, image: &str) -> Result<Mould, ContainerE
 #[tokio::test]
 async fn without_docker_the_reason_names_the_image_and_the_socket_and_what_to_do() {
     let settings = ContainerSettings { socket: "/nowhere/docker.sock".into(), ..ContainerSettings::default() };
-    let said = mould(&Containers::new(settings, 1024), "team/model:3").await.unwrap_err().to_string();
+    let said =
+        mould(&Containers::new(settings, AnswerLimits::default()), "team/model:3").await.unwrap_err().to_string();
     assert!(said.contains("\"team/model:3\"") && said.contains("no socket at /nowhere/docker.sock"), "{said}");
     assert!(said.contains("[docker] socket"), "{said}");
 }

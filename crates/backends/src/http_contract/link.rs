@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
+use captura_route::{Holder, MemoryBudget};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1;
@@ -45,6 +46,8 @@ pub(super) enum Broken {
     Garbled(String),
     /// The answer is too large.
     TooLarge { limit_bytes: usize },
+    /// There is no memory for the answer now.
+    NoMemory,
 }
 
 impl Link {
@@ -79,20 +82,33 @@ impl Link {
     }
 
     /// The whole body of an answer.
-    pub(super) async fn collect(&mut self, body: &mut Incoming, limit_bytes: usize) -> Result<Bytes, Broken> {
+    pub(super) async fn collect(
+        &mut self,
+        body: &mut Incoming,
+        limit_bytes: usize,
+        memory: &MemoryBudget,
+    ) -> Result<Bytes, Broken> {
         let too_large = Broken::TooLarge { limit_bytes };
         let announced = body.size_hint().exact();
         if announced.is_some_and(|bytes| bytes > limit_bytes as u64) {
             return Err(too_large);
         }
+        // Taken before it is read; whoever gets the answer counts it on.
+        let mut held = memory.take(Holder::Answers, announced.unwrap_or(0)).ok_or(Broken::NoMemory)?;
         let Some(first) = self.piece(body).await.transpose()? else { return Ok(Bytes::new()) };
         if announced == Some(first.len() as u64) {
             return Ok(first);
+        }
+        if announced.is_none() && !held.grow(first.len() as u64) {
+            return Err(Broken::NoMemory);
         }
         let mut whole = BytesMut::from(first);
         while let Some(piece) = self.piece(body).await.transpose()? {
             if whole.len() + piece.len() > limit_bytes {
                 return Err(too_large);
+            }
+            if announced.is_none() && !held.grow(piece.len() as u64) {
+                return Err(Broken::NoMemory);
             }
             whole.extend_from_slice(&piece);
         }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use captura_route::{Backend, BackendError, Extras, Invoking, ModelRequest, StreamedAnswer, Streaming};
+use captura_route::{Backend, BackendError, Extras, Invoking, MemoryBudget, ModelRequest, StreamedAnswer, Streaming};
 use http::{HeaderValue, Request};
 use http_body_util::Full;
 use hyper::Response;
@@ -46,6 +46,21 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Largest answer that is read in one piece: SageMaker's own limit of real-time answers.
 const ANSWER_MAX_BYTES: usize = 6 * 1024 * 1024;
 
+/// How much is read of an answer that comes in one piece; streamed ones have no limit but their caller's.
+#[derive(Debug, Clone)]
+pub struct AnswerLimits {
+    /// The largest, bytes.
+    pub max_bytes: usize,
+    /// Memory that answers take their part of before they are read.
+    pub memory: MemoryBudget,
+}
+
+impl Default for AnswerLimits {
+    fn default() -> Self {
+        Self { max_bytes: ANSWER_MAX_BYTES, memory: MemoryBudget::new(MemoryBudget::DEFAULT_BYTES) }
+    }
+}
+
 /// How one server is spoken to.
 #[derive(Debug, Clone)]
 pub struct ContractSettings {
@@ -55,8 +70,8 @@ pub struct ContractSettings {
     pub ping_path: String,
     /// `Host` of the requests.
     pub host: String,
-    /// Largest answer that is read in one piece, bytes; streamed ones have no limit but their caller's.
-    pub answer_max_bytes: usize,
+    /// How much is read of an answer.
+    pub answers: AnswerLimits,
     /// Longest time in which a connection must be accepted.
     pub connect_timeout: Duration,
 }
@@ -67,7 +82,7 @@ impl Default for ContractSettings {
             invocations_path: "/invocations".into(),
             ping_path: "/ping".into(),
             host: "localhost".into(),
-            answer_max_bytes: ANSWER_MAX_BYTES,
+            answers: AnswerLimits::default(),
             connect_timeout: CONNECT_TIMEOUT,
         }
     }
@@ -165,10 +180,15 @@ impl ContractClient {
         Ok((link, response))
     }
 
+    async fn collect(&self, link: &mut Link, body: &mut Incoming) -> Result<Bytes, Broken> {
+        let AnswerLimits { max_bytes, memory } = &self.inner.settings.answers;
+        link.collect(body, *max_bytes, memory).await
+    }
+
     async fn whole(&self, request: &ModelRequest) -> Result<captura_route::Answer, BackendError> {
         let (mut link, response) = self.call(request).await?;
         let (parts, mut body) = response.into_parts();
-        let body = link.collect(&mut body, self.inner.settings.answer_max_bytes).await?;
+        let body = self.collect(&mut link, &mut body).await?;
         self.inner.pool.give_back(link);
         answer::judge(&parts, body)
     }
@@ -177,7 +197,7 @@ impl ContractClient {
         let (mut link, response) = self.call(request).await?;
         let (parts, mut body) = response.into_parts();
         if !parts.status.is_success() {
-            let body = link.collect(&mut body, self.inner.settings.answer_max_bytes).await?;
+            let body = self.collect(&mut link, &mut body).await?;
             self.inner.pool.give_back(link);
             return answer::judge(&parts, body).map(StreamedAnswer::whole);
         }
@@ -214,6 +234,7 @@ impl From<Broken> for BackendError {
             Broken::Unanswered(why) => Self::Unavailable(why),
             Broken::Garbled(message) => answer::garbled(message),
             Broken::TooLarge { limit_bytes } => answer::too_large(limit_bytes),
+            Broken::NoMemory => Self::Unavailable("there is no memory for the model's answer now".into()),
         }
     }
 }

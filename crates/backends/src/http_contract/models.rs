@@ -65,7 +65,7 @@ impl ContractClient {
         let new = || request::models(method, &to, &self.inner.host, body.as_ref());
         let (mut link, response) = self.send(new).await?;
         let (parts, mut body) = response.into_parts();
-        let body = link.collect(&mut body, ANSWER_MAX_BYTES).await?;
+        let body = link.collect(&mut body, ANSWER_MAX_BYTES, &self.inner.settings.answers.memory).await?;
         self.inner.pool.give_back(link);
         Ok((parts.status, answer::judge(&parts, body).err()))
     }

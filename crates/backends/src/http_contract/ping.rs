@@ -32,6 +32,7 @@ pub(super) async fn ping(pool: &Pool, request: Request<Full<Bytes>>) -> Result<(
         Ok(Ok(response)) if response.status() == StatusCode::OK => Ok(()),
         Ok(Ok(response)) => Err(Unhealthy::Status(response.status().as_u16())),
         Ok(Err(Broken::Unanswered(why) | Broken::Garbled(why))) => Err(Unhealthy::Unanswered(why)),
+        Ok(Err(Broken::NoMemory)) => Err(Unhealthy::Unanswered("there is no memory for its answer now".into())),
         Ok(Err(Broken::TooLarge { .. })) => Err(Unhealthy::Unanswered("its head is too large".into())),
         Err(_) => Err(Unhealthy::TimedOut),
     }

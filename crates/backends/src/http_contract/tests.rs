@@ -4,12 +4,12 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use captura_route::{Answer, Backend, BackendError, ModelRequest};
+use captura_route::{Answer, Backend, BackendError, Holder, MemoryBudget, ModelRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 
-use super::{Address, ContractClient, ContractSettings, Unhealthy};
+use super::{Address, AnswerLimits, ContractClient, ContractSettings, Unhealthy};
 
 /// What the server does with one request.
 #[derive(Clone)]
@@ -50,7 +50,10 @@ async fn fake(act: impl Fn(usize, usize) -> Act + Send + Sync + 'static) -> Fake
             });
         }
     });
-    let settings = ContractSettings { answer_max_bytes: 1_000, ..ContractSettings::default() };
+    let settings = ContractSettings {
+        answers: AnswerLimits { max_bytes: 1_000, ..AnswerLimits::default() },
+        ..ContractSettings::default()
+    };
     let client = ContractClient::new(Address::Tcp(address), settings).unwrap();
     Fake { client, requests, closed }
 }
@@ -260,6 +263,21 @@ async fn answers_without_end_are_cut_off() {
     let many = (0..10_000).map(|number| format!("x-{number}: y\r\n")).collect::<String>();
     let many = fake(move |_, _| Act::Say(format!("HTTP/1.1 200 OK\r\n{many}\r\n").into())).await;
     assert_eq!(status_of(&many).await.0, 502);
+}
+
+#[tokio::test]
+async fn an_answer_for_which_there_is_no_memory_is_not_read() {
+    let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\n\r\n".to_vec();
+    for act in [Act::Say(ok("12345")), Act::Say(chunked)] {
+        let fake = fake(move |_, _| act.clone()).await;
+        let memory = fake.client.inner.settings.answers.memory.clone();
+        let others = memory.take(Holder::Requests, MemoryBudget::DEFAULT_BYTES - 4).unwrap();
+        let refused = fake.client.invoke(&request()).await.unwrap_err();
+        assert!(matches!(refused, BackendError::Unavailable(_)), "{refused:?}");
+        drop(others);
+        assert_eq!(fake.client.invoke(&request()).await.unwrap().body.len(), 5);
+        assert_eq!(memory.used_bytes(), 0);
+    }
 }
 
 #[tokio::test]

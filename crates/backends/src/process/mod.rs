@@ -31,7 +31,7 @@ pub(crate) use self::orphans::kill_orphans;
 pub use self::rule::{ProcessRule, Sandbox};
 use self::supervisor::{ProcessInstance, with_last_words};
 use crate::artifact::{Artifact, ArtifactError, Scratch};
-use crate::http_contract::{Address, ContractClient, ContractSettings};
+use crate::http_contract::{Address, AnswerLimits, ContractClient, ContractSettings};
 use crate::multi_model::{ManyModels, MultiModel};
 use crate::replicas::{Instance, InstanceFactory, Pending};
 use crate::{LoadError, LogSink};
@@ -58,7 +58,7 @@ pub(crate) struct ProcessFactory {
     pub(crate) inherited: BTreeMap<String, String>,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) startup_timeout: Duration,
-    pub(crate) answer_max_bytes: usize,
+    pub(crate) answers: AnswerLimits,
     pub(crate) log: LogSink,
     pub(crate) closing: watch::Receiver<bool>,
 }
@@ -154,7 +154,7 @@ impl ProcessFactory {
         };
         let recipe = start.recipe().map_err(Failed::Otherwise)?;
         let child = spawner::spawn(recipe).await.map_err(other)?;
-        let settings = ContractSettings { answer_max_bytes: self.answer_max_bytes, ..ContractSettings::default() };
+        let settings = ContractSettings { answers: self.answers.clone(), ..ContractSettings::default() };
         let address = Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port.0)));
         let client = ContractClient::new(address, settings).map_err(|error| Failed::Otherwise(error.to_string()))?;
         let instance = ProcessInstance::of((id, child, folder), client, &self.log, self.closing.clone());

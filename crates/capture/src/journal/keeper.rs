@@ -217,11 +217,11 @@ impl Keeper {
             lock(&shared.line).note(FrameKind::Ledger, &ledger_frame::encode(&changed));
             shared.lead(true);
         }
-        let (pieces, commits, bytes) = {
+        let (pieces, commits, bytes, held) = {
             let mut written = lock(&shared.written);
             written.since = None;
             let pieces = std::mem::take(&mut written.unsynced);
-            (pieces, std::mem::take(&mut written.commits), written.unsynced_bytes)
+            (pieces, std::mem::take(&mut written.commits), written.unsynced_bytes, written.held.take())
         };
         let mut failed = Vec::new();
         for run in pieces.chunk_by(|a, b| Arc::ptr_eq(&a.segment, &b.segment)) {
@@ -229,6 +229,8 @@ impl Keeper {
                 failed.extend_from_slice(run);
             }
         }
+        // Given back before anybody hears of it: a caller's next record finds the memory of its last one.
+        let held = held.filter(|_| !failed.is_empty());
         for commit in &commits {
             if failed.is_empty() { commit.durable() } else { commit.failed(DropReason::IoError) }
         }
@@ -237,6 +239,7 @@ impl Keeper {
         written.unsynced_bytes = (written.unsynced_bytes + kept).saturating_sub(bytes);
         self.sync_retry_at = (!failed.is_empty()).then(|| Instant::now() + HEAL_INTERVAL);
         if !failed.is_empty() {
+            written.hold(held);
             failed.append(&mut written.unsynced);
             written.unsynced = failed;
             written.since.get_or_insert_with(Instant::now);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use captura_route::CapturePolicy;
+use captura_route::{CapturePolicy, Held};
 use sha2::Sha256;
 
 use super::commit::Commit;
@@ -112,6 +112,8 @@ pub(crate) struct Batch {
     pub(super) segments: Vec<Arc<Segment>>,
     pub(super) commit: Arc<Commit>,
     pub(super) bytes: u64,
+    /// Its part of the memory budget.
+    pub(super) held: Option<Held>,
 }
 
 /// State at the line.

@@ -19,7 +19,7 @@ use std::thread::Thread;
 use std::time::Instant;
 
 use bytes::Bytes;
-use captura_route::{CapturePolicy, Clock};
+use captura_route::{CapturePolicy, Clock, Held, Holder};
 use tokio::sync::watch;
 
 use super::book::BookKeeping;
@@ -56,6 +56,8 @@ pub(crate) struct Written {
     pub(crate) unsynced_bytes: u64,
     pub(crate) since: Option<Instant>,
     pub(crate) commits: Vec<Arc<Commit>>,
+    /// Memory of the unsynced bytes.
+    pub(crate) held: Option<Held>,
     pub(crate) ring: VecDeque<(Stamp, Bytes)>,
     ring_bytes: u64,
 }
@@ -86,6 +88,8 @@ pub(crate) struct Shared {
     pub(crate) nudged: AtomicBool,
     pub(crate) stop: AtomicBool,
     pub(crate) requests: Mutex<Vec<super::keeper::Request>>,
+    /// Memory of the recent records.
+    pub(crate) _recent: Held,
     pub(crate) _lock: File,
 }
 
@@ -157,12 +161,28 @@ impl Shared {
             self.space.check(frame_bytes as u64)?;
         }
         self.make_room(&mut line, frame_bytes as u64)?;
+        self.hold(&mut line, frame_bytes as u64, entering.is_reserved)?;
         let lsn = line.enter(entering, big).ok_or(DropReason::IoError)?;
         if self.space.used(frame_bytes as u64) {
             self.destinations.hold_back(true);
         }
         self.queue_bytes.store(line.pending.bytes, Ordering::Relaxed);
         Ok(Appended { lsn, commit: Arc::clone(&line.pending.commit) })
+    }
+
+    /// Takes memory for a record. What has its room on the disk set aside is not refused for want of memory: it is counted.
+    fn hold(&self, line: &mut Line, bytes: u64, is_reserved: bool) -> Result<(), DropReason> {
+        let memory = &self.settings.memory;
+        let more = if is_reserved {
+            memory.count(Holder::Records, bytes)
+        } else {
+            memory.take(Holder::Records, bytes).ok_or(DropReason::MemBudget)?
+        };
+        match &mut line.pending.held {
+            Some(held) => held.absorb(more),
+            held => *held = Some(more),
+        }
+        Ok(())
     }
 
     /// Rotates when the frame does not fit. While the keeper is late with the next segment, the current one may grow.
@@ -245,7 +265,7 @@ impl Shared {
 
     /// Books a written batch and tells its callers.
     fn settle(&self, batch: Batch) {
-        let Batch { pieces, entries, policies, segments, commit, bytes } = batch;
+        let Batch { pieces, entries, policies, segments, commit, bytes, held } = batch;
         for (index, segment) in segments.iter().enumerate() {
             let mut progress = segment.progress();
             for entry in entries.iter().filter(|entry| entry.segment == index) {
@@ -271,6 +291,7 @@ impl Shared {
             let first = written.unsynced.is_empty();
             written.unsynced.extend(pieces);
             written.unsynced_bytes += bytes;
+            written.hold(held);
             written.since.get_or_insert_with(Instant::now);
             if commit.wants_sync() {
                 written.commits.push(Arc::clone(&commit));
@@ -373,6 +394,14 @@ fn write(batch: &Batch) -> Result<(), io::Error> {
 }
 
 impl Written {
+    pub(crate) fn hold(&mut self, more: Option<Held>) {
+        match (&mut self.held, more) {
+            (Some(held), Some(more)) => held.absorb(more),
+            (held @ None, more) => *held = more,
+            (Some(_), None) => {}
+        }
+    }
+
     /// Keeps the newest pieces for `tail`, whole frames only, within the bound.
     fn remember(&mut self, pieces: &[Piece], limit: u64) {
         for piece in pieces {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use captura_route::{Principal, UserAgent, WhenUnavailable};
+use captura_route::{Holder, MemoryBudget, Principal, UserAgent, WhenUnavailable};
 
 use super::*;
 use crate::{Captured, DropReason, FreeError, OpenError, inspect};
@@ -303,6 +303,24 @@ async fn refuse_refuses_before_the_model_and_is_no_invocation() {
     assert_eq!((refused.reason, refused.invocation.request.body.len()), (DropReason::DestinationUnwritable, 40));
     let account = capture.ledger().accounts[0].clone();
     assert_eq!((account.invoked, account.refused), (1, 1));
+    balanced(&capture);
+}
+
+#[tokio::test]
+async fn a_record_without_memory_is_dropped_and_booked_and_memory_comes_back_when_records_are_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut small = settings(dir.path());
+    small.memory = MemoryBudget::new(small.tail_max_bytes + 4_000);
+    let memory = small.memory.clone();
+    let (capture, _) = open_on(RealDisk, small);
+    let stream = capture.stream(&policy(Durability::AckAfterFsync));
+    let large = stream.begin(invocation(0, 5_000)).unwrap().conclude(answered()).captured().await;
+    assert_eq!(large.to_string(), "dropped;reason=mem_budget");
+    for number in 1..50 {
+        // A call's memory is back before it hears that its record is durable.
+        assert!(matches!(call(&stream, number).captured().await, Captured::Durable(_)), "{number}");
+        assert_eq!(memory.used_by(Holder::Records), 0);
+    }
     balanced(&capture);
 }
 

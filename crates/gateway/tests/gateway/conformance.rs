@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use captura_gateway::Settings;
+use captura_route::MemoryBudget;
 
 use crate::world::{Model, World, table};
 
@@ -248,7 +249,7 @@ async fn a_variant_takes_as_many_calls_as_it_may_and_refuses_the_next_at_once() 
 
 #[tokio::test]
 async fn the_memory_for_bodies_is_limited_and_comes_back() {
-    let world = World::with(Settings { memory_budget_bytes: 10, ..Settings::default() }).await;
+    let world = World::with(Settings { memory: MemoryBudget::new(10), ..Settings::default() }).await;
     let reply = world.invoke(&[], "12345678901").await;
     assert_eq!((reply.status, reply.header("x-amzn-errortype")), (503, Some("ServiceUnavailable")));
     for _ in 0..20 {
@@ -332,7 +333,7 @@ async fn the_scrape_tells_what_happened() {
         "captura_refused_total{reason=\"endpoint_not_found\"} 1",
         "captura_capture_queue_bytes 0",
         "captura_ledger_imbalance 0",
-        "captura_body_bytes 0",
+        "captura_memory_bytes{holder=\"requests\"} 0",
         "captura_more 7",
     ] {
         assert!(text.lines().any(|known| known == line), "{line}\n{text}");

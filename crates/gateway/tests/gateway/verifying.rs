@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use captura_gateway::Settings;
+use captura_route::{Holder, MemoryBudget};
 use captura_wire::denial::Denial;
 use captura_wire::sigv4::{Admitted, Asked, Verifier};
 
@@ -87,6 +88,22 @@ async fn a_token_of_a_key_that_is_not_known_yet_waits_for_it_and_the_record_has_
     let records = world.capture.tail(None, None, 10);
     assert_eq!(records[0].consumer.as_str(), "billing");
     assert_eq!(records[0].caller.source_address, Some([203, 0, 113, 9].into()));
+}
+
+#[tokio::test]
+async fn bodies_that_are_not_verified_have_a_quarter_of_the_memory() {
+    let memory = MemoryBudget::new(100);
+    let porter = Arc::new(Porter::default());
+    let settings = Settings { verifier: Some(porter), memory: memory.clone(), ..Settings::default() };
+    let world = World::with(settings).await;
+    let most = "1".repeat(25);
+    for _ in 0..5 {
+        assert_eq!(world.invoke(&[("x-pass", &most)], &most).await.status, 200);
+        assert_eq!(world.invoke(&[("x-pass", "no")], &most).await.status, 403);
+    }
+    let reply = world.invoke(&[("x-pass", &most)], &"1".repeat(26)).await;
+    assert_eq!((reply.status, reply.header("x-amzn-errortype")), (503, Some("ServiceUnavailable")));
+    assert_eq!(memory.used_by(Holder::Unverified), 0);
 }
 
 /// One of everything that the router tells apart, and what it must not tell apart.
