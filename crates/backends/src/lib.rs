@@ -80,6 +80,8 @@ pub struct ModelSpec {
     pub multi_model: Option<MultiModelSpec>,
     /// What the address of the data means.
     pub data_form: DataForm,
+    /// The SHA-256 that the data must have, which is then one object or file; 64 hexadecimal digits.
+    pub sha256: Option<String>,
     /// Data beside the model's own, which containers find in folders of their own.
     pub additional_data: Vec<AdditionalData>,
 }
@@ -247,7 +249,9 @@ impl Backends {
         let (model, many) = match (&spec.model_data_url, spec.multi_model) {
             (None, None) => (None, None),
             (None, Some(_)) => return Err(LoadError::NoModelData { image: spec.image.clone() }),
-            (Some(url), None) => (Some(fetcher.of_form(spec.data_form).fetch_copy(url).await?), None),
+            (Some(url), None) => {
+                (Some(fetcher.of_form(spec.data_form).pinned(spec.sha256.as_deref()).fetch_copy(url).await?), None)
+            }
             (Some(url), Some(many)) => {
                 environment.insert(MULTI_MODEL_VARIABLE.to_owned(), "true".to_owned());
                 (None, Some(ManyModels { fetcher, ..self.many_models(url, many) }))
@@ -311,7 +315,10 @@ impl Backends {
         match (&spec.model_data_url, spec.multi_model) {
             (None, None) => {}
             (None, Some(_)) => return Err(LoadError::NoModelData { image: spec.image.clone() }),
-            (Some(url), None) => mould = mould.with(self.fetcher.of_form(spec.data_form).fetch_copy(url).await?),
+            (Some(url), None) => {
+                mould = mould
+                    .with(self.fetcher.of_form(spec.data_form).pinned(spec.sha256.as_deref()).fetch_copy(url).await?)
+            }
             (Some(url), Some(many)) => mould = mould.with_many(self.many_models(url, many)),
         }
         let mut channels = Vec::new();
@@ -374,7 +381,7 @@ impl Backends {
     async fn fetch(&self, spec: &ModelSpec) -> Result<Artifact, LoadError> {
         let url = spec.model_data_url.as_deref();
         let url = url.ok_or_else(|| LoadError::NoModelData { image: spec.image.clone() })?;
-        Ok(self.fetcher.of_form(spec.data_form).fetch(url).await?)
+        Ok(self.fetcher.of_form(spec.data_form).pinned(spec.sha256.as_deref()).fetch(url).await?)
     }
 }
 

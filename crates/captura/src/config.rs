@@ -40,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) cloudwatch: Cloudwatch,
     pub(crate) logs: Logs,
     pub(crate) scaling: Scaling,
+    pub(crate) serverless: Serverless,
     /// `[[notices]]`: webhooks that are told of events and alarms.
     pub(crate) notices: Vec<Notice>,
     /// `[[consumers]]`: who calls, and whose credentials are theirs.
@@ -280,6 +281,22 @@ pub(crate) struct Logs {
 impl Default for Logs {
     fn default() -> Self {
         Self { stream_max: Size(captura_logs::Settings::DEFAULT_GENERATION_MAX_BYTES) }
+    }
+}
+
+/// `[serverless]`: variants whose models come with the calls.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Serverless {
+    /// A variant that nobody called for so long gives its model up, and loads it with the next call, which waits. One with
+    /// ProvisionedConcurrency keeps it.
+    #[serde(deserialize_with = "at_least_a_second")]
+    pub(crate) idle_after: Span,
+}
+
+impl Default for Serverless {
+    fn default() -> Self {
+        Self { idle_after: Span(captura_control::Settings::DEFAULT_SERVERLESS_IDLE_AFTER) }
     }
 }
 

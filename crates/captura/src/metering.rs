@@ -7,7 +7,11 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use captura_cloudwatch::{Cloudwatch, Durations, EndpointMetrics, MetricId, Reading, Sample, Summary, dimensions};
+use captura_backlog::{Backlog, EndpointFigures, Figures};
+use captura_cloudwatch::{
+    Cloudwatch, Dimension, Durations, EndpointMetrics, MetricId, Reading, Sample, Summary, dimensions,
+};
+use captura_control::ColdStarts;
 use captura_gateway::{Meters, VariantFigures};
 use captura_names::Timestamp;
 use captura_route::{Clock, RouteTable};
@@ -21,11 +25,13 @@ use crate::machine::Machine;
 /// Metrics that are published more often than this are kept by the second.
 const STANDARD_RESOLUTION: Duration = Duration::from_secs(60);
 const HOST_NAMESPACE: &str = "/aws/sagemaker/Endpoints";
+const NAMESPACE: &str = "AWS/SageMaker";
 
 /// What the task reads and where it publishes.
 pub(crate) struct Sources {
     pub(crate) meters: Meters,
     pub(crate) table: watch::Receiver<Arc<RouteTable>>,
+    pub(crate) backlog: Backlog,
     pub(crate) cloudwatch: Cloudwatch,
     pub(crate) clock: Clock,
 }
@@ -72,13 +78,14 @@ impl Reader {
                 _ = self.stop.wait_for(|stopped| *stopped) => true,
                 _ = ticks.tick() => false,
             };
-            let Sources { meters, table, cloudwatch, clock } = &self.sources;
+            let Sources { meters, table, backlog, cloudwatch, clock } = &self.sources;
             let now = clock.now();
             let served = Arc::clone(&table.borrow());
             self.endpoints.publish(meters.read().into_iter().map(|figures| reading(figures, &served)).collect(), now);
             for (name, percent) in self.machine.read(now) {
                 host(cloudwatch, &served, (name, percent), (now, high_resolution));
             }
+            queues(cloudwatch, &served, &backlog.figures(), (now, high_resolution));
             if last {
                 return;
             }
@@ -138,5 +145,79 @@ fn host(
             let summary = Summary::of_value(percent, 1.0);
             cloudwatch.record(Sample { metric, unit: "Percent", at, high_resolution, summary });
         }
+    }
+}
+
+/// Every asynchronous endpoint tells of its queue, an empty one too, so that scaling sees that there is nothing to do.
+fn queues(cloudwatch: &Cloudwatch, table: &RouteTable, figures: &Figures, (at, high_resolution): (Timestamp, bool)) {
+    for endpoint in table.endpoints().filter(|endpoint| endpoint.async_inference.is_some()) {
+        let instances: usize = endpoint.variants().map(|variant| variant.backend.instances()).sum();
+        let queue = figures.endpoints.iter().find(|one| one.endpoint == endpoint.name);
+        for (name, unit, value) in queue_metrics(queue, instances) {
+            let dimensions = vec![Dimension { name: "EndpointName".into(), value: endpoint.name.to_string() }];
+            let metric = MetricId::new(NAMESPACE, name, dimensions);
+            let summary = Summary::of_value(value, 1.0);
+            cloudwatch.record(Sample { metric, unit, at, high_resolution, summary });
+        }
+    }
+}
+
+/// The metrics of one queue, as AWS names them; nothing is said per instance where there are none.
+fn queue_metrics(
+    queue: Option<&EndpointFigures>,
+    instances: usize,
+) -> impl Iterator<Item = (&'static str, &'static str, f64)> {
+    let size = queue.map_or(0, |queue| queue.backlog_size) as f64;
+    let without_capacity = instances == 0 && size > 0.0 || queue.is_some_and(|queue| queue.without_capacity);
+    let oldest_age_seconds = queue.and_then(|queue| queue.oldest_age_seconds).unwrap_or(0.0);
+    let per_instance = (instances > 0).then(|| ("ApproximateBacklogSizePerInstance", "Count", size / instances as f64));
+    let metrics = [
+        Some(("ApproximateBacklogSize", "Count", size)),
+        per_instance,
+        Some(("ApproximateAgeOfOldestRequest", "Seconds", oldest_age_seconds)),
+        Some(("HasBacklogWithoutCapacity", "Count", f64::from(u8::from(without_capacity)))),
+    ];
+    metrics.into_iter().flatten()
+}
+
+/// Publishes cold starts of serverless variants as `ModelSetupTime`.
+pub(crate) fn cold_starts(cloudwatch: &Cloudwatch, clock: &Clock) -> ColdStarts {
+    let (cloudwatch, clock) = (cloudwatch.clone(), clock.clone());
+    Arc::new(move |endpoint, variant, took| {
+        let metric = MetricId::new(NAMESPACE, "ModelSetupTime", dimensions(endpoint.as_str(), variant.as_str()));
+        let summary = Summary::of_value(took.as_micros() as f64, 1.0);
+        let at = clock.now();
+        cloudwatch.record(Sample { metric, unit: "Microseconds", at, high_resolution: false, summary });
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use captura_names::EndpointName;
+
+    use super::*;
+
+    #[test]
+    fn a_queue_is_told_as_aws_tells_it_and_an_empty_one_too() {
+        let told = |queue: Option<&EndpointFigures>, instances| queue_metrics(queue, instances).collect::<Vec<_>>();
+        let [size, per_instance, age, without] = [
+            "ApproximateBacklogSize",
+            "ApproximateBacklogSizePerInstance",
+            "ApproximateAgeOfOldestRequest",
+            "HasBacklogWithoutCapacity",
+        ];
+        let empty =
+            [(size, "Count", 0.0), (per_instance, "Count", 0.0), (age, "Seconds", 0.0), (without, "Count", 0.0)];
+        assert_eq!(told(None, 2), empty);
+        let queue = EndpointFigures {
+            endpoint: EndpointName::parse("e").unwrap(),
+            backlog_size: 6,
+            working: 2,
+            oldest_age_seconds: Some(1.5),
+            without_capacity: false,
+        };
+        let busy = [(size, "Count", 6.0), (per_instance, "Count", 3.0), (age, "Seconds", 1.5), (without, "Count", 0.0)];
+        assert_eq!(told(Some(&queue), 2), busy);
+        assert_eq!(told(Some(&queue), 0), [(size, "Count", 6.0), (age, "Seconds", 1.5), (without, "Count", 1.0)]);
     }
 }

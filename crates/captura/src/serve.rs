@@ -160,8 +160,8 @@ impl Running {
         let backends = backends(&config, &stores, (&memory, &tasks));
         opened.backends = Some(backends.clone());
         recover(backends.clone());
-        let settings = captura_control::Settings { notices: teller.events(), ..control_settings(&config) };
-        let settings = captura_control::Settings { alarms: alarm_states(&cloudwatch), ..settings };
+        let settings = control_settings(&config, (&cloudwatch, &clock));
+        let settings = captura_control::Settings { notices: teller.events(), ..settings };
         let settings = captura_control::Settings { logs: log_sinks(&writing), tasks: tasks.clone(), ..settings };
         let control = Control::open(settings, backends.clone(), table_sender, clock.clone())?;
         opened.control = Some(control.clone());
@@ -207,7 +207,13 @@ impl Running {
         let gateway = Gateway::new(settings, table.clone(), capture.clone(), clock.clone(), doors);
         backlog.start(backlog::doors(gateway.runner(), memory.clone(), (stores.clone(), teller)));
         cloudwatch.start();
-        let sources = Sources { meters: gateway.meters(), table, cloudwatch: cloudwatch.clone(), clock };
+        let sources = Sources {
+            meters: gateway.meters(),
+            table,
+            backlog: backlog.clone(),
+            cloudwatch: cloudwatch.clone(),
+            clock,
+        };
         let metering = Metering::start(sources, config.cloudwatch.publish_every.0, &tasks);
         let (stop_gateway, gateway) = open_door(gateway, listener);
         let archive_deadline = config.server.shutdown_deadline.0;
@@ -420,10 +426,16 @@ fn log_sinks(writing: &captura_logs::Writing) -> captura_control::LogSinks {
     })
 }
 
-fn control_settings(config: &Config) -> captura_control::Settings {
+fn control_settings(config: &Config, (cloudwatch, clock): (&Cloudwatch, &Clock)) -> captura_control::Settings {
     let defaults =
         captura_control::Settings::new(config.server.data_dir.join(CATALOG_FILE), config.aws.account.clone());
-    captura_control::Settings { guarantees: config.capture.guarantees(), ..defaults }
+    captura_control::Settings {
+        guarantees: config.capture.guarantees(),
+        serverless_idle_after: config.serverless.idle_after.0,
+        cold_starts: metering::cold_starts(cloudwatch, clock),
+        alarms: alarm_states(cloudwatch),
+        ..defaults
+    }
 }
 
 /// What control asks of alarms.

@@ -6,7 +6,7 @@
 //! Invariant: each call is told once, whatever the distance of readings. A counter that went down belongs to a variant
 //! that was made anew, and counts from zero.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use captura_names::Timestamp;
 
@@ -68,13 +68,14 @@ impl EndpointMetrics {
 
     /// Publishes what happened since the last time. Variants without calls since then tell nothing, as on AWS.
     pub fn publish(&mut self, readings: Vec<Reading>, at: Timestamp) {
-        let mut before = std::mem::take(&mut self.before);
+        let key = |reading: &Reading| (reading.endpoint.clone(), reading.variant.clone());
+        let known: HashSet<_> = readings.iter().map(key).collect();
         for reading in readings {
-            let key = (reading.endpoint.clone(), reading.variant.clone());
-            let news = difference(&reading, before.remove(&key).as_ref());
-            self.tell(&news, at);
-            self.before.insert(key, reading);
+            // Noted before it is told, so that what a panic interrupts is not told twice.
+            let before = self.before.insert(key(&reading), reading.clone());
+            self.tell(&difference(&reading, before.as_ref()), at);
         }
+        self.before.retain(|key, _| known.contains(key));
     }
 
     fn tell(&self, news: &Reading, at: Timestamp) {

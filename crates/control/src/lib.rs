@@ -24,6 +24,7 @@ mod publish;
 mod reconcile;
 mod rollout;
 mod scaling;
+mod serverless;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -41,7 +42,7 @@ pub use catalog::{CatalogError, OpenError};
 pub use guarantee::{CaptureGuarantee, Guarantees};
 pub use notice::NoticeSink;
 pub use scaling::{InstanceCounts, ScalingError};
-pub use settings::{LogSinks, Settings};
+pub use settings::{ColdStarts, LogSinks, Settings};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -54,7 +55,7 @@ use crate::ops::Desk;
 use crate::publish::{ComponentsView, Publisher};
 use crate::reconcile::endpoint::{Actual, EndpointReconciler};
 use crate::reconcile::inference_component::{ComponentReconciler, Components};
-use crate::reconcile::loads::{LoadSettings, Loads};
+use crate::reconcile::loads::Loads;
 
 /// A request of the control plane.
 #[derive(Debug, Clone)]
@@ -111,25 +112,13 @@ impl Control {
         clock: Clock,
     ) -> Result<Self, OpenError> {
         let Settings {
-            catalog_path,
-            account,
-            load_timeout,
-            recovery_timeout,
-            alarms,
-            notices,
-            logs,
-            tasks,
-            guarantees,
-        } = settings;
+            catalog_path, account, load_timeout, recovery_timeout, alarms, notices, tasks, guarantees, ..
+        } = settings.clone();
         let guarantees = Arc::new(guarantees);
         let catalog = Catalog::open(&catalog_path, Notices { sink: notices, account: account.clone() })?;
         let alarms = Alarms(alarms);
         let nudge = Arc::new(Notify::new());
-        let loads = || {
-            let (logs, guarantees) = (Arc::clone(&logs), Arc::clone(&guarantees));
-            let settings = LoadSettings { timeout: load_timeout, logs, guarantees };
-            Loads::new(models.clone(), settings, Arc::clone(&nudge))
-        };
+        let loads = || Loads::new(models.clone(), settings.clone(), Arc::clone(&nudge));
         let publisher = Arc::new(Publisher::new(table, account.clone()));
         let components = Arc::new(ComponentReconciler {
             catalog: catalog.clone(),

@@ -45,6 +45,9 @@ pub(crate) trait Instances: Send + Sync {
 
     /// Why one does not start, in words for a person.
     fn trouble(&self) -> Option<String>;
+
+    /// Whether they stay when nobody calls; others than serverless ones always do.
+    fn keep_awake(&self, _always: bool) {}
 }
 
 impl Instances for Replicas {

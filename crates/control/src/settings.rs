@@ -30,18 +30,27 @@ pub struct Settings {
     pub notices: NoticeSink,
     /// Takes what the instances of a variant say; without it their words go to the server's own log.
     pub logs: LogSinks,
+    /// A serverless variant without provisioned concurrency gives its model up when nobody called for so long.
+    pub serverless_idle_after: Duration,
+    /// Told of every cold start of a serverless variant, and how long it took.
+    pub cold_starts: ColdStarts,
     /// Begins the driver again when it panics.
     pub tasks: Tasks,
     /// How surely captures are kept where tags do not say.
     pub guarantees: Guarantees,
 }
 
+/// Who is told of cold starts.
+pub type ColdStarts = Arc<dyn Fn(&EndpointName, &VariantName, Duration) + Send + Sync>;
 /// Where the instances of a variant say things.
 pub type LogSinks = Arc<dyn Fn(&EndpointName, &VariantName) -> LogSink + Send + Sync>;
 
 impl Settings {
     /// Longest time for loading one model, when nobody says otherwise.
     pub const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_secs(600);
+
+    /// When a serverless variant sleeps, when nobody says otherwise.
+    pub const DEFAULT_SERVERLESS_IDLE_AFTER: Duration = Duration::from_secs(600);
 
     /// Longest time that a start waits, when nobody says otherwise.
     pub const DEFAULT_RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -56,6 +65,8 @@ impl Settings {
             alarms: Arc::new(|_| None),
             notices: Arc::new(drop),
             logs: Arc::new(|_, _| LogSink::default()),
+            serverless_idle_after: Self::DEFAULT_SERVERLESS_IDLE_AFTER,
+            cold_starts: Arc::new(|_, _, _| {}),
             tasks: Tasks::default(),
             guarantees: Guarantees::default(),
         }

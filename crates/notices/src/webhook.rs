@@ -62,7 +62,7 @@ impl Webhook {
 
     /// Whether notices of that topic go here.
     pub(crate) fn listens_to(&self, topic: &str) -> bool {
-        self.topics.is_empty() || self.topics.iter().any(|pattern| matches(pattern, topic))
+        self.topics.is_empty() || self.topics.iter().any(|pattern| captura_names::glob::matches(pattern, topic))
     }
 
     /// `sha256=<hex>` of HMAC-SHA-256 over the body, as many webhooks' senders do it.
@@ -100,17 +100,6 @@ impl std::fmt::Debug for Webhook {
             .field("topics", &self.topics)
             .finish_non_exhaustive()
     }
-}
-
-fn matches(pattern: &str, topic: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = topic.strip_prefix(parts.next().unwrap_or_default()) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 #[cfg(test)]

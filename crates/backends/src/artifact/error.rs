@@ -58,6 +58,16 @@ pub enum ArtifactError {
         /// Why not.
         source: ExtractError,
     },
+    /// The data is not what was pinned.
+    #[error("DigestMismatch: the model data at {url} has the SHA-256 {found}, and the model is pinned to {wanted}")]
+    Digest {
+        /// The address.
+        url: String,
+        /// The digest that it has.
+        found: String,
+        /// The digest that it must have.
+        wanted: String,
+    },
     /// The server stops.
     #[error("the server shuts down")]
     ShuttingDown,

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use captura_names::S3Uri;
+use sha2::{Digest as _, Sha256};
 
 use super::copy::{Budget, copy_file, copy_folder, open_up};
 use super::extract::extract;
@@ -24,6 +25,8 @@ pub struct Fetcher {
     limits: Limits,
     allow_file_urls: bool,
     form: DataForm,
+    /// The SHA-256 that data must have, hexadecimal.
+    pin: Option<String>,
     /// Copies live below this folder while a model is loaded.
     scratch: PathBuf,
 }
@@ -33,12 +36,24 @@ impl Fetcher {
     #[must_use]
     pub fn new(settings: &Settings, stores: StoreResolver) -> Self {
         let (limits, allow_file_urls) = (settings.limits, settings.allow_file_urls);
-        Self { stores, limits, allow_file_urls, form: DataForm::default(), scratch: settings.cache_dir.join("models") }
+        Self {
+            stores,
+            limits,
+            allow_file_urls,
+            form: DataForm::default(),
+            pin: None,
+            scratch: settings.cache_dir.join("models"),
+        }
     }
 
     /// This fetcher for addresses of another meaning.
     pub(crate) fn of_form(&self, form: DataForm) -> Self {
         Self { form, ..self.clone() }
+    }
+
+    /// This fetcher for data of that SHA-256 alone.
+    pub(crate) fn pinned(&self, sha256: Option<&str>) -> Self {
+        Self { pin: sha256.map(str::to_ascii_lowercase), ..self.clone() }
     }
 
     /// This fetcher with its copies below another folder.
@@ -127,12 +142,14 @@ impl Fetcher {
                 Err(source) => return Err(ArtifactError::File { path, source }),
             };
             if metadata.is_dir() {
+                fetcher.refuse_pinned_folder(&url)?;
                 return Ok(Artifact { root: path, only: None, scratch: None });
             }
             if !metadata.is_file() {
                 let reason = "it is neither a file nor a folder".into();
                 return Err(ArtifactError::Address { url, reason });
             }
+            fetcher.check_pin(&url, &path)?;
             if fetcher.is_archive(&url, &path)? {
                 return fetcher.unpack(&url, &path, fetcher.scratch()?);
             }
@@ -150,6 +167,7 @@ impl Fetcher {
             if matches!(self.form, DataForm::Object | DataForm::Archive) {
                 return Err(ArtifactError::Missing { url: place.uri.to_string() });
             }
+            self.refuse_pinned_folder(&place.uri.to_string())?;
             self.fetch_prefix(&place, scratch.path()).await?;
             return Ok(Artifact { root: scratch.path().to_owned(), only: None, scratch: Some(scratch) });
         };
@@ -158,6 +176,7 @@ impl Fetcher {
         place.download(&meta, &file, self.limits.max_bytes).await?;
         let (fetcher, url) = (self.clone(), place.uri.to_string());
         blocking(move || {
+            fetcher.check_pin(&url, &file)?;
             if fetcher.is_archive(&url, &file)? {
                 return fetcher.unpack(&url, &file, scratch);
             }
@@ -189,6 +208,27 @@ impl Fetcher {
             return Err(ArtifactError::Missing { url: place.uri.to_string() });
         }
         Ok(())
+    }
+
+    /// Refuses a file that is not what was pinned. Nothing of it has been unpacked or read as a model by then.
+    fn check_pin(&self, url: &str, file: &Path) -> Result<(), ArtifactError> {
+        let Some(wanted) = &self.pin else { return Ok(()) };
+        let failed = |source| ArtifactError::File { path: file.to_owned(), source };
+        let mut digest = Sha256::new();
+        io::copy(&mut File::open(file).map_err(failed)?, &mut digest).map_err(failed)?;
+        let found: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        if found == *wanted {
+            return Ok(());
+        }
+        Err(ArtifactError::Digest { url: url.to_owned(), found, wanted: wanted.clone() })
+    }
+
+    fn refuse_pinned_folder(&self, url: &str) -> Result<(), ArtifactError> {
+        if self.pin.is_none() {
+            return Ok(());
+        }
+        let reason = "the model is pinned to a SHA-256, which one object has and a folder has not".into();
+        Err(ArtifactError::Address { url: url.to_owned(), reason })
     }
 
     /// Whether a file is to be unpacked.

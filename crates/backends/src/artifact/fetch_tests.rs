@@ -207,3 +207,27 @@ async fn what_an_address_means_can_be_said() {
     let error = fetcher.of_form(DataForm::Archive).fetch("s3://models/m/plain").await.unwrap_err().to_string();
     assert!(error.contains("does not begin as a gzip stream does"), "{error}");
 }
+
+#[tokio::test]
+async fn data_that_is_not_what_it_is_pinned_to_is_refused_before_it_is_unpacked() {
+    let (cache, store, fetcher) = fetcher(|settings| settings.allow_file_urls = true);
+    let bytes = archive("model.onnx", "onnx");
+    put(&store, "churn/model.tar.gz", &bytes).await;
+    let local = cache.path().join("model.tar.gz");
+    fs::write(&local, &bytes).unwrap();
+    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02X}")).collect();
+    let (right, wrong) = (fetcher.pinned(Some(&digest)), fetcher.pinned(Some(&"0".repeat(64))));
+    for url in ["s3://models/churn/model.tar.gz", local.to_str().unwrap()] {
+        assert!(right.fetch(url).await.unwrap().onnx_file().is_ok(), "{url}");
+        assert!(right.fetch_copy(url).await.unwrap().onnx_file().is_ok(), "{url}");
+        for refused in [wrong.fetch(url).await.unwrap_err(), wrong.fetch_copy(url).await.unwrap_err()] {
+            let text = refused.to_string();
+            assert!(text.starts_with("DigestMismatch: ") && text.contains(&digest.to_lowercase()), "{text}");
+        }
+    }
+    for url in ["s3://models/churn", cache.path().to_str().unwrap()] {
+        let text = right.fetch(url).await.unwrap_err().to_string();
+        assert!(text.contains("which one object has and a folder has not"), "{text}");
+    }
+    assert!(scratch_is_empty(&cache));
+}

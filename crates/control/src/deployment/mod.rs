@@ -159,6 +159,11 @@ impl DeployedVariant {
         self.serverless.map(|serverless| serverless.max_concurrency)
     }
 
+    /// Whether its model stays loaded though nobody calls.
+    pub(crate) fn stays_awake(&self) -> bool {
+        self.serverless.is_none_or(|serverless| serverless.provisioned_concurrency.unwrap_or(0) > 0)
+    }
+
     /// Longest time for loading.
     pub(crate) fn load_timeout(&self, default: Duration) -> Duration {
         self.load_timeout_s.map_or(default, |seconds| Duration::from_secs(seconds) + LOADING_GRACE)

@@ -44,6 +44,9 @@ pub(crate) struct DeployedContainer {
     pub(crate) many_are_cached: Option<bool>,
     #[serde(default)]
     pub(crate) additional_data: Vec<AdditionalData>,
+    /// The SHA-256 that its data must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sha256: Option<String>,
 }
 
 impl DeployedModel {
@@ -80,7 +83,8 @@ impl DeployedContainer {
     /// A container of one model, whose data is as it is found.
     pub(crate) fn new(image: String, model_data_url: Option<String>, environment: BTreeMap<String, String>) -> Self {
         let (hostname, data_form, many_are_cached) = (None, DataForm::AsFound, None);
-        Self { hostname, image, model_data_url, environment, data_form, many_are_cached, additional_data: Vec::new() }
+        let additional_data = Vec::new();
+        Self { hostname, image, model_data_url, environment, data_form, many_are_cached, additional_data, sha256: None }
     }
 
     fn spec(&self, is_isolated: bool) -> ModelSpec {
@@ -91,6 +95,7 @@ impl DeployedContainer {
             is_isolated,
             multi_model: self.many_are_cached.map(|is_cached| MultiModelSpec { is_cached }),
             data_form: self.data_form,
+            sha256: self.sha256.clone(),
             additional_data: self.additional_data.clone(),
         }
     }

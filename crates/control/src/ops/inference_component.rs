@@ -97,7 +97,7 @@ fn deployed(
             let found = work.find(ResourceKind::Model, name.as_str())?;
             let found = found.ok_or_else(|| desk.not_found(ResourceKind::Model, name.as_str()))?;
             let name = ModelName::parse(&found.name).unwrap_or_else(|_| name.clone());
-            (Some(name), model::stored_model(&found)?)
+            (Some(name), model::stored_model(work, &found)?)
         }
         (None, Some(container)) => {
             let image = container.image.clone().ok_or_else(|| {

@@ -6,7 +6,7 @@ use captura_wire::hosting::{CreateModel, read};
 use serde_json::{Map, Value, json};
 
 use super::{Desk, Failure, definition_of, model_containers};
-use crate::catalog::{NewResource, Resource};
+use crate::catalog::{NewResource, Resource, Work};
 use crate::deployment::{DeployedModel, hostname_at};
 
 const KIND: ResourceKind = ResourceKind::Model;
@@ -14,7 +14,8 @@ const KIND: ResourceKind = ResourceKind::Model;
 pub(crate) async fn create(desk: &Desk, input: &Map<String, Value>) -> Result<Value, Failure> {
     let request: CreateModel = read(input)?;
     super::tags::refuse_unusable(&request.tags)?;
-    let model = model_containers::deployed_model(&request)?;
+    let mut model = model_containers::deployed_model(&request)?;
+    model_containers::pin(&mut model, &request.tags)?;
     let name = request.model_name.to_string();
     let looked_up = name.clone();
     desk.act(move |desk, work| match work.find(KIND, &looked_up)? {
@@ -50,8 +51,10 @@ pub(super) async fn refuse_missing_data(desk: &Desk, url: &str) -> Result<(), Fa
 }
 
 /// The model as a stored definition tells it.
-pub(crate) fn stored_model(resource: &Resource) -> Result<DeployedModel, Fault> {
-    model_containers::deployed_model(&read(&resource.definition)?)
+pub(crate) fn stored_model(work: &Work<'_>, resource: &Resource) -> Result<DeployedModel, Failure> {
+    let mut model = model_containers::deployed_model(&read(&resource.definition)?)?;
+    model_containers::pin(&mut model, &work.tags(resource.id)?)?;
+    Ok(model)
 }
 
 pub(crate) async fn describe(desk: &Desk, input: &Map<String, Value>) -> Result<Value, Failure> {

@@ -8,10 +8,10 @@ use captura_backends::{AdditionalData, DataForm};
 use captura_wire::aws_json::Fault;
 use captura_wire::hosting::{
     CompressionType, ContainerDefinition, ContainerMode, CreateModel, InferenceExecutionMode, ModelCacheSetting,
-    S3DataSource, S3DataType,
+    S3DataSource, S3DataType, Tag,
 };
 
-use super::{is_given, refuse_unsupported};
+use super::{is_given, refuse_unsupported, tags};
 use crate::deployment::{DeployedContainer, DeployedModel};
 
 /// What loading the model will need; refuses what captura cannot run.
@@ -49,6 +49,19 @@ pub(super) fn deployed_model(request: &CreateModel) -> Result<DeployedModel, Fau
         is_isolated: request.enable_network_isolation.unwrap_or(false),
         startup_timeout_s: None,
     })
+}
+
+/// Pins the model to the digest that its tags name; refuses a digest that nothing could have.
+pub(super) fn pin(model: &mut DeployedModel, tags: &[Tag]) -> Result<(), Fault> {
+    let Some(sha256) = tags::model_sha256(tags)? else { return Ok(()) };
+    let is_one = model.others.is_empty() && model.first.many_are_cached.is_none();
+    if !is_one || model.first.model_data_url.is_none() || model.first.data_form == DataForm::Prefix {
+        let key = tags::MODEL_SHA256_KEY;
+        let text = format!("The tag {key} pins the data of a model of one container, which is one object.");
+        return Err(Fault::validation(text));
+    }
+    model.first.sha256 = Some(sha256);
+    Ok(())
 }
 
 /// Either all containers of a pipeline have names of their own, or none has.
@@ -104,6 +117,7 @@ fn deployed_container(path: &str, container: &ContainerDefinition) -> Result<Dep
         data_form: if has_many { DataForm::AsFound } else { data_form },
         many_are_cached: has_many.then_some(cache != Some(ModelCacheSetting::Disabled)),
         additional_data: additional_data(path, container)?,
+        sha256: None,
     })
 }
 

@@ -18,6 +18,9 @@ const DURABILITY_KEY: &str = "captura:durability";
 /// Tag that chooses what happens when a record cannot be kept.
 const WHEN_UNAVAILABLE_KEY: &str = "captura:when-unavailable";
 
+/// Tag that pins the data of a model.
+pub(super) const MODEL_SHA256_KEY: &str = "captura:model-sha256";
+
 pub(crate) async fn add(desk: &Desk, input: &Map<String, Value>) -> Result<Value, Failure> {
     let request: AddTags = read(input)?;
     refuse_unusable(&request.tags)?;
@@ -31,6 +34,9 @@ pub(crate) async fn add(desk: &Desk, input: &Map<String, Value>) -> Result<Value
         }
         if kind == ResourceKind::EndpointConfig {
             capture_guarantee(&tags)?;
+        }
+        if kind == ResourceKind::Model {
+            super::model::stored_model(work, &resource)?;
         }
         Ok(json!({ "Tags": tags }))
     })
@@ -88,6 +94,16 @@ pub(super) fn capture_guarantee(tags: &[Tag]) -> Result<CaptureGuarantee, Fault>
         choice::<Durability>(tags, DURABILITY_KEY, &["ack-after-fsync", "ack-after-write", "best-effort"])?;
     let when_unavailable = choice::<WhenUnavailable>(tags, WHEN_UNAVAILABLE_KEY, &["refuse", "serve"])?;
     Ok(CaptureGuarantee { durability, when_unavailable })
+}
+
+/// The digest that a model's data must have.
+pub(super) fn model_sha256(tags: &[Tag]) -> Result<Option<String>, Fault> {
+    let Some(tag) = tags.iter().find(|tag| tag.key == MODEL_SHA256_KEY) else { return Ok(None) };
+    if tag.value.len() == 64 && tag.value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(Some(tag.value.to_ascii_lowercase()));
+    }
+    let text = format!("The tag {MODEL_SHA256_KEY} has the value '{}'; it must be 64 hexadecimal digits.", tag.value);
+    Err(Fault::validation(text))
 }
 
 fn choice<T: DeserializeOwned>(tags: &[Tag], key: &str, words: &[&str]) -> Result<Option<T>, Fault> {

@@ -94,7 +94,7 @@ pub(super) fn deployed(desk: &Desk, work: &Work<'_>, variant: &ProductionVariant
             // The model's own spelling, because records are filed under it.
             let name = ModelName::parse(&resource.name).unwrap_or_else(|_| name.clone());
             let startup_timeout_s = variant.container_startup_health_check_timeout_in_seconds.map(u64::from);
-            (Some(name), Some(DeployedModel { startup_timeout_s, ..model::stored_model(&resource)? }))
+            (Some(name), Some(DeployedModel { startup_timeout_s, ..model::stored_model(work, &resource)? }))
         }
     };
     let timeouts =

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use captura_backends::Launch;
+use captura_backends::{ExplainerSpec, Launch};
 use captura_names::EndpointName;
 use captura_route::Variant;
 use tokio::sync::oneshot::error::TryRecvError;
@@ -13,12 +13,12 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::deployment::{DeployedVariant, Deployment};
+use crate::deployment::{DeployedModel, DeployedVariant, Deployment};
 use crate::fleet::{LoadedFleet, LoadedVariant};
-use crate::guarantee::Guarantees;
-use crate::models::Models;
+use crate::models::{LoadedModel, Models};
 use crate::rollout::Capacity;
-use crate::settings::LogSinks;
+use crate::serverless::{Serverless, Sleep};
+use crate::settings::Settings;
 
 /// Deployments that load at the same time; the rest wait their turn.
 const LOADS_AT_ONCE: usize = 4;
@@ -56,19 +56,10 @@ enum Load {
 
 type Outcome = Result<LoadedFleet, String>;
 
-/// What all loads have in common.
-#[derive(Clone)]
-pub(crate) struct LoadSettings {
-    /// Longest time for one model, where its configuration states none.
-    pub(crate) timeout: Duration,
-    pub(crate) logs: LogSinks,
-    pub(crate) guarantees: Arc<Guarantees>,
-}
-
 /// The loads.
 pub(crate) struct Loads {
     models: Models,
-    settings: LoadSettings,
+    settings: Settings,
     nudge: Arc<Notify>,
     slots: Arc<Semaphore>,
     loads: BTreeMap<LoadKey, Load>,
@@ -77,7 +68,7 @@ pub(crate) struct Loads {
 }
 
 impl Loads {
-    pub(crate) fn new(models: Models, settings: LoadSettings, nudge: Arc<Notify>) -> Self {
+    pub(crate) fn new(models: Models, settings: Settings, nudge: Arc<Notify>) -> Self {
         let slots = Arc::new(Semaphore::new(LOADS_AT_ONCE));
         Self { models, settings, nudge, slots, loads: BTreeMap::new(), failures: BTreeMap::new() }
     }
@@ -202,7 +193,7 @@ struct Loading {
     endpoint: EndpointName,
     deployment: Deployment,
     capacity: Capacity,
-    settings: LoadSettings,
+    settings: Settings,
 }
 
 impl Loading {
@@ -222,15 +213,21 @@ impl Loading {
     /// Nothing where inference components bring the models.
     async fn one(&self, variant: &DeployedVariant) -> Result<Option<LoadedVariant>, String> {
         let Some((name, model)) = variant.model() else { return Ok(None) };
-        let timeout = variant.load_timeout(self.settings.timeout);
         let instances = self.capacity.get(&variant.name).copied().unwrap_or(variant.instance_count);
-        let launch = Launch { log: (self.settings.logs)(&self.endpoint, &variant.name), ..variant.launch(instances) };
-        let explainer = self.deployment.explainer()?;
-        let loading = self.models.load(model, explainer, launch);
-        let model = tokio::time::timeout(timeout, loading)
-            .await
-            .unwrap_or_else(|_| Err(format!("it did not load within {} s", timeout.as_secs())))
-            .map_err(|reason| format!("Variant {}, model {name}: {reason}", variant.name))?;
+        let log = (self.settings.logs)(&self.endpoint, &variant.name);
+        let begin = Begin {
+            models: self.models.clone(),
+            model: model.clone(),
+            explainer: self.deployment.explainer()?,
+            launch: Launch { log, ..variant.launch(instances) },
+            timeout: variant.load_timeout(self.settings.load_timeout),
+        };
+        let loaded = begin.clone().run().await;
+        let model = loaded.map_err(|reason| format!("Variant {}, model {name}: {reason}", variant.name))?;
+        let model = match variant.serverless {
+            Some(_) => Serverless::around(model, self.sleep(variant, begin)),
+            None => model,
+        };
         let capture = self.deployment.capture_policy(&self.endpoint, variant, name, &self.settings.guarantees);
         let variant = Variant {
             name: variant.name.clone(),
@@ -240,5 +237,37 @@ impl Loading {
             concurrency_max: variant.concurrency_max(),
         };
         Ok(Some(LoadedVariant { model, variant }))
+    }
+
+    fn sleep(&self, variant: &DeployedVariant, begin: Begin) -> Sleep {
+        let (endpoint, told) = (self.endpoint.clone(), variant.name.clone());
+        let cold_starts = Arc::clone(&self.settings.cold_starts);
+        Sleep {
+            idle_after: self.settings.serverless_idle_after,
+            stays_awake: variant.stays_awake(),
+            containers: begin.model.containers().count(),
+            name: format!("{endpoint}/{told}"),
+            reload: Box::new(move || Box::pin(begin.clone().run())),
+            woken: Box::new(move |took| cold_starts(&endpoint, &told, took)),
+            tasks: self.settings.tasks.clone(),
+        }
+    }
+}
+
+/// Everything that bringing up one model needs.
+#[derive(Clone)]
+struct Begin {
+    models: Models,
+    model: DeployedModel,
+    explainer: Option<ExplainerSpec>,
+    launch: Launch,
+    timeout: Duration,
+}
+
+impl Begin {
+    async fn run(self) -> Result<LoadedModel, String> {
+        let Self { models, model, explainer, launch, timeout } = self;
+        let late = || Err(format!("it did not load within {} s", timeout.as_secs()));
+        tokio::time::timeout(timeout, models.load(&model, explainer, launch)).await.unwrap_or_else(|_| late())
     }
 }

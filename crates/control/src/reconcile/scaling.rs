@@ -107,5 +107,10 @@ impl EndpointReconciler {
 
 /// Asks for as many instances as a deployment says.
 fn scale(fleet: &LoadedFleet, deployment: &Deployment) {
+    for loaded in fleet.variants.iter().chain(&fleet.shadows) {
+        if let Some(wanted) = deployment.all_variants().find(|one| one.name == loaded.variant.name) {
+            loaded.model.instances.keep_awake(wanted.stays_awake());
+        }
+    }
     fleet.scale(|variant| deployment.all_variants().find(|one| one.name == *variant).map(|one| one.instance_count));
 }

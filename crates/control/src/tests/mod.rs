@@ -12,6 +12,7 @@ mod models;
 mod notices;
 mod recovery;
 mod scaling;
+mod serverless;
 mod tags;
 mod texts;
 mod updates;
@@ -53,6 +54,8 @@ pub(crate) struct Hands {
     alarms: Arc<Mutex<BTreeMap<String, AlarmState>>>,
     /// Notices that were sent.
     notices: Arc<Mutex<Vec<Value>>>,
+    /// Cold starts of serverless variants.
+    cold_starts: Arc<Mutex<Vec<String>>>,
     /// Whoever takes the next notice panics.
     notice_falls: Arc<AtomicBool>,
 }
@@ -74,11 +77,15 @@ impl Hands {
     fn settings(&self, catalog: std::path::PathBuf) -> Settings {
         let (alarms, notices) = (Arc::clone(&self.alarms), Arc::clone(&self.notices));
         let falls = Arc::clone(&self.notice_falls);
+        let cold_starts = Arc::clone(&self.cold_starts);
         Settings {
             alarms: Arc::new(move |name| alarms.lock().expect("our bug: a test panicked").get(name).copied()),
             notices: Arc::new(move |notice| {
                 assert!(!falls.swap(false, Ordering::SeqCst), "a test asked for it");
                 notices.lock().expect("our bug: a test panicked").push(notice);
+            }),
+            cold_starts: Arc::new(move |endpoint, variant, _| {
+                cold_starts.lock().expect("our bug: a test panicked").push(format!("{endpoint}/{variant}"));
             }),
             ..Settings::new(catalog, ACCOUNT)
         }

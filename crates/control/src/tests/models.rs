@@ -152,3 +152,29 @@ async fn containers_that_cannot_be_told_apart_are_refused() {
         assert_eq!(house.refused("CreateModel", model).await, text);
     }
 }
+
+#[tokio::test]
+async fn a_tag_pins_the_data_of_a_model_and_only_where_it_can_be_held() {
+    let house = House::new();
+    let sha256 = "AB".repeat(32);
+    let tags = |value: &str| json!([{"Key": "captura:model-sha256", "Value": value}]);
+    let named = |name: &str, more: Value| {
+        let mut model = json!({"ModelName": name, "PrimaryContainer": {"Image": "echo"}});
+        model.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        model
+    };
+    let data = json!({"Image": "echo", "ModelDataUrl": "s3://bucket/m.tar.gz"});
+    let pinned = named("pinned", json!({"PrimaryContainer": data, "Tags": tags(&sha256)}));
+    let model = deployed(&house, pinned).await;
+    assert_eq!(model.specs()[0].1.sha256.as_deref(), Some(sha256.to_lowercase().as_str()));
+    let text = "The tag captura:model-sha256 pins the data of a model of one container, which is one object.";
+    let nothing = named("nothing", json!({"Tags": tags(&sha256)}));
+    assert_eq!(house.refused("CreateModel", nothing).await, text);
+    let several = json!({"ModelName": "p", "Containers": [data, {"Image": "second"}], "Tags": tags(&sha256)});
+    assert_eq!(house.refused("CreateModel", several).await, text);
+    let wrong = named("wrong", json!({"PrimaryContainer": data, "Tags": tags("ab")}));
+    let text = "The tag captura:model-sha256 has the value 'ab'; it must be 64 hexadecimal digits.";
+    assert_eq!(house.refused("CreateModel", wrong).await, text);
+    let added = json!({"ResourceArn": super::arn("model/pinned"), "Tags": tags("ab")});
+    assert_eq!(house.refused("AddTags", added).await, text);
+}

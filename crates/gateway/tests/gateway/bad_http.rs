@@ -256,3 +256,24 @@ async fn connections_beyond_the_limit_are_told_so() {
     assert!(second.is_closed().await);
     assert!(first.invoke("churn", &[], b"1").await.status == 200);
 }
+
+#[tokio::test]
+async fn http_2_with_prior_knowledge_is_refused_at_once_and_harms_nobody() {
+    let world = World::new().await;
+    let settings_frame = "\0\0\0\u{4}\0\0\0\0\0";
+    for preface in
+        ["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), format!("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{settings_frame}")]
+    {
+        let mut client = world.client().await;
+        client.try_send(preface.as_bytes()).await;
+        let reply = client.reply().await;
+        assert!(reply.as_ref().is_none_or(|reply| reply.status == 400), "{:?}", reply.map(|reply| reply.status));
+        assert!(client.is_closed().await);
+    }
+    // An upgrade that is offered is an offer; the answer comes as it was asked for.
+    let headers =
+        [("connection", "upgrade, http2-settings"), ("upgrade", "h2c"), ("http2-settings", "AAMAAABkAAQAAP__")];
+    let reply = world.invoke(&headers, "1").await;
+    assert_eq!((reply.status, reply.text()), (200, "1"));
+    assert_eq!(world.model.calls.load(Ordering::SeqCst), 1);
+}
