@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::catalog::CatalogError;
 use crate::reconcile::endpoint::{EndpointReconciler, Open};
 use crate::reconcile::inference_component::ComponentReconciler;
+use crate::reconcile::managed::InstanceReconciler;
 
 /// Longest time without a pass, in case a nudge was lost to a bug.
 const IDLE: Duration = Duration::from_secs(60);
@@ -21,6 +22,7 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Reconcilers {
     pub(crate) endpoints: Arc<EndpointReconciler>,
     pub(crate) components: Arc<ComponentReconciler>,
+    pub(crate) instances: InstanceReconciler,
 }
 
 impl Reconcilers {
@@ -28,6 +30,7 @@ impl Reconcilers {
     async fn reconcile(&self) -> Result<Open, CatalogError> {
         let mut open = self.endpoints.reconcile().await?;
         self.components.reconcile().await?;
+        self.instances.reconcile().await?;
         open.retry_at = open.retry_at.into_iter().chain(self.components.look_at().await).min();
         Ok(open)
     }

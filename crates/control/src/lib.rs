@@ -17,6 +17,7 @@ mod driver;
 mod fleet;
 mod guarantee;
 mod http;
+mod instance_type;
 mod models;
 mod notice;
 mod ops;
@@ -56,6 +57,7 @@ use crate::publish::{ComponentsView, Publisher};
 use crate::reconcile::endpoint::{Actual, EndpointReconciler};
 use crate::reconcile::inference_component::{ComponentReconciler, Components};
 use crate::reconcile::loads::Loads;
+use crate::reconcile::managed::InstanceReconciler;
 
 /// A request of the control plane.
 #[derive(Debug, Clone)]
@@ -184,11 +186,20 @@ impl Control {
         let mut driver = self.inner.driver.lock().unwrap_or_else(PoisonError::into_inner);
         if driver.is_none() {
             let (reconciler, nudge) = (Arc::clone(&self.inner.reconciler), Arc::clone(&self.inner.nudge));
-            let reconcilers =
-                driver::Reconcilers { endpoints: reconciler, components: Arc::clone(&self.inner.components) };
+            let reconcilers = driver::Reconcilers {
+                endpoints: reconciler,
+                components: Arc::clone(&self.inner.components),
+                instances: self.instances(),
+            };
             let work = driver::Driver { reconcilers, nudge, stop: self.inner.stop.subscribe() };
             *driver = Some(self.inner.tasks.spawn("driver", work, |driver| Box::pin(driver.run())));
         }
+    }
+
+    /// The reconciler of managed instances, which keeps nothing.
+    fn instances(&self) -> InstanceReconciler {
+        let Inner { catalog, clock, nudge, .. } = &*self.inner;
+        InstanceReconciler { catalog: catalog.clone(), clock: clock.clone(), nudge: Arc::clone(nudge) }
     }
 
     /// Answers a request, whatever it is.

@@ -3,6 +3,7 @@
 pub(crate) mod endpoint;
 pub(crate) mod inference_component;
 pub(crate) mod loads;
+pub(crate) mod managed;
 mod rollback;
 mod scaling;
 mod traffic;

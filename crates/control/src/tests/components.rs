@@ -331,3 +331,31 @@ async fn a_component_that_is_not_loaded_after_a_restart_is_tried_again() {
     }
     house.control.close().await;
 }
+
+#[tokio::test]
+async fn managed_instances_follow_what_the_copies_need_within_their_bounds() {
+    let house = House::new();
+    let variant = json!({"VariantName": "AllTraffic", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1,
+        "ManagedInstanceScaling": {"Status": "ENABLED", "MinInstanceCount": 1, "MaxInstanceCount": 3}});
+    let config = json!({"EndpointConfigName": "managed", "ExecutionRoleArn": "arn:aws:iam::000000000000:role/captura",
+        "ProductionVariants": [variant]});
+    house.ok("CreateEndpointConfig", config).await;
+    house.ok("CreateEndpoint", json!({"EndpointName": "Shared", "EndpointConfigName": "managed"})).await;
+    house.settle().await;
+    house.ok("CreateInferenceComponent", component("c", "echo", 1)).await;
+    settle(&house).await;
+    let counts = async || {
+        house.control.instances().reconcile().await.expect("our bug: the catalog works");
+        let told = house.describe("Shared").await;
+        assert_eq!(told["EndpointStatus"], "InService");
+        let variant = &told["ProductionVariants"][0];
+        (variant["DesiredInstanceCount"].clone(), variant["CurrentInstanceCount"].clone())
+    };
+    // A copy asks for one core, and an instance has two.
+    for (copies, instances) in [(1, 1), (4, 2), (9, 3), (2, 1), (0, 1)] {
+        let wanted = json!({"InferenceComponentName": "c", "DesiredRuntimeConfig": {"CopyCount": copies}});
+        house.ok("UpdateInferenceComponentRuntimeConfig", wanted).await;
+        settle(&house).await;
+        assert_eq!(counts().await, (json!(instances), json!(instances)), "{copies} copies");
+    }
+}
