@@ -22,7 +22,7 @@ use captura_capture::{Capture, OpenError, RecoveryReport};
 use captura_cloudwatch::{AlarmState as State, Cloudwatch};
 use captura_consumers::Consumers;
 use captura_control::{AlarmState, Control};
-use captura_gateway::{Doors, Gateway, MoreMetrics};
+use captura_gateway::{Doors, Gateway, Meters, MoreMetrics};
 use captura_logs::Logs;
 use captura_names::S3Uri;
 use captura_notices::{Notices, Sending, Webhook};
@@ -160,9 +160,8 @@ impl Running {
         let backends = backends(&config, &stores, (&memory, &tasks));
         opened.backends = Some(backends.clone());
         recover(backends.clone());
-        let settings = control_settings(&config, (&cloudwatch, &clock));
+        let settings = control_settings(&config, (&cloudwatch, &writing), (&clock, &tasks));
         let settings = captura_control::Settings { notices: teller.events(), ..settings };
-        let settings = captura_control::Settings { logs: log_sinks(&writing), tasks: tasks.clone(), ..settings };
         let control = Control::open(settings, backends.clone(), table_sender, clock.clone())?;
         opened.control = Some(control.clone());
         control.recover().await?;
@@ -207,13 +206,7 @@ impl Running {
         let gateway = Gateway::new(settings, table.clone(), capture.clone(), clock.clone(), doors);
         backlog.start(backlog::doors(gateway.runner(), memory.clone(), (stores.clone(), teller)));
         cloudwatch.start();
-        let sources = Sources {
-            meters: gateway.meters(),
-            table,
-            backlog: backlog.clone(),
-            cloudwatch: cloudwatch.clone(),
-            clock,
-        };
+        let sources = sources((gateway.meters(), table), (&backlog, &cloudwatch), clock);
         let metering = Metering::start(sources, config.cloudwatch.publish_every.0, &tasks);
         let (stop_gateway, gateway) = open_door(gateway, listener);
         let archive_deadline = config.server.shutdown_deadline.0;
@@ -426,7 +419,11 @@ fn log_sinks(writing: &captura_logs::Writing) -> captura_control::LogSinks {
     })
 }
 
-fn control_settings(config: &Config, (cloudwatch, clock): (&Cloudwatch, &Clock)) -> captura_control::Settings {
+fn control_settings(
+    config: &Config,
+    (cloudwatch, writing): (&Cloudwatch, &captura_logs::Writing),
+    (clock, tasks): (&Clock, &Tasks),
+) -> captura_control::Settings {
     let defaults =
         captura_control::Settings::new(config.server.data_dir.join(CATALOG_FILE), config.aws.account.clone());
     captura_control::Settings {
@@ -434,8 +431,19 @@ fn control_settings(config: &Config, (cloudwatch, clock): (&Cloudwatch, &Clock))
         serverless_idle_after: config.serverless.idle_after.0,
         cold_starts: metering::cold_starts(cloudwatch, clock),
         alarms: alarm_states(cloudwatch),
+        logs: log_sinks(writing),
+        tasks: tasks.clone(),
         ..defaults
     }
+}
+
+/// What metrics are made of.
+fn sources(
+    (meters, table): (Meters, watch::Receiver<Arc<RouteTable>>),
+    (backlog, cloudwatch): (&Backlog, &Cloudwatch),
+    clock: Clock,
+) -> Sources {
+    Sources { meters, table, backlog: backlog.clone(), cloudwatch: cloudwatch.clone(), clock }
 }
 
 /// What control asks of alarms.
