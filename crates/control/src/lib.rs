@@ -113,14 +113,15 @@ impl Control {
         table: watch::Sender<Arc<RouteTable>>,
         clock: Clock,
     ) -> Result<Self, OpenError> {
+        let common = settings.clone();
         let Settings {
             catalog_path, account, load_timeout, recovery_timeout, alarms, notices, tasks, guarantees, ..
-        } = settings.clone();
+        } = settings;
         let guarantees = Arc::new(guarantees);
         let catalog = Catalog::open(&catalog_path, Notices { sink: notices, account: account.clone() })?;
         let alarms = Alarms(alarms);
         let nudge = Arc::new(Notify::new());
-        let loads = || Loads::new(models.clone(), settings.clone(), Arc::clone(&nudge));
+        let loads = || Loads::new(models.clone(), common.clone(), Arc::clone(&nudge));
         let publisher = Arc::new(Publisher::new(table, account.clone()));
         let components = Arc::new(ComponentReconciler {
             catalog: catalog.clone(),
