@@ -36,12 +36,12 @@ const HELD_BACK: u8 = 2;
 pub(crate) struct Gate(AtomicU8);
 
 impl Gate {
-    /// Why no record passes, if so.
-    pub(crate) fn shut(&self) -> Option<DropReason> {
+    /// Why no record passes, if so; `full` says what it is that is nearly full.
+    pub(crate) fn shut(&self, full: impl FnOnce() -> DropReason) -> Option<DropReason> {
         match self.0.load(Ordering::Relaxed) {
             0 => None,
             bits if bits & UNWRITABLE != 0 => Some(DropReason::DestinationUnwritable),
-            _ => Some(DropReason::SpoolFull),
+            _ => Some(full()),
         }
     }
 

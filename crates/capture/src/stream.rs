@@ -107,7 +107,8 @@ impl Inner {
     }
 
     fn unavailable(&self) -> Option<DropReason> {
-        let shut = self.gates.iter().find_map(|gate| gate.shut());
+        let space = &self.handle.shared.space;
+        let shut = self.gates.iter().find_map(|gate| gate.shut(|| space.reason()));
         shut.or_else(|| self.handle.shared.blocked())
     }
 

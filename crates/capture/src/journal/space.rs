@@ -72,7 +72,8 @@ pub struct SpaceFigures {
 }
 
 impl Space {
-    fn reason(&self) -> DropReason {
+    /// What leaves no room: the disk, or the bound of the journal.
+    pub(crate) fn reason(&self) -> DropReason {
         if self.disk_is_tight.load(Ordering::Relaxed) { DropReason::DiskFull } else { DropReason::SpoolFull }
     }
 

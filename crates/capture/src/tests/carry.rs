@@ -180,6 +180,35 @@ async fn when_the_journal_is_nearly_full_failing_destinations_get_no_more_and_th
 }
 
 #[tokio::test]
+async fn what_is_held_back_on_a_nearly_full_disk_is_told_as_a_full_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path());
+    let nearly_full = settings.min_free_bytes + 2_000;
+    let disk = FaultyDisk::default();
+    let (capture, _) = open_on(disk.clone(), settings);
+    let mut elsewhere = kept(Durability::AckAfterWrite);
+    elsewhere.destination = S3Uri::parse("s3://broken/d").unwrap();
+    let broken = elsewhere.destination.clone();
+    let lost = capture.stream(&policy_of("lost", Some(elsewhere)));
+    for number in 0..40 {
+        assert!(matches!(call(&lost, number).captured().await, crate::Captured::Written(_)));
+    }
+    disk.set_free_bytes(Some(nearly_full));
+    capture.mark_failing(&broken, true);
+    let holding_back = async {
+        loop {
+            capture.seal().await;
+            if let crate::Captured::Dropped(reason) = call(&lost, 41).captured().await {
+                break reason;
+            }
+        }
+    };
+    let reason = tokio::time::timeout(std::time::Duration::from_secs(20), holding_back).await.expect("it is held back");
+    assert_eq!(reason, crate::DropReason::DiskFull);
+    balanced(&capture);
+}
+
+#[tokio::test]
 async fn room_that_is_set_aside_for_one_call_is_not_taken_by_others() {
     let dir = tempfile::tempdir().unwrap();
     let mut small = settings(dir.path());
