@@ -86,33 +86,37 @@ fn render_minutes(book: &Value) -> String {
         "",
     ]);
     for row in book["rows"].as_array().into_iter().flatten() {
-        let text = |key: &str| row[key].as_str().unwrap_or("-").to_owned();
-        let number = |key: &str| row[key].to_string();
-        let dropped: u64 =
-            row["dropped"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
-        rows.add_row([
-            text("from"),
-            text("endpoint"),
-            text("variant"),
-            number("invoked"),
-            number("captured"),
-            number("sampled_out"),
-            dropped.to_string(),
-            number("in_flight"),
-            number("uploaded"),
-            number("local_pending"),
-            if row["imbalance"] == 0 {
-                "balanced".to_owned()
-            } else {
-                format!("OUT OF BALANCE by {}", row["imbalance"])
-            },
-        ]);
+        rows.add_row([row["from"].as_str().unwrap_or("-").to_owned()].into_iter().chain(cells(row)));
     }
     let mut text = rows.to_string();
     if book["truncated"] == true {
         text += "\nthere are more rows than one answer holds; ask for less time, or --by hour";
     }
     text
+}
+
+/// One account as its two identities, in the order of the headings.
+fn cells(account: &Value) -> [String; 10] {
+    let text = |key: &str| account[key].as_str().unwrap_or("-").to_owned();
+    // What a minute changed may be less than nothing.
+    let number = |key: &str| account[key].as_i64().unwrap_or_default().to_string();
+    let dropped: u64 =
+        account["dropped"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
+    [
+        text("endpoint"),
+        text("variant"),
+        number("invoked"),
+        number("captured"),
+        number("sampled_out"),
+        dropped.to_string(),
+        number("in_flight"),
+        number("uploaded"),
+        number("local_pending"),
+        match &account["imbalance"] {
+            imbalance if *imbalance == 0 => "balanced".to_owned(),
+            imbalance => format!("OUT OF BALANCE by {imbalance}"),
+        },
+    ]
 }
 
 /// The book as two identities, a line each account.
@@ -131,26 +135,8 @@ pub(crate) fn render(book: &Value) -> String {
     ]);
     let mut reasons = Vec::new();
     for account in book["accounts"].as_array().into_iter().flatten() {
-        let number = |key: &str| account[key].as_u64().unwrap_or_default().to_string();
-        let dropped: u64 =
-            account["dropped"].as_object().into_iter().flatten().filter_map(|(_, count)| count.as_u64()).sum();
         let text = |key: &str| account[key].as_str().unwrap_or("-").to_owned();
-        rows.add_row([
-            text("endpoint"),
-            text("variant"),
-            number("invoked"),
-            number("captured"),
-            number("sampled_out"),
-            dropped.to_string(),
-            number("in_flight"),
-            number("uploaded"),
-            number("local_pending"),
-            if account["imbalance"] == 0 {
-                "balanced".to_owned()
-            } else {
-                format!("OUT OF BALANCE by {}", account["imbalance"])
-            },
-        ]);
+        rows.add_row(cells(account));
         for (reason, count) in account["dropped"].as_object().into_iter().flatten() {
             if count.as_u64().unwrap_or_default() > 0 {
                 reasons.push(format!("{}/{}: {count} dropped because {reason}", text("endpoint"), text("variant")));
