@@ -48,6 +48,7 @@ pub(crate) struct Keeper {
     space_at: Option<Instant>,
     retry_at: Option<Instant>,
     sync_retry_at: Option<Instant>,
+    seal_retry_at: Option<Instant>,
     book_stale: bool,
     /// The book by the minute; absent while its files cannot be opened.
     minutes: Option<Minutes>,
@@ -81,6 +82,7 @@ impl Keeper {
             space_at: None,
             retry_at: None,
             sync_retry_at: None,
+            seal_retry_at: None,
             book_stale: false,
             minutes: None,
         }
@@ -191,7 +193,10 @@ impl Keeper {
         }
         self.ensure_segment();
         self.rotate_by_age();
-        self.seal_retired();
+        // A failed try wakes the keeper itself: without the wait it would go round as fast as the disk fails.
+        if self.seal_retry_at.is_none_or(|at| at <= Instant::now()) {
+            self.seal_retired();
+        }
         if self.book_stale {
             self.save_book(false);
         }
@@ -473,10 +478,11 @@ impl Keeper {
             return lock(&self.shared.line).retired.is_empty();
         }
         self.sync();
+        self.seal_retry_at = None;
         for segment in waiting {
             if let Err(error) = self.seal(&segment) {
                 tracing::error!(%error, segment = %segment.name, "the segment cannot be sealed yet");
-                self.retry_at.get_or_insert_with(|| Instant::now() + HEAL_INTERVAL);
+                self.seal_retry_at = Some(Instant::now() + HEAL_INTERVAL);
                 lock(&self.shared.line).retired.push(segment);
             }
         }

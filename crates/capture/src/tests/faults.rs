@@ -318,6 +318,25 @@ async fn nobody_waits_for_ever_on_a_disk_that_syncs_nothing_any_more() {
     balanced(&capture);
 }
 
+#[tokio::test]
+async fn a_segment_that_cannot_be_sealed_is_tried_a_few_times_a_second_and_not_in_a_circle() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = FaultyDisk::default();
+    let (capture, _) = open_on(disk.clone(), settings(dir.path()));
+    calls_of(&capture, 0..3).await;
+    disk.set(Some(Fault::always(Call::Sync, ErrorKind::Other)));
+    capture.seal().await;
+    let before = disk.struck();
+    // A window to count in: a keeper that goes in a circle fails some ten thousand times in it, one that waits twice or so.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let tries = disk.struck() - before;
+    assert!(tries <= 40, "{tries} failures in half a second");
+    disk.set(None);
+    capture.close().await.unwrap();
+    assert_eq!(read_sealed(&capture), [0, 1, 2]);
+    balanced(&capture);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_end_waits_for_a_caller_that_is_writing() {
     let dir = tempfile::tempdir().unwrap();
