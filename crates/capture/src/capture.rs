@@ -204,6 +204,7 @@ impl Capture {
             sealed_changed: watch::channel(0).0,
             keeper: Mutex::new(None),
             nudged: AtomicBool::new(false),
+            gathering: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             requests: Mutex::new(Vec::new()),
             _recent: recent,

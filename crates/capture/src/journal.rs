@@ -22,6 +22,7 @@
 pub(crate) mod book;
 pub mod carry;
 pub(crate) mod commit;
+pub mod digest;
 pub mod disk;
 #[cfg(any(test, feature = "fault-injection"))]
 pub mod faulty_disk;

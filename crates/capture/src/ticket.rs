@@ -63,7 +63,7 @@ pub(crate) struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         if self.commit.is_pending() {
-            self.handle.shared.nudge();
+            self.handle.shared.nudge_soon();
         }
     }
 }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use captura_route::CapturePolicy;
-use sha2::{Digest as _, Sha256};
 
+use super::digest::Hasher;
 use super::disk::{Disk, DiskFile, write_all_at};
 use super::frame::{FrameHead, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, Stamp, frame};
 use super::keeper::segment_seed;
@@ -137,7 +137,7 @@ struct Part<'a> {
     stamp: Stamp,
     buffer: Vec<u8>,
     written: u64,
-    digest: Sha256,
+    digest: Hasher,
     tally: Tally,
     known: HashMap<u64, Arc<CapturePolicy>>,
     /// Policies that stand in the part.
@@ -153,7 +153,7 @@ impl<'a> Part<'a> {
             stamp,
             buffer: head.encode().to_vec(),
             written: 0,
-            digest: Sha256::new(),
+            digest: Hasher::new(),
             tally: Tally::default(),
             known: HashMap::new(),
             told: HashMap::new(),
@@ -212,7 +212,7 @@ impl<'a> Part<'a> {
     /// Footer and trailer; answers what the part holds and its length.
     fn end(mut self) -> io::Result<(Tally, u64)> {
         self.flush()?;
-        let footer = self.tally.footer(self.digest.clone().finalize().into());
+        let footer = self.tally.footer(self.digest.digest());
         let mut ending = frame(FrameKind::Footer, &footer.encode(), self.stamp, footer.end_n);
         ending.extend(encode_trailer(self.written, self.stamp));
         write_all_at(self.file, &ending, self.written)?;

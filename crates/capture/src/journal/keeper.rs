@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
+use super::digest::Hasher;
 use super::disk::{read_full_at, sync_file, sync_folder, write_all_at};
 use super::frame::{FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, Stamp, frame};
 use super::line::{Current, Piece, Progress, Segment};
@@ -28,6 +29,8 @@ use crate::ledger::{DropReason, frame as ledger_frame};
 const HEAL_INTERVAL: Duration = Duration::from_millis(250);
 /// How often the space is measured.
 const SPACE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long records that nobody waits for are gathered, so that one write serves many.
+const GATHER_INTERVAL: Duration = Duration::from_millis(2);
 /// Longest nap when there is nothing to do.
 const IDLE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often `close` tries to seal what the disk refuses before it leaves it to the next start.
@@ -153,10 +156,29 @@ impl Keeper {
                 drop(requests);
                 return self.shared.leave(DropReason::ShutdownDeadline);
             }
-            if !self.shared.nudged.load(Ordering::Acquire) {
-                std::thread::park_timeout(self.nap());
+            self.rest();
+        }
+    }
+
+    /// Until there is something to do.
+    fn rest(&self) {
+        let shared = &self.shared;
+        let is_nudged = || shared.nudged.load(Ordering::Acquire);
+        if !is_nudged() && !shared.gathering.load(Ordering::Acquire) {
+            std::thread::park_timeout(self.nap());
+        }
+        if shared.gathering.load(Ordering::Acquire) {
+            let until = Instant::now() + GATHER_INTERVAL;
+            // Waking up early is what the first of those that are gathered does.
+            while let left = until.saturating_duration_since(Instant::now())
+                && !left.is_zero()
+                && !is_nudged()
+            {
+                std::thread::park_timeout(left);
             }
         }
+        // Before the round looks at what is pending: who comes after this wakes the keeper again.
+        shared.gathering.store(false, Ordering::Release);
     }
 
     fn nap(&self) -> Duration {
@@ -416,13 +438,15 @@ impl Keeper {
         write_all_at(&*file, &bytes, 0)?;
         sync_file(&*file)?;
         sync_folder(&*shared.disk, &shared.settings.dir)?;
+        let mut digest = Hasher::new();
+        digest.update(&bytes);
         let end = bytes.len() as u64;
         let progress = Progress {
             tally: Tally::default(),
             accounts: Vec::new(),
             written_end: end,
             synced_end: end,
-            digest: Sha256::new_with_prefix(&bytes),
+            digest,
             suspect: false,
         };
         Ok(Segment::new(name, stamp, file, progress))
@@ -550,8 +574,7 @@ impl Keeper {
         let accounts = progress.accounts.clone();
         progress.tally.accounts =
             accounts.iter().map(|(account, records)| (self.shared.ledger.key(*account), *records)).collect();
-        let sha256 = progress.digest.clone().finalize().into();
-        let footer = progress.tally.footer(sha256);
+        let footer = progress.tally.footer(progress.digest.digest());
         let footer_at = progress.written_end;
         let mut bytes = frame(FrameKind::Footer, &footer.encode(), segment.stamp, footer.end_n);
         bytes.extend(encode_trailer(footer_at, segment.stamp));

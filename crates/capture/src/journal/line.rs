@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use captura_route::{CapturePolicy, Held};
-use sha2::Sha256;
 
 use super::commit::Commit;
+use super::digest::Hasher;
 use super::disk::DiskFile;
 use super::frame::{FRAME_HEAD_BYTES, FrameHead, FrameKind, Stamp, frame};
 use super::segment::{SegmentName, Tally, encode_gap, encode_policy};
@@ -45,7 +45,7 @@ pub(crate) struct Progress {
     pub(crate) written_end: u64,
     pub(crate) synced_end: u64,
     /// SHA-256 of the bytes up to `synced_end`.
-    pub(crate) digest: Sha256,
+    pub(crate) digest: Hasher,
     /// A sync failed: the file must be rewritten to a new inode and never be synced again.
     pub(crate) suspect: bool,
 }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use captura_route::CapturePolicy;
-use sha2::{Digest as _, Sha256};
 
+use super::digest::Hasher;
 use super::disk::{Disk, RealDisk};
 use super::frame::{
     BadHeader, FRAME_HEAD_BYTES, FrameHead, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, Stamp, believed_payload,
@@ -189,13 +189,13 @@ impl SegmentReader {
         self.scanner.stamp()
     }
 
-    /// Compares the file, byte for byte, with the digest in its footer; `None` when there is no footer. Checksums find
-    /// what an accident did; the digest also finds what was made to fit.
+    /// Compares the file, byte for byte, with the digest in its footer; `None` when there is no footer. Checksums
+    /// find what an accident did to a frame; the digest also finds changes that a checksum happens not to see.
     #[must_use]
     pub fn digest_matches(&mut self) -> Option<bool> {
         let footer_at = self.footer_at?;
-        let sha256 = self.footer.as_ref()?.sha256;
-        let mut digest = Sha256::new();
+        let told = self.footer.as_ref()?.digest;
+        let mut hasher = Hasher::like(told);
         let mut at = 0;
         while at < footer_at {
             let length = usize::try_from(footer_at - at).unwrap_or(usize::MAX).min(1 << 20);
@@ -203,10 +203,10 @@ impl SegmentReader {
             if bytes.is_empty() {
                 return Some(false);
             }
-            digest.update(&bytes);
+            hasher.update(&bytes);
             at += bytes.len() as u64;
         }
-        Some(digest.finalize()[..] == sha256[..])
+        Some(hasher.digest() == told)
     }
 
     /// Where the record frames end, bytes from the start of the file.

@@ -13,9 +13,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
 use super::book::{self, Book, Found, Identity};
+use super::digest::Hasher;
 use super::disk::{Disk, DiskFile, read_full_at};
 use super::frame::{BadHeader, FrameKind, SEGMENT_HEADER_BYTES, SegmentHeader, Stamp};
 use super::keeper::segment_seed;
@@ -94,7 +93,7 @@ pub(crate) struct OpenSegment {
     pub(crate) stamp: Stamp,
     pub(crate) tally: Tally,
     pub(crate) good_end: u64,
-    pub(crate) digest: Sha256,
+    pub(crate) digest: Hasher,
     pub(crate) file: Box<dyn DiskFile>,
 }
 
@@ -362,7 +361,7 @@ impl Surveyor<'_> {
         let Walk { tally, good_end, torn, damages, .. } = walk;
         self.report.torn_bytes += torn.map_or(0, |(_, length)| length);
         damages.into_iter().for_each(|damage| self.damaged(name, damage));
-        let digest = Sha256::new();
+        let digest = Hasher::new();
         Ok(Some(OpenSegment { name, stamp, tally, good_end, digest, file }))
     }
 
@@ -408,8 +407,8 @@ fn unreadable(name: SegmentName, path: PathBuf, accounts: Vec<AccountRecords>) -
     SealedSegment { name, path, node: 0, size_bytes: 0, records, first_n: 0, end_n: 0, accounts }
 }
 
-fn digest_of(file: &dyn DiskFile, length: u64) -> Sha256 {
-    let mut digest = Sha256::new();
+fn digest_of(file: &dyn DiskFile, length: u64) -> Hasher {
+    let mut digest = Hasher::new();
     let mut buffer = vec![0; 1 << 20];
     let mut at = 0;
     while at < length {

@@ -5,7 +5,7 @@
 //! changes again. The footer's payload, little endian:
 //!
 //! ```text
-//!  0  1  version, 1        8  8  records               32 32  SHA-256 of the file up to the footer frame
+//!  0  1  version, 2        8  8  records               32 16  XXH3-128 of the file up to the footer frame, then zeros
 //!  4  4  accounts         16  8  first n   24  8  end n (one past the last)
 //! 64  …  per account: 1 length of endpoint, 1 length of variant, both texts, records as LEB128
 //!     …  4 policies, then per policy: 4 length, JSON
@@ -32,6 +32,7 @@ use bytes::{Buf as _, BufMut as _};
 use captura_route::CapturePolicy;
 use serde::{Deserialize, Serialize};
 
+use super::digest::Digest;
 use super::frame::Stamp;
 use crate::ledger::AccountKey;
 use crate::ledger::frame::{put_varint, take_varint};
@@ -39,7 +40,9 @@ use crate::ledger::frame::{put_varint, take_varint};
 /// Length of the trailer, bytes.
 pub const TRAILER_BYTES: usize = 32;
 const TRAILER_MAGIC: [u8; 4] = *b"CEND";
-const FOOTER_VERSION: u8 = 1;
+const FOOTER_VERSION: u8 = 2;
+/// With SHA-256 where now XXH3-128 and zeros stand.
+const FOOTER_VERSION_SHA256: u8 = 1;
 
 /// Name of a segment: unique in the life of a data directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -155,8 +158,8 @@ pub struct Footer {
     pub first_n: u64,
     /// One past the number of the last one.
     pub end_n: u64,
-    /// SHA-256 of the file up to the footer frame.
-    pub sha256: [u8; 32],
+    /// Of the file up to the footer frame.
+    pub digest: Digest,
     /// Records by account.
     pub accounts: Vec<AccountRecords>,
     /// Policies that records were kept under.
@@ -170,12 +173,16 @@ impl Footer {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(128 + self.offsets.len() * 2);
-        out.put_slice(&[FOOTER_VERSION, 0, 0, 0]);
+        let (version, digest) = match self.digest {
+            Digest::Xxh3(digest) => (FOOTER_VERSION, [digest, [0; 16]].concat()),
+            Digest::Sha256(digest) => (FOOTER_VERSION_SHA256, digest.to_vec()),
+        };
+        out.put_slice(&[version, 0, 0, 0]);
         out.put_u32_le(self.accounts.len() as u32);
         out.put_u64_le(self.records);
         out.put_u64_le(self.first_n);
         out.put_u64_le(self.end_n);
-        out.put_slice(&self.sha256);
+        out.put_slice(&digest);
         for account in &self.accounts {
             out.put_slice(&[account.endpoint.len() as u8, account.variant.len() as u8]);
             out.put_slice(account.endpoint.as_bytes());
@@ -203,9 +210,7 @@ impl Footer {
     #[must_use]
     pub fn decode(mut payload: &[u8]) -> Option<Self> {
         let bytes = &mut payload;
-        if bytes.try_get_u8().ok()? != FOOTER_VERSION {
-            return None;
-        }
+        let version = bytes.try_get_u8().ok()?;
         bytes.try_get_uint(3).ok()?;
         let accounts = bytes.try_get_u32_le().ok()?;
         let mut footer = Self {
@@ -214,7 +219,14 @@ impl Footer {
             end_n: bytes.try_get_u64_le().ok()?,
             ..Self::default()
         };
-        bytes.try_copy_to_slice(&mut footer.sha256).ok()?;
+        let (digest, rest) = bytes.split_first_chunk::<32>()?;
+        let (xxh3, zeros) = digest.split_first_chunk::<16>()?;
+        footer.digest = match version {
+            FOOTER_VERSION_SHA256 => Digest::Sha256(*digest),
+            FOOTER_VERSION if zeros.iter().all(|zero| *zero == 0) => Digest::Xxh3(*xxh3),
+            _ => return None,
+        };
+        *bytes = rest;
         for _ in 0..accounts {
             let (endpoint, variant) = (bytes.try_get_u8().ok()?, bytes.try_get_u8().ok()?);
             let endpoint = std::str::from_utf8(take(bytes, usize::from(endpoint))?).ok()?.to_owned();
@@ -326,7 +338,7 @@ impl Tally {
         records * 5 + FOOTER_RESERVE_BYTES
     }
 
-    pub(crate) fn footer(&self, sha256: [u8; 32]) -> Footer {
+    pub(crate) fn footer(&self, digest: Digest) -> Footer {
         let mut offsets = Vec::with_capacity(usize::try_from(self.records).unwrap_or(0));
         let (mut index, mut offset) = (&self.index[..], 0);
         while let Some(distance) = (!index.is_empty()).then(|| take_varint(&mut index)).flatten() {
@@ -335,7 +347,7 @@ impl Tally {
         }
         let accounts = self.account_records();
         let (records, first_n, end_n) = (self.records, self.first_n, self.end_n);
-        Footer { records, first_n, end_n, sha256, accounts, policies: self.policies.clone(), offsets }
+        Footer { records, first_n, end_n, digest, accounts, policies: self.policies.clone(), offsets }
     }
 
     pub(crate) fn account_records(&self) -> Vec<AccountRecords> {
@@ -381,11 +393,14 @@ mod tests {
     fn a_footer_survives_the_round_trip_and_any_cut_is_seen() {
         let accounts = vec![AccountRecords { endpoint: "churn".into(), variant: "v".into(), records: 300 }];
         let offsets = vec![64, 200, 100_000];
-        let footer = Footer { records: 3, first_n: 5, end_n: 8, sha256: [9; 32], accounts, policies: vec![], offsets };
-        let bytes = footer.encode();
-        assert_eq!(Footer::decode(&bytes).as_ref(), Some(&footer));
-        for cut in 0..bytes.len() {
-            assert_eq!(Footer::decode(&bytes[..cut]), None);
+        let whole = Footer { records: 3, first_n: 5, end_n: 8, accounts, offsets, ..Footer::default() };
+        for digest in [Digest::Xxh3([9; 16]), Digest::Sha256([9; 32])] {
+            let footer = Footer { digest, ..whole.clone() };
+            let bytes = footer.encode();
+            assert_eq!(Footer::decode(&bytes).as_ref(), Some(&footer));
+            for cut in 0..bytes.len() {
+                assert_eq!(Footer::decode(&bytes[..cut]), None);
+            }
         }
     }
 

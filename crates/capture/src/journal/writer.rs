@@ -43,6 +43,8 @@ const LEADER_ROUNDS: usize = 4;
 const UNSYNCED_FACTOR: u64 = 4;
 /// How far a segment may grow beyond `seal_bytes` while the next one is not ready.
 const OVERSHOOT_MAX_BYTES: u64 = 64 << 20;
+/// Pending bytes that are written at once although nobody waits for them.
+const GATHER_MAX_BYTES: u64 = 256 << 10;
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic while holding a lock is our bug; the counters and buffers behind it are valid at every step all the same.
@@ -86,6 +88,8 @@ pub(crate) struct Shared {
     pub(crate) sealed_changed: watch::Sender<u64>,
     pub(crate) keeper: Mutex<Option<Thread>>,
     pub(crate) nudged: AtomicBool,
+    /// Something is pending that nobody waits for.
+    pub(crate) gathering: AtomicBool,
     pub(crate) stop: AtomicBool,
     pub(crate) requests: Mutex<Vec<super::keeper::Request>>,
     /// Memory of the recent records.
@@ -135,6 +139,17 @@ impl Shared {
     /// Wakes the keeper, once until it has looked.
     pub(crate) fn nudge(&self) {
         if !self.nudged.swap(true, Ordering::AcqRel)
+            && let Some(keeper) = &*lock(&self.keeper)
+        {
+            keeper.unpark();
+        }
+    }
+
+    /// Lets the keeper write what is pending when some more has come together; nobody waits for it.
+    pub(crate) fn nudge_soon(&self) {
+        if self.queue_bytes.load(Ordering::Relaxed) >= GATHER_MAX_BYTES {
+            self.nudge();
+        } else if !self.gathering.swap(true, Ordering::AcqRel)
             && let Some(keeper) = &*lock(&self.keeper)
         {
             keeper.unpark();
