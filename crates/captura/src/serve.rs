@@ -161,14 +161,14 @@ impl Running {
         opened.backends = Some(backends.clone());
         recover(backends.clone());
         let settings = control_settings(&config, (&cloudwatch, &writing), (&clock, &tasks));
-        let settings = captura_control::Settings { notices: teller.events(), ..settings };
+        let settings = captura_control::Settings { bell: teller.bell(), ..settings };
         let control = Control::open(settings, backends.clone(), table_sender, clock.clone())?;
         opened.control = Some(control.clone());
         control.recover().await?;
         control.start();
         let (place, doors) = ((&*data_dir, &*config.aws.account), scaling::doors(&cloudwatch, &control));
         let scaling = scaling::open(place, config.scaling.period.0, doors, &clock)?;
-        let telling = telling::start(untold, &cloudwatch, (notices, scaling.clone()), &tasks);
+        let telling = telling::start(untold, telling::events(&control), &cloudwatch, (notices, scaling.clone()), &tasks);
 
         let (listener, address) = listen(config.server.listen).await?;
         let scheme = if tls.is_some() { "https" } else { "http" };

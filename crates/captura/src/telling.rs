@@ -1,16 +1,17 @@
 //! From what changes to those who want to know: webhooks by topic and event, and scaling policies by ARN.
 //!
-//! Changes of alarms are written with the alarms as untold, and messages of asynchronous calls stay with their calls,
-//! until the notice is on the disk: a kill in between tells them again. Events of endpoints wait in memory.
+//! Changes of alarms are written with the alarms as untold, events of endpoints with the endpoints, and messages of
+//! asynchronous calls stay with their calls, until the notice is on the disk: a kill in between tells them again.
 //!
-//! Invariant: whoever tells an event never waits. What does not fit into the queue is said in the log and told to nobody.
+//! Invariant: an endpoint or an alarm that changes never waits for whoever is told of it.
 //! Refuses to: decide anything; the alarm says whom to tell, the notices know where that is.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use captura_cloudwatch::{Cloudwatch, StateChange};
-use captura_control::NoticeSink;
+use captura_control::{CatalogError, Control, Notice, NoticeBell};
 use captura_notices::Notices;
 use captura_scaling::Scaling;
 use captura_tasks::Tasks;
@@ -22,48 +23,76 @@ use tokio::task::{JoinError, JoinHandle};
 const TOPIC: &str = "arn:aws:sns:";
 /// What the ARN of a scaling policy begins with.
 const SCALING_POLICY: &str = "arn:aws:autoscaling:";
-/// Events and messages that wait to be put on the disk.
+/// Messages that wait to be put on the disk.
 const WAITING_MAX: usize = 1_024;
 
-enum News {
-    Event(Value),
-    Message {
-        topic: String,
-        message: Value,
-        /// Told when the message is on the disk.
-        kept: oneshot::Sender<()>,
-    },
+/// A message of an asynchronous call.
+struct Message {
+    topic: String,
+    message: Value,
+    /// Told when the message is on the disk.
+    kept: oneshot::Sender<()>,
 }
 
 /// Takes news. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Teller(mpsc::Sender<News>);
+pub(crate) struct Teller {
+    messages: mpsc::Sender<Message>,
+    bell: Arc<watch::Sender<()>>,
+}
 
 /// News that nobody has told yet.
-pub(crate) struct Untold(mpsc::Receiver<News>);
+pub(crate) struct Untold {
+    messages: mpsc::Receiver<Message>,
+    bell: watch::Receiver<()>,
+}
 
 /// The way from a teller to whoever tells.
 pub(crate) fn channel() -> (Teller, Untold) {
-    let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    (Teller(sender), Untold(receiver))
+    let ((sender, messages), (ringer, mut bell)) = (mpsc::channel(WAITING_MAX), watch::channel(()));
+    // An earlier process may have left something.
+    bell.mark_changed();
+    (Teller { messages: sender, bell: Arc::new(ringer) }, Untold { messages, bell })
+}
+
+/// A boxed future.
+type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Where the events of endpoints wait to be told.
+pub(crate) struct Events {
+    /// The oldest of them; none when all are told.
+    untold: Box<dyn Fn() -> Pending<Result<Vec<Notice>, CatalogError>> + Send + Sync>,
+    /// Those up to this one are on the disk.
+    told: Box<dyn Fn(i64) -> Pending<Result<(), CatalogError>> + Send + Sync>,
+}
+
+/// The events of the control plane.
+pub(crate) fn events(control: &Control) -> Events {
+    let (untold, told) = (control.clone(), control.clone());
+    Events {
+        untold: Box::new(move || {
+            let control = untold.clone();
+            Box::pin(async move { control.untold().await })
+        }),
+        told: Box::new(move |last| {
+            let control = told.clone();
+            Box::pin(async move { control.told(last).await })
+        }),
+    }
 }
 
 impl Teller {
-    /// For events in EventBridge's shape.
-    pub(crate) fn events(&self) -> NoticeSink {
-        let teller = self.clone();
-        Arc::new(move |event| {
-            if teller.0.try_send(News::Event(event)).is_err() {
-                tracing::error!("more happens than can be told; an event is told to nobody");
-            }
-        })
+    /// Rings when there are events to tell.
+    pub(crate) fn bell(&self) -> NoticeBell {
+        let bell = Arc::clone(&self.bell);
+        Arc::new(move || drop(bell.send_replace(())))
     }
 
     /// For messages to a topic: done when the message is on the disk.
     pub(crate) async fn message(&self, topic: String, message: Value) -> Result<(), String> {
         let (kept, is_kept) = oneshot::channel();
         let stopping = || "nobody takes notices any more".to_owned();
-        self.0.send(News::Message { topic, message, kept }).await.map_err(|_| stopping())?;
+        self.messages.send(Message { topic, message, kept }).await.map_err(|_| stopping())?;
         is_kept.await.map_err(|_| stopping())
     }
 }
@@ -85,7 +114,8 @@ impl Telling {
 
 /// Where news come from and go.
 struct Post {
-    news: mpsc::Receiver<News>,
+    news: Untold,
+    events: Events,
     cloudwatch: Cloudwatch,
     alarms: watch::Receiver<()>,
     notices: Notices,
@@ -95,7 +125,8 @@ struct Post {
 
 /// Tells of everything that nobody was told of yet, and of all that follows, until it is stopped.
 pub(crate) fn start(
-    Untold(news): Untold,
+    news: Untold,
+    events: Events,
     cloudwatch: &Cloudwatch,
     (notices, scaling): (Notices, Scaling),
     tasks: &Tasks,
@@ -104,7 +135,7 @@ pub(crate) fn start(
     let mut alarms = cloudwatch.bell();
     // Scaling forgets with the process which policies act, and an alarm that goes on ringing tells of no change.
     alarms.mark_changed();
-    let post = Post { news, cloudwatch: cloudwatch.clone(), alarms, notices, scaling, stop: stopped };
+    let post = Post { news, events, cloudwatch: cloudwatch.clone(), alarms, notices, scaling, stop: stopped };
     Telling { stop, task: tasks.spawn("telling", post, |post| Box::pin(post.tell())) }
 }
 
@@ -113,16 +144,18 @@ impl Post {
         loop {
             let told = tokio::select! {
                 biased;
-                () = stopped(&mut self.stop), if !self.news.is_closed() => {
-                    self.news.close();
+                () = stopped(&mut self.stop), if !self.news.messages.is_closed() => {
+                    self.news.messages.close();
                     continue;
                 }
+                // The teller of messages holds the bell, so it is there for as long as they come.
+                Ok(()) = self.news.bell.changed() => self.tell_events().await,
                 changed = self.alarms.changed() => match changed {
                     Ok(()) => self.tell_alarms().await,
                     Err(_) => return,
                 },
-                said = self.news.recv() => match said {
-                    Some(said) => self.tell_news(said).await,
+                said = self.news.messages.recv() => match said {
+                    Some(said) => self.tell_message(said).await,
                     // Closed and empty, and no change of an alarm was at hand: it is asked first.
                     None => return,
                 },
@@ -134,17 +167,37 @@ impl Post {
         }
     }
 
-    async fn tell_news(&self, said: News) -> Result<(), JoinError> {
+    async fn tell_message(&self, Message { topic, message, kept }: Message) -> Result<(), JoinError> {
         let notices = self.notices.clone();
-        let told = tokio::task::spawn_blocking(move || match said {
-            News::Event(event) => notices.event(&event),
-            News::Message { topic, message, kept } => {
-                notices.message(&topic, None, &message);
-                // Whoever waited for it may be gone, and will tell it again.
-                let _ = kept.send(());
-            }
+        let told = tokio::task::spawn_blocking(move || {
+            notices.message(&topic, None, &message);
+            // Whoever waited for it may be gone, and will tell it again.
+            let _ = kept.send(());
         });
         told.await
+    }
+
+    async fn tell_events(&self) -> Result<(), JoinError> {
+        loop {
+            let untold = match (self.events.untold)().await {
+                Ok(untold) => untold,
+                // What then is left, the next start tells.
+                Err(CatalogError::Closed) => return Ok(()),
+                // The next change rings again.
+                Err(error) => {
+                    tracing::error!(%error, "the events of endpoints that were not told cannot be read");
+                    return Ok(());
+                }
+            };
+            let Some(last) = untold.last().map(|notice| notice.id) else { return Ok(()) };
+            let notices = self.notices.clone();
+            let tell = move || untold.iter().for_each(|notice| notices.event(&notice.event));
+            tokio::task::spawn_blocking(tell).await?;
+            if let Err(error) = (self.events.told)(last).await {
+                tracing::error!(%error, "it is not kept which events of endpoints were told; they are told again");
+                return Ok(());
+            }
+        }
     }
 
     async fn tell_alarms(&self) -> Result<(), JoinError> {
@@ -206,6 +259,21 @@ mod tests {
 
     use super::*;
 
+    /// Events that wait in memory.
+    fn events_of(waiting: &Arc<std::sync::Mutex<Vec<Notice>>>) -> Events {
+        let (untold, told) = (Arc::clone(waiting), Arc::clone(waiting));
+        Events {
+            untold: Box::new(move || {
+                let untold = untold.lock().unwrap().clone();
+                Box::pin(async { Ok(untold) })
+            }),
+            told: Box::new(move |last| {
+                told.lock().unwrap().retain(|notice| notice.id > last);
+                Box::pin(async { Ok(()) })
+            }),
+        }
+    }
+
     #[tokio::test]
     async fn what_was_said_before_the_end_is_on_the_disk_after_it() {
         let folder = tempfile::tempdir().unwrap();
@@ -233,13 +301,16 @@ mod tests {
         };
         let notices = Notices::open(&settings, clock).unwrap();
         let (teller, untold) = channel();
-        let telling = start(untold, &cloudwatch, (notices.clone(), scaling.unwrap()), &Tasks::default());
-        let tell = teller.events();
-        for number in 0..10 {
-            tell(json!({ "source": "aws.sagemaker", "number": number }));
+        let event = |id: i64| Notice { id, event: json!({ "source": "aws.sagemaker", "number": id }) };
+        let waiting = Arc::new(std::sync::Mutex::new(vec![event(0), event(1)]));
+        let events = events_of(&waiting);
+        let telling = start(untold, events, &cloudwatch, (notices.clone(), scaling.unwrap()), &Tasks::default());
+        for id in 2..10 {
+            waiting.lock().unwrap().push(event(id));
+            (teller.bell())();
         }
         telling.stop().await;
-        assert_eq!(notices.figures().waiting, 10);
+        assert_eq!((notices.figures().waiting, waiting.lock().unwrap().len()), (10, 0));
     }
 
     #[tokio::test]
@@ -305,7 +376,8 @@ mod tests {
         };
         let notices = Notices::open(&settings, clock).unwrap();
         let (_teller, untold) = channel();
-        let telling = start(untold, &cloudwatch, (notices, scaling.clone()), &Tasks::default());
+        let events = events_of(&Arc::default());
+        let telling = start(untold, events, &cloudwatch, (notices, scaling.clone()), &Tasks::default());
         while !cloudwatch.untold().is_empty() {
             tokio::task::yield_now().await;
         }

@@ -41,7 +41,7 @@ use captura_tasks::Tasks;
 pub use captura_wire::aws_json::Reply as Response;
 pub use catalog::{CatalogError, OpenError};
 pub use guarantee::{CaptureGuarantee, Guarantees};
-pub use notice::NoticeSink;
+pub use notice::{Notice, NoticeBell};
 pub use scaling::{InstanceCounts, ScalingError};
 pub use settings::{ColdStarts, LogSinks, Settings};
 use tokio::sync::{Notify, watch};
@@ -115,10 +115,10 @@ impl Control {
     ) -> Result<Self, OpenError> {
         let common = settings.clone();
         let Settings {
-            catalog_path, account, load_timeout, recovery_timeout, alarms, notices, tasks, guarantees, ..
+            catalog_path, account, load_timeout, recovery_timeout, alarms, bell, tasks, guarantees, ..
         } = settings;
         let guarantees = Arc::new(guarantees);
-        let catalog = Catalog::open(&catalog_path, Notices { sink: notices, account: account.clone() })?;
+        let catalog = Catalog::open(&catalog_path, Notices { bell, account: account.clone() })?;
         let alarms = Alarms(alarms);
         let nudge = Arc::new(Notify::new());
         let loads = || Loads::new(models.clone(), common.clone(), Arc::clone(&nudge));
@@ -221,6 +221,22 @@ impl Control {
             account: self.inner.account.clone(),
             region: region.to_owned(),
         }
+    }
+
+    /// The oldest notices that nobody was told of for certain, those of an earlier process too; none when all are told.
+    ///
+    /// # Errors
+    /// When the catalog fails.
+    pub async fn untold(&self) -> Result<Vec<Notice>, CatalogError> {
+        self.inner.catalog.run(|work| work.untold()).await
+    }
+
+    /// The notices up to this one were told, and that outlives this process: nobody is told again.
+    ///
+    /// # Errors
+    /// When the catalog fails; they are told again then.
+    pub async fn told(&self, last: i64) -> Result<(), CatalogError> {
+        self.inner.catalog.run(move |work| work.told(last)).await
     }
 
     /// Stops the driver and closes the catalog; requests that come later are answered with 503. What is published

@@ -1,7 +1,7 @@
 //! Changes of endpoints, told as EventBridge tells them: `SageMaker Endpoint State Change`.
 //!
-//! Notices leave in the order in which the catalog changed, after the change is durable. One may be lost when the
-//! process dies in between; whoever needs certainty asks for the endpoint. Who delivers them is another room.
+//! A notice is written with the change that it tells of, and stays until whoever delivers them says that it was told: so
+//! each is told at least once, in the order in which the catalog changed. Who delivers them is another room.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,13 +14,23 @@ use uuid::Uuid;
 use crate::catalog::EndpointRow;
 use crate::deployment::Deployment;
 
-/// Takes notices. It is called while the catalog is held, so it must return at once and must not call control.
-pub type NoticeSink = Arc<dyn Fn(Value) + Send + Sync>;
+/// Rings when there are notices to tell. It is called while the catalog is held, so it must return at once and must not
+/// call control.
+pub type NoticeBell = Arc<dyn Fn() + Send + Sync>;
 
-/// Where notices go, and in whose name.
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// Later ones have larger ones.
+    pub id: i64,
+    /// In EventBridge's shape.
+    pub event: Value,
+}
+
+/// Who hears of notices, and in whose name they are.
 #[derive(Clone)]
 pub(crate) struct Notices {
-    pub(crate) sink: NoticeSink,
+    pub(crate) bell: NoticeBell,
     pub(crate) account: String,
 }
 

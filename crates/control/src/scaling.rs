@@ -113,17 +113,7 @@ impl Control {
             for one in current.variants.iter_mut().filter(|one| one.name == variant) {
                 one.instance_count = i64::try_from(count).unwrap_or(i64::MAX);
             }
-            let change = StateChange {
-                id: row.id,
-                from: EndpointStatus::InService,
-                to: EndpointStatus::InService,
-                failure_reason: row.failure_reason,
-                current: Some(current),
-                pending: None,
-                rollout: None,
-                at,
-            };
-            Ok(work.change_endpoint(&change).map(drop)?)
+            Ok(work.change_endpoint(&StateChange::scaled(row, current, at)).map(drop)?)
         };
         self.inner.catalog.run(act).await?;
         self.inner.nudge.notify_one();
@@ -166,9 +156,10 @@ impl Control {
         let deployment = row.state.pending.as_ref().or(row.state.current.as_ref());
         let desired = deployment.and_then(|deployment| deployment.variants.first()).map_or(0, |one| one.instance_count);
         let served = self.inner.served_components.borrow().clone();
-        let up = served.values().flatten().find(|one| one.name.as_str().eq_ignore_ascii_case(component.as_str()));
+        let up = served.values().flatten().filter(|one| one.name.as_str().eq_ignore_ascii_case(component.as_str()));
+        let up: usize = up.map(|one| one.backend.instances()).sum();
         Ok(InstanceCounts {
-            current: up.map_or(0, |one| u64::try_from(one.backend.instances()).unwrap_or(u64::MAX)),
+            current: u64::try_from(up).unwrap_or(u64::MAX),
             desired: u64::try_from(desired).unwrap_or(0),
         })
     }

@@ -11,7 +11,7 @@ use captura_tasks::Tasks;
 
 use crate::alarms::AlarmStates;
 use crate::guarantee::Guarantees;
-use crate::notice::NoticeSink;
+use crate::notice::NoticeBell;
 
 /// What the operator decides about the control plane.
 #[derive(Clone)]
@@ -26,8 +26,8 @@ pub struct Settings {
     pub recovery_timeout: Duration,
     /// States of the alarms that deployments name; without it there are no alarms.
     pub alarms: AlarmStates,
-    /// Takes notices of endpoints that change, in EventBridge's shape; without it they are dropped.
-    pub notices: NoticeSink,
+    /// Rings when there are notices of endpoints that change; see [`crate::Control::untold`].
+    pub bell: NoticeBell,
     /// Takes what the instances of a variant say; without it their words go to the server's own log.
     pub logs: LogSinks,
     /// A serverless variant without provisioned concurrency gives its model up when nobody called for so long.
@@ -63,7 +63,7 @@ impl Settings {
             load_timeout: Self::DEFAULT_LOAD_TIMEOUT,
             recovery_timeout: Self::DEFAULT_RECOVERY_TIMEOUT,
             alarms: Arc::new(|_| None),
-            notices: Arc::new(drop),
+            bell: Arc::new(|| {}),
             logs: Arc::new(|_, _| LogSink::default()),
             serverless_idle_after: Self::DEFAULT_SERVERLESS_IDLE_AFTER,
             cold_starts: Arc::new(|_, _, _| {}),

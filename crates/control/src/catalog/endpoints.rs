@@ -56,6 +56,22 @@ pub(crate) struct StateChange {
     pub(crate) at: Timestamp,
 }
 
+impl StateChange {
+    /// Another number of instances for what is in service; the endpoint stays InService.
+    pub(crate) fn scaled(row: EndpointRow, current: Deployment, at: Timestamp) -> Self {
+        Self {
+            id: row.id,
+            from: EndpointStatus::InService,
+            to: EndpointStatus::InService,
+            failure_reason: row.failure_reason,
+            current: Some(current),
+            pending: None,
+            rollout: None,
+            at,
+        }
+    }
+}
+
 pub(super) const COLUMNS: &str =
     "r.id, r.name, r.region, r.created_us, s.status, s.failure_reason, s.modified_us, s.current, s.pending,
     s.rollout
@@ -89,11 +105,11 @@ impl Work<'_> {
             .transpose()
     }
 
-    /// Tells of an endpoint's state, once it is durable.
+    /// Tells of an endpoint's state, when that is durable.
     fn tell(&self, id: i64) -> Result<(), CatalogError> {
         if let Some(endpoint) = self.endpoint_of_row(id)? {
             let notice = self.notices.state_change(&endpoint, &self.tags(id)?);
-            self.told.borrow_mut().push(notice);
+            self.keep_notice(&notice)?;
         }
         Ok(())
     }

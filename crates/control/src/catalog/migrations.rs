@@ -35,6 +35,8 @@ const STEPS: &[&str] = &[
 ",
     // How far traffic has moved to what is pending; before, there were no steps.
     "ALTER TABLE endpoint_state ADD COLUMN rollout TEXT;",
+    // Notices that were not told for certain; before, a kill between a change and its notice lost it.
+    "CREATE TABLE notice (id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL) STRICT;",
 ];
 
 pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {

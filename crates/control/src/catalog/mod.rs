@@ -12,22 +12,23 @@
 //! endpoint_state  resource_id, status, failure_reason, modified_us, current (JSON), pending (JSON),
 //!                 rollout (JSON)
 //! tag             resource_id, key, value
+//! notice          id, event (JSON)
 //! ```
 
 mod components;
 mod endpoints;
 mod migrations;
+mod notices;
 mod pages;
 mod resources;
 mod tags;
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use serde_json::Value;
 
 pub(crate) use components::ComponentRow;
 pub(crate) use endpoints::{EndpointRow, StateChange};
@@ -102,8 +103,8 @@ pub(crate) struct Catalog {
 pub(crate) struct Work<'a> {
     transaction: Transaction<'a>,
     notices: &'a Notices,
-    /// What is to be told once all this is durable.
-    told: RefCell<Vec<Value>>,
+    /// Whether there is something to tell once all this is durable.
+    has_news: Cell<bool>,
 }
 
 impl Catalog {
@@ -146,12 +147,13 @@ impl Catalog {
         let connection = guard.as_mut().ok_or(CatalogError::Closed)?;
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(CatalogError::from)?;
-        let work = Work { transaction, notices: &self.notices, told: RefCell::default() };
+        let work = Work { transaction, notices: &self.notices, has_news: Cell::new(false) };
         let result = act(&work)?;
-        let Work { transaction, told, .. } = work;
+        let Work { transaction, has_news, .. } = work;
         transaction.commit().map_err(CatalogError::from)?;
-        // Still under the lock, so notices leave in the order of the changes.
-        told.into_inner().into_iter().for_each(|notice| (self.notices.sink)(notice));
+        if has_news.get() {
+            (self.notices.bell)();
+        }
         Ok(result)
     }
 

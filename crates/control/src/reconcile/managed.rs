@@ -36,7 +36,7 @@ impl InstanceReconciler {
             let (components, mut changed) = (work.components()?, false);
             for row in work.endpoints()? {
                 if let Some(current) = scaled(&row, &components) {
-                    changed |= work.change_endpoint(&change(row, current, at))?;
+                    changed |= work.change_endpoint(&StateChange::scaled(row, current, at))?;
                 }
             }
             Ok::<_, CatalogError>(changed)
@@ -45,19 +45,6 @@ impl InstanceReconciler {
             self.nudge.notify_one();
         }
         Ok(())
-    }
-}
-
-fn change(row: EndpointRow, current: Deployment, at: Timestamp) -> StateChange {
-    StateChange {
-        id: row.id,
-        from: EndpointStatus::InService,
-        to: EndpointStatus::InService,
-        failure_reason: row.failure_reason,
-        current: Some(current),
-        pending: None,
-        rollout: None,
-        at,
     }
 }
 

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::{ACCOUNT, House, REGION, arn};
 
-fn statuses(house: &House) -> Vec<String> {
-    let notices = house.hands.notices.lock().unwrap();
-    notices.iter().map(|notice| notice["detail"]["EndpointStatus"].as_str().unwrap().to_owned()).collect()
+async fn statuses(house: &House) -> Vec<String> {
+    let untold = house.control.untold().await.unwrap();
+    untold.iter().map(|notice| notice.event["detail"]["EndpointStatus"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
@@ -21,10 +21,24 @@ async fn every_change_of_status_is_told_once_and_in_order() {
     house.ok("CreateEndpoint", json!({"EndpointName": "F", "EndpointConfigName": "bad"})).await;
     house.settle().await;
     let expected = ["CREATING", "IN_SERVICE", "UPDATING", "IN_SERVICE", "DELETING", "CREATING", "FAILED"];
-    assert_eq!(statuses(&house), expected);
+    assert_eq!(statuses(&house).await, expected);
     // What is refused is not told.
     house.refused("CreateEndpoint", json!({"EndpointName": "F", "EndpointConfigName": "bad"})).await;
-    assert_eq!(statuses(&house).len(), expected.len());
+    assert_eq!(statuses(&house).await.len(), expected.len());
+}
+
+#[tokio::test]
+async fn what_was_not_told_before_a_kill_is_told_after_it_and_what_was_told_is_not() {
+    let house = House::new();
+    house.endpoint("E").await;
+    let untold = house.control.untold().await.unwrap();
+    assert_eq!(statuses(&house).await, ["CREATING", "IN_SERVICE"]);
+    house.control.told(untold[0].id).await.unwrap();
+    let house = house.after_a_kill();
+    assert_eq!(house.control.untold().await.unwrap(), untold[1..]);
+    house.control.told(untold[1].id).await.unwrap();
+    house.control.recover().await.unwrap();
+    assert_eq!(statuses(&house).await, [""; 0]);
 }
 
 #[tokio::test]
@@ -34,7 +48,7 @@ async fn a_notice_has_eventbridges_shape() {
     let tags = json!([{"Key": "team", "Value": "risk"}]);
     house.ok("CreateEndpoint", json!({"EndpointName": "E", "EndpointConfigName": "E", "Tags": tags})).await;
     house.settle().await;
-    let notice = house.hands.notices.lock().unwrap().last().cloned().unwrap();
+    let notice = house.control.untold().await.unwrap().pop().unwrap().event;
     let described = house.describe("E").await;
     let ms = |member: &str| json!((described[member].as_f64().unwrap() * 1_000.0).round() as i64);
     let variant = json!({"VariantName": "AllTraffic", "CurrentWeight": 1.0, "DesiredWeight": 1.0,

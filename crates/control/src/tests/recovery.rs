@@ -195,7 +195,7 @@ async fn a_catalog_of_the_first_version_is_read_and_served() {
 }
 
 fn nobody() -> crate::notice::Notices {
-    crate::notice::Notices { sink: Arc::new(drop), account: super::ACCOUNT.to_owned() }
+    crate::notice::Notices { bell: Arc::new(|| {}), account: super::ACCOUNT.to_owned() }
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_catalog_of_a_newer_version_or_of_noise_is_refused_untouched() {
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let before = std::fs::read(&path).unwrap();
     let error = Catalog::open(&path, nobody()).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 99, known: 2, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 99, known: 3, .. }), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
     std::fs::write(&path, vec![7; 8_192]).unwrap();
     let error = Catalog::open(&path, nobody()).unwrap_err();
