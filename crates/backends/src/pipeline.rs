@@ -175,7 +175,7 @@ impl Backend for Pipeline {
         self.stages.iter().map(|stage| stage.replicas.instances()).min().unwrap_or(0)
     }
 
-    fn resolved_image(&self, container: usize) -> Option<&str> {
+    fn resolved_image(&self, container: usize) -> Option<Arc<str>> {
         self.stages.get(container)?.replicas.resolved_image(0)
     }
 }

@@ -168,7 +168,8 @@ impl Running {
         control.start();
         let (place, doors) = ((&*data_dir, &*config.aws.account), scaling::doors(&cloudwatch, &control));
         let scaling = scaling::open(place, config.scaling.period.0, doors, &clock)?;
-        let telling = telling::start(untold, telling::events(&control), &cloudwatch, (notices, scaling.clone()), &tasks);
+        let telling =
+            telling::start(untold, telling::events(&control), &cloudwatch, (notices, scaling.clone()), &tasks);
 
         let (listener, address) = listen(config.server.listen).await?;
         let scheme = if tls.is_some() { "https" } else { "http" };

@@ -85,7 +85,7 @@ impl Teller {
     /// Rings when there are events to tell.
     pub(crate) fn bell(&self) -> NoticeBell {
         let bell = Arc::clone(&self.bell);
-        Arc::new(move || drop(bell.send_replace(())))
+        Arc::new(move || bell.send_replace(()))
     }
 
     /// For messages to a topic: done when the message is on the disk.

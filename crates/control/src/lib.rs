@@ -114,9 +114,8 @@ impl Control {
         clock: Clock,
     ) -> Result<Self, OpenError> {
         let common = settings.clone();
-        let Settings {
-            catalog_path, account, load_timeout, recovery_timeout, alarms, bell, tasks, guarantees, ..
-        } = settings;
+        let Settings { catalog_path, account, load_timeout, recovery_timeout, alarms, bell, tasks, guarantees, .. } =
+            settings;
         let guarantees = Arc::new(guarantees);
         let catalog = Catalog::open(&catalog_path, Notices { bell, account: account.clone() })?;
         let alarms = Alarms(alarms);
@@ -126,6 +125,7 @@ impl Control {
         let components = Arc::new(ComponentReconciler {
             catalog: catalog.clone(),
             clock: clock.clone(),
+            alarms: alarms.clone(),
             publisher: Arc::clone(&publisher),
             standing: publisher.view(),
             nudge: Arc::clone(&nudge),

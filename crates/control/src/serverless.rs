@@ -55,14 +55,14 @@ pub(crate) struct Serverless {
     inner: Arc<Inner>,
     extras: Extras,
     signature: Option<Signature>,
-    /// Of each container, as the first load found them: a model that sleeps has them too.
-    resolved_images: Vec<Option<Box<str>>>,
 }
 
 struct Inner {
     sleep: Sleep,
     stays_awake: AtomicBool,
     state: Mutex<State>,
+    /// Of each container, as the last load found them: a model that sleeps has them too.
+    resolved_images: Mutex<Vec<Option<Arc<str>>>>,
 }
 
 enum State {
@@ -95,13 +95,12 @@ impl Serverless {
     /// Around a model that is awake.
     pub(crate) fn around(model: LoadedModel, sleep: Sleep) -> LoadedModel {
         let (extras, signature) = (model.backend.extras(), model.backend.signature().cloned());
-        let image = |container| model.backend.resolved_image(container).map(Box::from);
-        let resolved_images = (0..sleep.containers).map(image).collect();
-        let state = State::Awake { model, uses: 0, idle_since: Instant::now() };
-        let inner =
-            Arc::new(Inner { stays_awake: AtomicBool::new(sleep.stays_awake), sleep, state: Mutex::new(state) });
+        let resolved_images = Mutex::new(images_of(&model, sleep.containers));
+        let state = Mutex::new(State::Awake { model, uses: 0, idle_since: Instant::now() });
+        let stays_awake = AtomicBool::new(sleep.stays_awake);
+        let inner = Arc::new(Inner { stays_awake, sleep, state, resolved_images });
         inner.watch_idleness();
-        let serverless = Arc::new(Self { inner, extras, signature, resolved_images });
+        let serverless = Arc::new(Self { inner, extras, signature });
         LoadedModel { backend: Arc::clone(&serverless) as Arc<dyn Backend>, instances: serverless }
     }
 }
@@ -109,6 +108,10 @@ impl Serverless {
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn images(&self) -> MutexGuard<'_, Vec<Option<Arc<str>>>> {
+        self.resolved_images.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The model, woken where it sleeps.
@@ -170,6 +173,11 @@ impl Inner {
     }
 }
 
+/// What each container's image names.
+fn images_of(model: &LoadedModel, containers: usize) -> Vec<Option<Arc<str>>> {
+    (0..containers).map(|container| model.backend.resolved_image(container)).collect()
+}
+
 async fn until_asleep(watched: &Weak<Inner>) {
     // Not held while nothing is to be done, so that a variant that is gone takes its model with it.
     while let Some(left) = watched.upgrade().and_then(|inner| inner.put_to_sleep()) {
@@ -207,6 +215,9 @@ impl Drop for Waker {
         let outcome = self.outcome.take();
         let outcome = outcome.unwrap_or_else(|| Err("waking ended in a bug of captura; the log says where".to_owned()));
         let is_awake = outcome.is_ok();
+        if let Ok(model) = &outcome {
+            *self.inner.images() = images_of(model, self.inner.sleep.containers);
+        }
         *self.inner.lock() = match outcome {
             Ok(model) => State::Awake { model, uses: 0, idle_since: Instant::now() },
             Err(why) => State::Asleep { failed: Some((Instant::now(), why)) },
@@ -250,8 +261,8 @@ impl Backend for Serverless {
         self.extras
     }
 
-    fn resolved_image(&self, container: usize) -> Option<&str> {
-        self.resolved_images.get(container)?.as_deref()
+    fn resolved_image(&self, container: usize) -> Option<Arc<str>> {
+        self.inner.images().get(container)?.clone()
     }
 }
 

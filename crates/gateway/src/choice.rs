@@ -50,7 +50,7 @@ pub(crate) fn choose<'a>(
         },
         (None, true) => return Err(Refused::Invalid(runtime::COMPONENT_REQUIRED.into())),
         (Some(_), false) => return Err(Refused::Invalid(runtime::COMPONENT_NOT_ALLOWED.into())),
-        (Some(name), true) => match route.component(name) {
+        (Some(name), true) => match route.component(name, dice) {
             Some(variant) => Chosen { variant, shadows: &[] },
             None => {
                 let text = format!("Inference Component {name} not found for endpoint {}.", endpoint.name);

@@ -140,10 +140,9 @@ impl PreparedEndpoint {
         Ok((&fleet.variants[variant], &fleet.shadows))
     }
 
-    /// The component of that name.
-    pub(crate) fn component(&self, name: &InferenceComponentName) -> Option<&PreparedVariant> {
-        let place = self.endpoint.components.iter().position(|component| component.name == *name)?;
-        self.components.get(place)
+    /// As [`Endpoint::pick_component`].
+    pub(crate) fn component(&self, name: &InferenceComponentName, dice: f64) -> Option<&PreparedVariant> {
+        self.components.get(self.endpoint.pick_component(name, dice)?)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -43,7 +44,7 @@ pub trait Backend: Send + Sync + fmt::Debug {
 
     /// What the image of the model's `container`, counted from 0, names at this moment: `repository@sha256:…`. Nothing
     /// where no image with content of its own runs.
-    fn resolved_image(&self, container: usize) -> Option<&str> {
+    fn resolved_image(&self, container: usize) -> Option<Arc<str>> {
         let _ = container;
         None
     }

@@ -77,11 +77,14 @@ pub struct Variant {
     pub concurrency_max: Option<u32>,
 }
 
-/// One inference component: a model that shares the instances of a variant. The variant stands in the policy.
+/// One inference component: a model that shares the instances of a variant. The variant stands in the policy. While a
+/// component is updated batch by batch, its old and its new model stand here side by side under one name.
 #[derive(Debug, Clone)]
 pub struct Component {
     /// Its name.
     pub name: InferenceComponentName,
+    /// Its share of the component's calls is this weight over the sum of those of its name.
+    pub weight: f32,
     /// The model.
     pub backend: Arc<dyn Backend>,
     /// What is captured of its calls.
@@ -162,10 +165,12 @@ impl Endpoint {
         !self.components.is_empty() || self.fleets.iter().all(|fleet| fleet.variants.is_empty())
     }
 
-    /// The component of that name.
+    /// Where in the components the model is that takes a call of the component of that name; the old or the new one by
+    /// weight while it is updated. `dice` as in [`Endpoint::pick`].
     #[must_use]
-    pub fn component(&self, name: &InferenceComponentName) -> Option<&Component> {
-        self.components.iter().find(|component| component.name == *name)
+    pub fn pick_component(&self, name: &InferenceComponentName, dice: f64) -> Option<usize> {
+        let weight = |component: &Component| if component.name == *name { component.weight } else { 0.0 };
+        by_weight(&self.components, weight, dice).map(|(place, _)| place)
     }
 }
 
@@ -259,6 +264,29 @@ mod tests {
     fn the_largest_dice_still_finds_a_variant() {
         let endpoint = endpoint(&[0.1, 0.2, 0.7]);
         assert!(endpoint.pick(None, 1.0 - f64::EPSILON / 2.0).is_ok());
+    }
+
+    #[test]
+    fn during_its_update_a_components_two_models_share_its_calls_and_no_other_ones() {
+        let mut endpoint = endpoint(&[1.0]);
+        let variant = endpoint.fleets[0].variants[0].clone();
+        let component = |name: &str, weight: f32| Component {
+            name: InferenceComponentName::parse(name).unwrap(),
+            weight,
+            backend: Arc::clone(&variant.backend),
+            capture: Arc::clone(&variant.capture),
+        };
+        endpoint.components = vec![component("a", 0.75), component("b", 1.0), component("a", 0.25)];
+        let hits = |name: &str| {
+            let name = InferenceComponentName::parse(name).unwrap();
+            let mut hits = [0_u32; 3];
+            for step in 0..1_000 {
+                hits[endpoint.pick_component(&name, f64::from(step) / 1_000.0).unwrap()] += 1;
+            }
+            hits
+        };
+        assert_eq!((hits("a"), hits("b")), ([750, 0, 250], [0, 1_000, 0]));
+        assert_eq!(endpoint.pick_component(&InferenceComponentName::parse("c").unwrap(), 0.5), None);
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Backend for Explained {
         self.model.instances()
     }
 
-    fn resolved_image(&self, container: usize) -> Option<&str> {
+    fn resolved_image(&self, container: usize) -> Option<Arc<str>> {
         self.model.resolved_image(container)
     }
 }

@@ -81,7 +81,7 @@ enum Kind {
     /// One model in this process, under any number of names.
     Shared { model: Arc<dyn Backend>, instances: AtomicUsize },
     /// Instances with lives of their own.
-    Kept { set: Arc<Set>, desired: watch::Sender<usize>, extras: Extras, resolved_image: Option<Box<str>> },
+    Kept { set: Arc<Set>, desired: watch::Sender<usize>, extras: Extras, resolved_image: Option<Arc<str>> },
     /// Several containers, each with replicas of its own.
     Pipeline(Pipeline),
 }
@@ -107,7 +107,7 @@ impl Replicas {
         if keeping.instances > INSTANCES_MAX {
             return Err(LoadError::TooManyInstances { wanted: keeping.instances, most: INSTANCES_MAX });
         }
-        let (extras, resolved_image) = (factory.extras(), factory.resolved_image().map(Box::from));
+        let (extras, resolved_image) = (factory.extras(), factory.resolved_image().map(Arc::from));
         let mut starting = JoinSet::new();
         for _ in 0..keeping.instances {
             let factory = Arc::clone(&factory);
@@ -222,10 +222,10 @@ impl Backend for Replicas {
         }
     }
 
-    fn resolved_image(&self, container: usize) -> Option<&str> {
+    fn resolved_image(&self, container: usize) -> Option<Arc<str>> {
         match &self.kind {
             Kind::Shared { model, .. } => model.resolved_image(container),
-            Kind::Kept { resolved_image, .. } => resolved_image.as_deref(),
+            Kind::Kept { resolved_image, .. } => resolved_image.clone(),
             Kind::Pipeline(pipeline) => pipeline.resolved_image(container),
         }
     }

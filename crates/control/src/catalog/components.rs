@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 use super::endpoints::{COLUMNS, EndpointRow, read_row};
 use super::{CatalogError, Work};
 
+/// Member of a definition: what was said of the model before the update that is under way.
+const SPECIFICATION_BEFORE: &str = "SpecificationBefore";
+
 /// An inference component with its state.
 #[derive(Debug, Clone)]
 pub(crate) struct ComponentRow {
@@ -18,6 +21,31 @@ pub(crate) struct ComponentRow {
     pub(crate) variant: VariantName,
     /// What was asked for last.
     pub(crate) definition: Map<String, Value>,
+}
+
+impl ComponentRow {
+    /// The definition of an update to that specification, which still says what was before.
+    pub(crate) fn redefined(&self, specification: &Value) -> Map<String, Value> {
+        let mut definition = self.definition.clone();
+        let before = definition.insert("Specification".to_owned(), specification.clone());
+        definition.insert(SPECIFICATION_BEFORE.to_owned(), before.unwrap_or_default());
+        definition
+    }
+
+    /// The definition without what was before.
+    pub(crate) fn settled(&self) -> Map<String, Value> {
+        let mut definition = self.definition.clone();
+        definition.shift_remove(SPECIFICATION_BEFORE);
+        definition
+    }
+
+    /// What was said before the last update; nothing where that said nothing of the model.
+    pub(crate) fn definition_before(&self) -> Option<Map<String, Value>> {
+        let mut definition = self.definition.clone();
+        let before = definition.shift_remove(SPECIFICATION_BEFORE)?;
+        definition.insert("Specification".to_owned(), before);
+        Some(definition)
+    }
 }
 
 impl Work<'_> {

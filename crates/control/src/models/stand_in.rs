@@ -1,7 +1,7 @@
 //! Models on command, for tests: an image says what happens to its model.
 //!
 //! `echo` loads, `broken` does not, `gated` loads when the test opens the gate, `flaky` loads while the test says so,
-//! `many` loads and has instances, of which as many are up as are asked for while the test lets them start.
+//! `tagged` is another image under the same name at each load, `many` loads and has instances, of which as many are up as are asked for while the test lets them start.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -42,6 +42,7 @@ struct ManyModel {
     named: NamedModel,
     asked_for: AtomicUsize,
     max: Arc<AtomicUsize>,
+    resolved_image: Option<Arc<str>>,
 }
 
 impl Backend for ManyModel {
@@ -51,6 +52,10 @@ impl Backend for ManyModel {
 
     fn instances(&self) -> usize {
         self.asked_for.load(Ordering::SeqCst).min(self.max.load(Ordering::SeqCst))
+    }
+
+    fn resolved_image(&self, _: usize) -> Option<Arc<str>> {
+        self.resolved_image.clone()
     }
 }
 
@@ -67,8 +72,10 @@ impl Instances for ManyModel {
 fn loaded(image: String, instances: usize, strings: &Strings) -> LoadedModel {
     let limit =
         if image.starts_with("many") { Arc::clone(&strings.instances_max) } else { Arc::new(usize::MAX.into()) };
+    let digest = || Arc::from(format!("tagged@sha256:{}", strings.loads.load(Ordering::SeqCst)));
+    let resolved_image = image.starts_with("tagged").then(digest);
     let named = NamedModel(image);
-    let model = Arc::new(ManyModel { named, asked_for: AtomicUsize::new(instances), max: limit });
+    let model = Arc::new(ManyModel { named, asked_for: AtomicUsize::new(instances), max: limit, resolved_image });
     LoadedModel { backend: Arc::clone(&model) as Arc<dyn Backend>, instances: model }
 }
 

@@ -96,16 +96,18 @@ fn refuse_unusable_size(
             "'{path}' is {} per cent of the capacity; between {least} and {most} per cent are allowed.",
             size.value
         ))),
-        CapacitySizeType::InstanceCount => {
-            let fits = |count: i64| (least * count..=most * count).contains(&size.value.saturating_mul(100));
-            match variants.iter().find(|variant| !fits(variant.instance_count)) {
-                None => Ok(()),
-                Some(variant) => Err(Fault::validation(format!(
-                    "'{path}' is {} instance(s) of the {} of variant {}; between {least} and {most} per cent of the \
-                     capacity are allowed.",
-                    size.value, variant.instance_count, variant.name
-                ))),
-            }
+        CapacitySizeType::InstanceCount | CapacitySizeType::CopyCount => {
+            let fits =
+                |count: i64| count == 0 || (least * count..=most * count).contains(&size.value.saturating_mul(100));
+            let Some(variant) = variants.iter().find(|variant| !fits(variant.instance_count)) else { return Ok(()) };
+            let of = match size.kind {
+                CapacitySizeType::CopyCount => format!("copies of the {}", variant.instance_count),
+                _ => format!("instance(s) of the {} of variant {}", variant.instance_count, variant.name),
+            };
+            Err(Fault::validation(format!(
+                "'{path}' is {} {of}; between {least} and {most} per cent of the capacity are allowed.",
+                size.value
+            )))
         }
     }
 }

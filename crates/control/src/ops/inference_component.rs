@@ -11,7 +11,7 @@ use captura_wire::hosting::{
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Desk, Failure, definition_of, is_given, model, refuse_unsupported, tags, variant_view};
+use super::{Desk, Failure, definition_of, deployment_config, is_given, model, refuse_unsupported, tags, variant_view};
 use crate::catalog::{ComponentRow, NewResource, StateChange, Work};
 use crate::deployment::{DeployedContainer, DeployedModel, DeployedVariant, Deployment};
 
@@ -159,14 +159,15 @@ fn view(desk: &Desk, component: &ComponentRow, endpoint_arn: &str) -> Value {
     let deployment = state.pending.as_ref().or(state.current.as_ref());
     let variant = deployment.and_then(|deployment| deployment.variants.first());
     let endpoints = desk.components.borrow().clone();
-    let up = endpoints.values().flatten().find(|one| one.name.as_str() == state.name.as_str());
+    // During an update in batches the old model stands before the new one.
+    let up = || endpoints.values().flatten().filter(|one| one.name.as_str() == state.name.as_str());
     let mut specification = component.definition.get("Specification").cloned().unwrap_or_default();
     if let (Some(container), Some(deployment)) =
         (specification.get_mut("Container").and_then(Value::as_object_mut), deployment)
         && let Some(image) = container.shift_remove("Image").as_ref().and_then(Value::as_str)
     {
-        let content = up.and_then(|one| one.backend.resolved_image(0));
-        let told = variant_view::deployed_image(image, content, deployment.started_at);
+        let content = up().next_back().and_then(|one| one.backend.resolved_image(0));
+        let told = variant_view::deployed_image(image, content.as_deref(), deployment.started_at);
         container.insert("DeployedImage".into(), super::output(told));
     }
     let mut members = Map::from_iter([
@@ -180,7 +181,7 @@ fn view(desk: &Desk, component: &ComponentRow, endpoint_arn: &str) -> Value {
             "RuntimeConfig".to_owned(),
             json!({
                 "DesiredCopyCount": variant.map_or(0, |variant| variant.instance_count),
-                "CurrentCopyCount": up.map_or(0, |one| one.backend.instances()),
+                "CurrentCopyCount": up().map(|one| one.backend.instances()).sum::<usize>(),
             }),
         ),
         ("CreationTime".to_owned(), json!(state.created_at.unix_seconds())),
@@ -190,7 +191,7 @@ fn view(desk: &Desk, component: &ComponentRow, endpoint_arn: &str) -> Value {
     if let Some(reason) = &state.failure_reason {
         members.insert("FailureReason".into(), json!(reason));
     }
-    if let Some(config) = component.definition.get("DeploymentConfig") {
+    if let Some(config) = deployment.and_then(|deployment| deployment.deployment_config.as_ref()) {
         members.insert("LastDeploymentConfig".into(), config.clone());
     }
     Value::Object(members)
@@ -208,19 +209,22 @@ pub(crate) async fn update(desk: &Desk, input: &Map<String, Value>) -> Result<Va
         let current = current_of(&component)?;
         let variant = &current.variants[0];
         let count = request.runtime_config.map_or(variant.instance_count, |config| config.copy_count.into());
-        let pending = match &request.specification {
+        let mut pending = match &request.specification {
             Some(specification) => {
                 let deployed = deployed(desk, work, specification, (component.state.name.as_str(), variant))?;
                 deployment(&current, DeployedVariant { instance_count: count, ..deployed }, at)
             }
             None => with_copies(&current, count, at),
         };
-        let mut definition = component.definition.clone();
-        for member in ["Specification", "DeploymentConfig"] {
-            if let Some(value) = stated.get(member) {
-                definition.insert(member.to_owned(), value.clone());
-            }
+        if let Some(config) = &request.deployment_config {
+            deployment_config::refuse_unusable(config, &pending, &desk.alarms)?;
+            pending.deployment_config = stated.get("DeploymentConfig").cloned();
         }
+        let definition = match stated.get("Specification") {
+            Some(specification) => component.redefined(specification),
+            // What the last update says of before is not before this one.
+            None => component.settled(),
+        };
         work.redefine(component.state.id, &definition)?;
         begin(desk, work, &component, (current, pending))
     });

@@ -61,7 +61,7 @@ fn summary(
             .enumerate()
             .map(|(place, container)| {
                 let resolved = loaded.and_then(|loaded| loaded.model.backend.resolved_image(place));
-                deployed_image(&container.image, resolved, since)
+                deployed_image(&container.image, resolved.as_deref(), since)
             })
             .collect(),
         current_weight: one.weight,

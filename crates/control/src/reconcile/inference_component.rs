@@ -3,7 +3,7 @@
 //! ```text
 //! Creating → InService | Failed     loaded once its endpoint is served; in the table before the row says InService
 //! Updating → InService              with the new model or count, or with the old ones and a reason: a load that failed,
-//!                                   or copies that did not start in time
+//!                                   or copies that did not start in time; in batches: `component_rollout`
 //! Deleting → gone                   the table lacks the component before the row goes
 //! InService, but not loaded         after a restart: loaded again, or Failed; tried again later, as the reason may pass
 //! ```
@@ -23,21 +23,23 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::component_rollout::{Arriving, Update};
 use super::endpoint::Told;
 use super::loads::{LoadKey, Loads, Progress, Wanted};
-use super::traffic::{LOOK_AGAIN, left_of};
+use crate::alarms::Alarms;
 use crate::catalog::{Catalog, CatalogError, ComponentRow, EndpointRow, StateChange, Work};
 use crate::deployment::{DeployedVariant, Deployment};
 use crate::fleet::StandingView;
 use crate::guarantee::Guarantees;
 use crate::models::LoadedModel;
 use crate::publish::Publisher;
-use crate::rollout::Capacity;
+use crate::rollout::{Capacity, LOOK_AGAIN, left_of};
 
 /// The reconciler of inference components.
 pub(crate) struct ComponentReconciler {
     pub(crate) catalog: Catalog,
     pub(crate) clock: Clock,
+    pub(crate) alarms: Alarms,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) standing: StandingView,
     pub(crate) nudge: Arc<Notify>,
@@ -49,10 +51,12 @@ pub(crate) struct ComponentReconciler {
 
 /// What is.
 pub(crate) struct Components {
-    served: BTreeMap<i64, ServedComponent>,
-    loads: Loads,
-    /// What the table was told: rows, and where their backends and policies lie.
-    published: Vec<(i64, usize, usize)>,
+    pub(super) served: BTreeMap<i64, ServedComponent>,
+    /// New models of components that are updated batch by batch.
+    pub(super) arriving: BTreeMap<i64, Arriving>,
+    pub(super) loads: Loads,
+    /// What the table was told: rows, where their backends and policies lie, and their weights.
+    published: Vec<(i64, usize, usize, u32)>,
     /// When to look again: copies start, of which nobody tells when they are up, or a failed load may be tried again.
     look_at: Option<Instant>,
     /// Answers for components without copies.
@@ -60,14 +64,14 @@ pub(crate) struct Components {
 }
 
 /// How far a component is.
-enum Readiness {
+pub(super) enum Readiness {
     Underway,
     Ready,
     Failed(String),
 }
 
 /// A component that takes calls.
-struct ServedComponent {
+pub(super) struct ServedComponent {
     endpoint: i64,
     /// The deployment whose model is loaded.
     deployment: Uuid,
@@ -76,8 +80,8 @@ struct ServedComponent {
     /// What the endpoint had in service when the policy was made.
     policy_of: Uuid,
     /// Nothing where there shall be no copies.
-    model: Option<LoadedModel>,
-    component: Component,
+    pub(super) model: Option<LoadedModel>,
+    pub(super) component: Component,
 }
 
 /// A component without copies.
@@ -97,26 +101,25 @@ impl Backend for NoCopies {
 
 impl Components {
     pub(crate) fn new(loads: Loads) -> Self {
-        Self { served: BTreeMap::new(), loads, published: Vec::new(), look_at: None, empty: Arc::new(NoCopies) }
+        let (served, arriving, empty) = (BTreeMap::new(), BTreeMap::new(), Arc::new(NoCopies));
+        Self { served, arriving, loads, published: Vec::new(), look_at: None, empty }
     }
-}
 
-impl Components {
-    fn look_at(&mut self, at: Instant) {
+    pub(super) fn look_at(&mut self, at: Instant) {
         self.look_at = Some(self.look_at.map_or(at, |sooner| sooner.min(at)));
     }
 }
 
 impl ServedComponent {
     /// Whether the model that is loaded is that deployment's too.
-    fn has_model_of(&self, wanted: &Deployment) -> bool {
+    pub(super) fn has_model_of(&self, wanted: &Deployment) -> bool {
         let mine = [Some(self.deployment), self.before];
         mine.contains(&Some(wanted.id)) || wanted.models_of == Some(self.deployment)
     }
 }
 
 /// Where a component is to serve: its endpoint, and what that has in service.
-type Place<'a> = (&'a EndpointRow, &'a Deployment);
+pub(super) type Place<'a> = (&'a EndpointRow, &'a Deployment);
 
 impl ComponentReconciler {
     /// One pass. Gives how many components that were in service before are still being loaded.
@@ -128,6 +131,7 @@ impl ComponentReconciler {
         let wanted: Vec<_> = rows.iter().flat_map(wanted_loads).collect();
         actual.loads.keep_only(&wanted);
         actual.served.retain(|id, _| rows.iter().any(|row| row.state.id == *id));
+        actual.arriving.retain(|id, _| rows.iter().any(|row| row.state.id == *id && row.state.pending.is_some()));
         let mut loading = 0;
         for row in &rows {
             if row.state.status == EndpointStatus::Deleting {
@@ -176,6 +180,9 @@ impl ComponentReconciler {
         };
         let Some(wanted) = wanted else { return Ok(()) };
         self.renew_policy(actual, row, place);
+        if let Some(update) = Update::of(row, place) {
+            return self.roll(actual, &update).await;
+        }
         match (state.status, self.load(actual, row, place, wanted)) {
             (EndpointStatus::InService, Readiness::Ready) | (_, Readiness::Underway) => Ok(()),
             (_, Readiness::Ready) => {
@@ -194,7 +201,7 @@ impl ComponentReconciler {
             }
             (EndpointStatus::Updating, Readiness::Failed(reason)) => {
                 let told = Told { reason: Some(reason), current: state.current.clone(), ..Told::default() };
-                self.change(state, EndpointStatus::InService, told).await
+                self.turn_back(row, EndpointStatus::InService, told).await
             }
             (_, Readiness::Failed(reason)) => {
                 let reason =
@@ -206,7 +213,13 @@ impl ComponentReconciler {
     }
 
     /// How far the model and its copies are. Once it is loaded, it serves.
-    fn load(&self, actual: &mut Components, row: &ComponentRow, place: Place<'_>, wanted: &Deployment) -> Readiness {
+    pub(super) fn load(
+        &self,
+        actual: &mut Components,
+        row: &ComponentRow,
+        place: Place<'_>,
+        wanted: &Deployment,
+    ) -> Readiness {
         let [variant] = wanted.variants.as_slice() else {
             return Readiness::Failed("the catalog holds no model for it".to_owned());
         };
@@ -256,7 +269,7 @@ impl ComponentReconciler {
     }
 
     /// Gives how many copies are up.
-    fn serve(
+    pub(super) fn serve(
         &self,
         actual: &mut Components,
         row: &ComponentRow,
@@ -266,13 +279,17 @@ impl ComponentReconciler {
         // A component keeps its model for the next copies, but without copies none answers.
         let live = model.clone().filter(|_| variant.instance_count > 0);
         let backend = live.map_or_else(|| Arc::clone(&actual.empty), |model| model.backend);
-        let fresh = policy(row, (endpoint, in_service), variant, &self.guarantees);
-        let fresh = Arc::new(fresh.with_signature(model.as_ref().and_then(|model| model.backend.signature())));
+        let place = (endpoint, in_service);
+        let signature = model.as_ref().and_then(|model| model.backend.signature());
+        let fresh = Arc::new(policy(row, place, variant, &self.guarantees).with_signature(signature));
         // The one that is known stays, so that nothing is published anew.
         let known = actual.served.get(&row.state.id).filter(|served| served.component.capture == fresh);
         let capture = known.map_or(fresh, |served| Arc::clone(&served.component.capture));
         let up = i64::try_from(backend.instances()).unwrap_or(i64::MAX);
-        let component = Component { name: row.name(), backend, capture };
+        // During an update in batches the shares are that way's to change.
+        let known = actual.served.get(&row.state.id).filter(|_| actual.arriving.contains_key(&row.state.id));
+        let weight = known.map_or(1.0, |served| served.component.weight);
+        let component = Component { name: row.name(), weight, backend, capture };
         let (endpoint, policy_of) = (endpoint.id, in_service.id);
         let known = actual.served.get(&row.state.id).filter(|served| served.has_model_of(wanted));
         let before =
@@ -283,14 +300,19 @@ impl ComponentReconciler {
     }
 
     /// Tells the table, when it has not been told yet.
-    fn publish(&self, actual: &mut Components) {
+    pub(super) fn publish(&self, actual: &mut Components) {
         let mut components: BTreeMap<i64, Vec<Component>> = BTreeMap::new();
         let mut published = Vec::new();
         for (id, served) in &actual.served {
-            // The table that was told holds them, so no other one can have their addresses.
-            let backend = Arc::as_ptr(&served.component.backend).cast::<()>().addr();
-            published.push((*id, backend, Arc::as_ptr(&served.component.capture).addr()));
-            components.entry(served.endpoint).or_default().push(served.component.clone());
+            let arriving = actual.arriving.get(id).map(|arriving| &arriving.component);
+            let arriving = arriving.filter(|component| component.weight > 0.0);
+            for component in [Some(&served.component), arriving].into_iter().flatten() {
+                // The table that was told holds them, so no other one can have their addresses.
+                let backend = Arc::as_ptr(&component.backend).cast::<()>().addr();
+                let capture = Arc::as_ptr(&component.capture).addr();
+                published.push((*id, backend, capture, component.weight.to_bits()));
+                components.entry(served.endpoint).or_default().push(component.clone());
+            }
         }
         if published != actual.published {
             actual.published = published;
@@ -298,28 +320,69 @@ impl ComponentReconciler {
         }
     }
 
-    async fn change(&self, state: &EndpointRow, to: EndpointStatus, told: Told) -> Result<(), CatalogError> {
-        let Told { reason, current, pending, .. } = told;
+    pub(super) async fn change(&self, state: &EndpointRow, to: EndpointStatus, told: Told) -> Result<(), CatalogError> {
+        let change = self.state_change(state, to, told);
+        self.catalog.run(move |work| work.change_endpoint(&change)).await?;
+        self.nudge.notify_one();
+        Ok(())
+    }
+
+    /// Back to what was in service, and to what was said of it.
+    pub(super) async fn turn_back(
+        &self,
+        row: &ComponentRow,
+        to: EndpointStatus,
+        told: Told,
+    ) -> Result<(), CatalogError> {
+        let change = self.state_change(&row.state, to, told);
+        let before = row.definition_before();
+        let act = move |work: &Work<'_>| {
+            let changed = work.change_endpoint(&change)?;
+            match before.filter(|_| changed) {
+                Some(definition) => work.redefine(change.id, &definition),
+                None => Ok::<_, CatalogError>(()),
+            }
+        };
+        self.catalog.run(act).await?;
+        self.nudge.notify_one();
+        Ok(())
+    }
+
+    fn state_change(&self, state: &EndpointRow, to: EndpointStatus, told: Told) -> StateChange {
+        let Told { reason, current, pending, rollout } = told;
         if let Some(reason) = &reason {
             tracing::warn!(component = %state.name, status = to.as_str(), %reason, "the inference component is not as it was asked for");
         }
-        let change = StateChange {
+        StateChange {
             id: state.id,
             from: state.status,
             to,
             failure_reason: reason.map(|reason| super::endpoint::bounded(&reason)),
             current,
             pending,
-            rollout: None,
-            at: Timestamp::from_unix_us(self.clock.now().unix_us() / 1_000 * 1_000),
-        };
-        self.catalog.run(move |work| work.change_endpoint(&change)).await?;
-        self.nudge.notify_one();
-        Ok(())
+            rollout,
+            at: self.now(),
+        }
+    }
+
+    /// Now, in the precision in which clients see it.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_unix_us(self.clock.now().unix_us() / 1_000 * 1_000)
     }
 }
 
 impl ComponentReconciler {
+    /// What is captured of the calls of a component's model.
+    pub(super) fn policy_of(
+        &self,
+        row: &ComponentRow,
+        place: Place<'_>,
+        variant: &DeployedVariant,
+        backend: &dyn Backend,
+    ) -> CapturePolicy {
+        policy(row, place, variant, &self.guarantees).with_signature(backend.signature())
+    }
+
     /// Gives the component the policy of what its endpoint has in service now.
     fn renew_policy(&self, actual: &mut Components, row: &ComponentRow, (endpoint, in_service): Place<'_>) {
         let variant = row.state.current.as_ref().and_then(|current| current.variants.first());
@@ -360,7 +423,7 @@ fn wanted_loads(row: &ComponentRow) -> Vec<LoadKey> {
 }
 
 impl ComponentRow {
-    fn name(&self) -> InferenceComponentName {
+    pub(super) fn name(&self) -> InferenceComponentName {
         InferenceComponentName::parse(self.state.name.as_str()).expect("our bug: it was parsed when it came")
     }
 }

@@ -1,5 +1,6 @@
 //! Reconcilers: each compares what is intended with what is, takes no arguments, and is safe to run twice.
 
+mod component_rollout;
 pub(crate) mod endpoint;
 pub(crate) mod inference_component;
 pub(crate) mod loads;

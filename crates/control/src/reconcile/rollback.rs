@@ -8,11 +8,11 @@ use captura_wire::hosting::EndpointStatus;
 
 use super::endpoint::{Actual, EndpointReconciler, Told};
 use super::loads::Progress;
-use super::traffic::{LOOK_AGAIN, Move, left_of};
+use super::traffic::Move;
 use crate::catalog::CatalogError;
 use crate::deployment::Deployment;
 use crate::fleet::{LoadedFleet, ServedFleet};
-use crate::rollout::{Capacity, Rollout, instances_of};
+use crate::rollout::{Capacity, LOOK_AGAIN, Rollout, left_of};
 
 impl EndpointReconciler {
     /// Goes back as far as the old instances allow.
@@ -69,8 +69,7 @@ impl EndpointReconciler {
             let wanted =
                 update.current.all_variants().find(|one| one.name == *name).map_or(0, |one| one.instance_count);
             let is_up = loaded.instances().min(wanted);
-            let batch = update.plan.rollback_batch.map_or(wanted, |size| instances_of(size, wanted));
-            next.insert(name.clone(), wanted.min(is_up + batch));
+            next.insert(name.clone(), update.plan.way_back(is_up, wanted));
             (there, all) = (there + is_up, all + wanted);
         }
         old.scale(|variant| next.get(variant).copied());

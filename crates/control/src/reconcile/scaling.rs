@@ -7,11 +7,10 @@ use captura_wire::hosting::EndpointStatus;
 
 use super::endpoint::{Actual, EndpointReconciler, Old, Told};
 use super::loads::Progress;
-use super::traffic::{LOOK_AGAIN, left_of};
 use crate::catalog::{CatalogError, EndpointRow};
 use crate::deployment::Deployment;
 use crate::fleet::LoadedFleet;
-use crate::rollout::Capacity;
+use crate::rollout::{Capacity, LOOK_AGAIN, left_of};
 
 impl EndpointReconciler {
     /// The same models under new weights and counts.

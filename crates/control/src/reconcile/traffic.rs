@@ -8,9 +8,6 @@
 //! Invariant: the table has a step's shares before the row says so; the old models stay loaded until the row says that
 //! the new deployment is in service.
 
-use std::time::Duration;
-
-use captura_names::Timestamp;
 use captura_wire::hosting::EndpointStatus;
 
 use super::endpoint::{Actual, EndpointReconciler, Old, Told};
@@ -18,10 +15,7 @@ use super::loads::Progress;
 use crate::catalog::{CatalogError, EndpointRow};
 use crate::deployment::Deployment;
 use crate::fleet::{LoadedFleet, ServedFleet};
-use crate::rollout::{Plan, Rollout, Stage};
-
-/// How often alarms, and instances that start, are looked at.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(1);
+use crate::rollout::{LOOK_AGAIN, Next, Plan, Rollout};
 
 /// The two sides of an update, and the way between them.
 pub(super) struct Move<'a> {
@@ -48,10 +42,11 @@ impl EndpointReconciler {
         let old = self.restore_old(actual, row, &update.current, plan.old_capacity(step, &update.current));
         let new = self.load(actual, row, &update.pending, plan.new_capacity(step, &update.pending));
         match (new, old) {
-            (Progress::Loading, Old::Serving) => match update.overdue(self.now()) {
-                Some(reason) => self.go_back(actual, &update, reason).await,
+            (Progress::Loading, Old::Serving) => match plan.overdue(update.pending.started_at, self.now()) {
+                Some(because) => self.go_back(actual, &update, update.turned_back(&because)).await,
                 None => {
-                    update.time_left(self.now()).into_iter().for_each(|left| actual.wake_in(left));
+                    let left = plan.time_left(update.pending.started_at, self.now());
+                    left.into_iter().for_each(|left| actual.wake_in(left));
                     Ok(())
                 }
             },
@@ -81,8 +76,9 @@ impl EndpointReconciler {
         let first = || Rollout::launching(0, self.now());
         let mut place = row.rollout.clone().unwrap_or_else(first);
         loop {
-            let now = self.now();
-            if let Some(reason) = self.alarm_raised(update).or_else(|| update.overdue(now)) {
+            let (now, began) = (self.now(), update.pending.started_at);
+            if let Some(because) = plan.turns_back(&self.alarms, began, now) {
+                let reason = update.turned_back(&because);
                 return self.go_back(actual, update, reason).await;
             }
             let (new_capacity, old_capacity) = update.capacities(place.step);
@@ -90,32 +86,28 @@ impl EndpointReconciler {
             if plan.is_rolling {
                 old.scale(|variant| old_capacity.get(variant).copied());
             }
-            let is_last = place.step + 1 >= plan.steps.len();
-            let wait_s = plan.steps.get(place.step).map_or(0, |step| step.wait_s);
-            let left = left(place.since, u64::from(wait_s), now);
-            match place.stage {
-                Stage::Launching if !new.has(|variant| new_capacity.get(variant).copied()) => {
-                    if left_of(self.load_timeout, place.since, now).is_zero() {
-                        let reason = update.turned_back("its instances did not start in time") + &new.trouble();
-                        return self.go_back(actual, update, reason).await;
-                    }
+            let are_up = new.has(|variant| new_capacity.get(variant).copied());
+            match plan.next(&place, are_up, self.load_timeout, now) {
+                Next::Launch => {
                     actual.wake_in(LOOK_AGAIN);
                     return self.note_place(update, place).await;
                 }
-                Stage::Launching if is_last && wait_s == 0 => return self.finish(actual, update, new).await,
-                Stage::Launching => {
+                Next::Late => {
+                    let reason = update.turned_back("its instances did not start in time") + &new.trouble();
+                    return self.go_back(actual, update, reason).await;
+                }
+                Next::Finish => return self.finish(actual, update, new).await,
+                Next::Share(baking) => {
                     self.share(actual, update, (&old, &new), place.step);
-                    place = Rollout::baking(place.step, now);
+                    place = baking;
                     self.note_place(update, place.clone()).await?;
                 }
-                Stage::Baking if !left.is_zero() => {
+                Next::Bake(left) => {
                     self.share(actual, update, (&old, &new), place.step);
-                    let look = if plan.alarms.is_empty() { left } else { left.min(LOOK_AGAIN) };
-                    actual.wake_in(update.time_left(now).map_or(look, |all| all.min(look)));
+                    actual.wake_in(plan.look_in(left, began, now));
                     return Ok(());
                 }
-                Stage::Baking if is_last => return self.finish(actual, update, new).await,
-                Stage::Baking => place = Rollout::launching(place.step + 1, now),
+                Next::Step(launching) => place = launching,
             }
         }
     }
@@ -160,12 +152,6 @@ impl EndpointReconciler {
         let told = Told { current: Some(pending.clone()), ..Told::default() };
         self.change(update.row, EndpointStatus::InService, told).await
     }
-
-    fn alarm_raised(&self, update: &Move<'_>) -> Option<String> {
-        let raised = self.alarms.raised(&update.plan.alarms);
-        let names = raised.join(", ");
-        (!raised.is_empty()).then(|| update.turned_back(&format!("these alarms are in state ALARM: {names}")))
-    }
 }
 
 impl Move<'_> {
@@ -190,27 +176,4 @@ impl Move<'_> {
     fn capacities(&self, step: usize) -> (crate::rollout::Capacity, crate::rollout::Capacity) {
         (self.plan.new_capacity(step, &self.pending), self.plan.old_capacity(step, &self.current))
     }
-
-    /// Why there is no more time, when there is none.
-    fn overdue(&self, now: Timestamp) -> Option<String> {
-        let longest_s = self.plan.longest_s?;
-        self.time_left(now).filter(Duration::is_zero)?;
-        Some(self.turned_back(&format!("it took longer than {longest_s} seconds (MaximumExecutionTimeoutInSeconds)")))
-    }
-
-    /// How much time there is for the whole.
-    fn time_left(&self, now: Timestamp) -> Option<Duration> {
-        self.plan.longest_s.map(|longest_s| left(self.pending.started_at, u64::from(longest_s), now))
-    }
-}
-
-/// What is left of so many seconds.
-fn left(since: Timestamp, seconds: u64, now: Timestamp) -> Duration {
-    left_of(Duration::from_secs(seconds), since, now)
-}
-
-/// What is left of a time. A clock that was set back makes it longer, by no more than that.
-pub(super) fn left_of(whole: Duration, since: Timestamp, now: Timestamp) -> Duration {
-    let passed = u64::try_from(now.unix_us().saturating_sub(since.unix_us())).unwrap_or(0);
-    whole.saturating_sub(Duration::from_micros(passed))
 }

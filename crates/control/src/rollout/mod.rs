@@ -1,14 +1,16 @@
-//! How far the traffic of an endpoint has moved from one deployment to the next.
+//! How far the traffic of an endpoint, or of an inference component, has moved from one deployment to the next.
 //!
 //! A plan is a function of the two deployments, so only the place in it is stored: after a restart the walk goes on
 //! where it was. Invariant: a stored step is published already, or will be before the next look at the alarms.
 
 mod plan;
+mod walk;
 
 use captura_names::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use plan::{Capacity, Plan, instances_of};
+pub(crate) use plan::{Capacity, Plan};
+pub(crate) use walk::{LOOK_AGAIN, Next, left_of};
 
 /// A place in a plan. Stored beside the deployment that traffic moves to; before there is one, the new models load.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

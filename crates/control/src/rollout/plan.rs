@@ -128,9 +128,9 @@ pub(super) fn capacity(deployment: &Deployment, of: impl Fn(i64) -> i64) -> Capa
 }
 
 /// How many instances a size means of a variant with so many; at least one.
-pub(crate) fn instances_of(size: CapacitySize, count: i64) -> i64 {
+pub(super) fn instances_of(size: CapacitySize, count: i64) -> i64 {
     match size.kind {
-        CapacitySizeType::InstanceCount => size.value.min(count),
+        CapacitySizeType::InstanceCount | CapacitySizeType::CopyCount => size.value.min(count),
         CapacitySizeType::CapacityPercent => part(count, size.value as f32 / 100.0),
     }
     .max(1)
@@ -179,7 +179,7 @@ fn shares(size: CapacitySize, variants: &[DeployedVariant]) -> Vec<f32> {
     let all: i64 = variants.iter().map(|variant| variant.instance_count).sum();
     let share = |step: i64| match size.kind {
         CapacitySizeType::CapacityPercent => (size.value * step) as f32 / 100.0,
-        CapacitySizeType::InstanceCount => {
+        CapacitySizeType::InstanceCount | CapacitySizeType::CopyCount => {
             let moved: i64 = variants.iter().map(|variant| variant.instance_count.min(size.value * step)).sum();
             moved as f32 / all.max(1) as f32
         }

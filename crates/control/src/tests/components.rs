@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{House, arn};
 
 /// An endpoint whose variant waits for components, under capture.
-async fn shared(house: &House) {
+pub(super) async fn shared(house: &House) {
     let role = "arn:aws:iam::000000000000:role/captura";
     let variant = json!({"VariantName": "AllTraffic", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1});
     let capture = json!({"EnableCapture": true, "InitialSamplingPercentage": 100, "DestinationS3Uri": "s3://captures/a",
@@ -24,7 +24,7 @@ async fn shared(house: &House) {
     assert_eq!(house.status("Shared").await, "InService");
 }
 
-fn component(name: &str, image: &str, copies: u32) -> Value {
+pub(super) fn component(name: &str, image: &str, copies: u32) -> Value {
     json!({
         "InferenceComponentName": name, "EndpointName": "shared",
         "Specification": {
@@ -35,16 +35,16 @@ fn component(name: &str, image: &str, copies: u32) -> Value {
     })
 }
 
-async fn describe(house: &House, name: &str) -> Value {
+pub(super) async fn describe(house: &House, name: &str) -> Value {
     house.ok("DescribeInferenceComponent", json!({"InferenceComponentName": name})).await
 }
 
-async fn status(house: &House, name: &str) -> String {
+pub(super) async fn status(house: &House, name: &str) -> String {
     describe(house, name).await["InferenceComponentStatus"].as_str().unwrap().to_owned()
 }
 
 /// Passes over endpoints and components until nothing is under way.
-async fn settle(house: &House) {
+pub(super) async fn settle(house: &House) {
     loop {
         house.settle().await;
         house.control.inner.components.reconcile().await.expect("our bug: the catalog works");
@@ -59,12 +59,13 @@ async fn settle(house: &House) {
     }
 }
 
-fn served(house: &House, name: &str) -> Option<Component> {
+pub(super) fn served(house: &House, name: &str) -> Option<Component> {
     let endpoint = house.served("Shared").expect("our bug: the endpoint is in the table");
-    endpoint.component(&InferenceComponentName::parse(name).unwrap()).cloned()
+    let place = endpoint.pick_component(&InferenceComponentName::parse(name).unwrap(), 0.0)?;
+    endpoint.components.get(place).cloned()
 }
 
-async fn answer(component: &Component) -> Result<String, String> {
+pub(super) async fn answer(component: &Component) -> Result<String, String> {
     let answer = component.backend.invoke(&ModelRequest::default()).await;
     answer.map(|answer| String::from_utf8(answer.body.to_vec()).unwrap()).map_err(|error| error.to_string())
 }

@@ -2,6 +2,7 @@
 //! every state between two passes can be looked at; one story runs with the driver.
 
 mod capture;
+mod component_updates;
 mod components;
 mod configurations;
 mod constraints;

@@ -93,3 +93,18 @@ async fn a_cold_start_goes_on_when_the_call_that_asked_for_it_is_given_up() {
     assert_eq!(ask(&backend).await.unwrap(), "gated");
     assert_eq!(loads(&house), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_image_that_is_told_is_that_of_the_last_load() {
+    let house = House::new();
+    let backend = serverless(&house, "tagged", None).await;
+    let told = async || {
+        let described = house.describe("E").await;
+        described["ProductionVariants"][0]["DeployedImages"][0]["ResolvedImage"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(told().await, "tagged@sha256:1");
+    idle(11).await;
+    assert_eq!(told().await, "tagged@sha256:1", "a model that sleeps has its image too");
+    ask(&backend).await.unwrap();
+    assert_eq!(told().await, "tagged@sha256:2");
+}

@@ -16,7 +16,8 @@ fn publish(world: &World, endpoint: Endpoint) {
 
 fn component(name: &str, model: &Arc<Model>) -> Component {
     let variant = variant(("AllTraffic", 1.0, model), Some(&everything()));
-    Component { name: InferenceComponentName::parse(name).unwrap(), backend: variant.backend, capture: variant.capture }
+    let name = InferenceComponentName::parse(name).unwrap();
+    Component { name, weight: 1.0, backend: variant.backend, capture: variant.capture }
 }
 
 async fn refusal(client: &mut Client, headers: &[(&str, &str)]) -> String {

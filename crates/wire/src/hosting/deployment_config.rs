@@ -70,6 +70,8 @@ pub struct CapacitySize {
 pub enum CapacitySizeType {
     /// Instances.
     InstanceCount,
+    /// Copies of an inference component.
+    CopyCount,
     /// Per cent of the instances.
     CapacityPercent,
 }

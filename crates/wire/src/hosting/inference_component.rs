@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use captura_names::{EndpointName, InferenceComponentName, ModelName, VariantName};
 use serde::Deserialize;
 
-use super::Tag;
+use super::{DeploymentConfig, Tag};
 
 /// Input of `CreateInferenceComponent`.
 #[derive(Debug, Clone, Deserialize)]
@@ -42,6 +42,8 @@ pub struct UpdateInferenceComponent {
     pub specifications: serde_json::Value,
     /// How many copies there shall be.
     pub runtime_config: Option<InferenceComponentRuntimeConfig>,
+    /// In which batches the copies are replaced, and what turns that back.
+    pub deployment_config: Option<DeploymentConfig>,
 }
 
 /// Input of `UpdateInferenceComponentRuntimeConfig`.

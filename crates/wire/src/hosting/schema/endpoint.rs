@@ -4,8 +4,8 @@ use super::variant::CONCURRENCY;
 use super::*;
 
 static ROUTING_TYPE: Shape = Shape::OneOf(&["ALL_AT_ONCE", "CANARY", "LINEAR"]);
-static WAIT: Shape = integer(0, 3_600);
-static EXECUTION_TIMEOUT: Shape = integer(600, 28_800);
+pub(super) static WAIT: Shape = integer(0, 3_600);
+pub(super) static EXECUTION_TIMEOUT: Shape = integer(600, 28_800);
 static CAPACITY_TYPE: Shape = Shape::OneOf(&["INSTANCE_COUNT", "CAPACITY_PERCENT"]);
 static CAPACITY: Shape = Shape::Structure(&[required("Type", &CAPACITY_TYPE), required("Value", &INSTANCE_COUNT)]);
 static TRAFFIC_ROUTING: Shape = Shape::Structure(&[
@@ -28,7 +28,7 @@ static ROLLING: Shape = Shape::Structure(&[
 static ALARM_NAME: Shape = text(1, 255, &pattern::ALARM_NAME);
 static ALARM: Shape = Shape::Structure(&[optional("AlarmName", &ALARM_NAME)]);
 static ALARMS: Shape = Shape::List { member: &ALARM, min: 1, max: 10 };
-static AUTO_ROLLBACK: Shape = Shape::Structure(&[optional("Alarms", &ALARMS)]);
+pub(super) static AUTO_ROLLBACK: Shape = Shape::Structure(&[optional("Alarms", &ALARMS)]);
 static DEPLOYMENT: Shape = Shape::Structure(&[
     optional("BlueGreenUpdatePolicy", &BLUE_GREEN),
     optional("RollingUpdatePolicy", &ROLLING),

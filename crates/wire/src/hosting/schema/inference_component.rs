@@ -1,5 +1,6 @@
 //! Members of the operations on inference components.
 
+use super::endpoint::{AUTO_ROLLBACK, EXECUTION_TIMEOUT, WAIT};
 use super::model::{CONTAINER_METRICS, ENVIRONMENT, IMAGE, MODEL_DATA_URL};
 use super::*;
 
@@ -44,6 +45,19 @@ static SPECIFICATION: Shape = Shape::Structure(&[
     optional("SchedulingConfig", &SCHEDULING),
 ]);
 static COPY_COUNT: Shape = integer(0, i64::MAX);
+static CAPACITY_TYPE: Shape = Shape::OneOf(&["COPY_COUNT", "CAPACITY_PERCENT"]);
+static CAPACITY_VALUE: Shape = integer(1, i64::MAX);
+static CAPACITY: Shape = Shape::Structure(&[required("Type", &CAPACITY_TYPE), required("Value", &CAPACITY_VALUE)]);
+static ROLLING: Shape = Shape::Structure(&[
+    required("MaximumBatchSize", &CAPACITY),
+    required("WaitIntervalInSeconds", &WAIT),
+    optional("MaximumExecutionTimeoutInSeconds", &EXECUTION_TIMEOUT),
+    optional("RollbackMaximumBatchSize", &CAPACITY),
+]);
+static DEPLOYMENT: Shape = Shape::Structure(&[
+    required("RollingUpdatePolicy", &ROLLING),
+    optional("AutoRollbackConfiguration", &AUTO_ROLLBACK),
+]);
 static RUNTIME_CONFIG: Shape = Shape::Structure(&[required("CopyCount", &COPY_COUNT)]);
 
 pub(in crate::hosting) static CREATE_INFERENCE_COMPONENT: &[Member] = &[
@@ -60,7 +74,7 @@ pub(in crate::hosting) static UPDATE_INFERENCE_COMPONENT: &[Member] = &[
     optional("Specification", &SPECIFICATION),
     optional("Specifications", &OPAQUE),
     optional("RuntimeConfig", &RUNTIME_CONFIG),
-    optional("DeploymentConfig", &OPAQUE),
+    optional("DeploymentConfig", &DEPLOYMENT),
 ];
 pub(in crate::hosting) static UPDATE_RUNTIME_CONFIG: &[Member] =
     &[required("InferenceComponentName", &MODEL_NAME), required("DesiredRuntimeConfig", &RUNTIME_CONFIG)];
