@@ -159,14 +159,18 @@ impl Capture {
         };
         let identity = Identity::new(node, &salt);
         let identity_unsaved = (survey.identity.as_ref() != Some(&identity)).then_some(identity);
+        let mut kept = Vec::new();
         for path in &survey.leftovers {
-            if let Err(error) = disk.remove(path) {
+            if let Err(error) = disk.remove(path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
                 notes.push(format!("{} cannot be removed: {error}", path.display()));
+                kept.push(path);
             }
         }
         // A name is needed in the book only as long as its file may be there.
         let mut freed = survey.freed;
-        freed.retain(|name| survey.leftovers.iter().any(|path| path.exists() && SegmentName::is_of(*name, path)));
+        freed.retain(|name| kept.iter().any(|path| SegmentName::is_of(*name, path)));
         let epoch = survey.epoch_before.saturating_add(1);
         let ledger = Ledger::open(page, epoch, survey.openings);
         let mut line = Line::new(0);

@@ -398,6 +398,8 @@ fn mode_of(endpoint: &str) -> Result<usize, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use super::*;
 
     fn failing_syncs() -> Option<Fault> {
@@ -448,6 +450,29 @@ mod tests {
             let (capture, _) = room::open(dir.path(), &disk).unwrap();
             assert_eq!(found(&disk, &capture), [0], "after a cut with seed {seed}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_freed_segment_that_cannot_be_unlinked_is_not_taken_for_a_new_one_two_starts_later() {
+        let (dir, disk) = (room::folder(), SimDisk::default());
+        let (capture, _) = room::open(dir.path(), &disk).unwrap();
+        assert!(matches!(written(&capture, 0).await, Captured::Written(_)));
+        capture.seal().await;
+        // The first is of the book's half-made copy, as at the start below the segment's is the first.
+        let not_unlinked = |after| Some(Fault { after, times: 1, ..Fault::always(Call::Remove, ErrorKind::Other) });
+        disk.set_fault(not_unlinked(1));
+        let segment = capture.sealed()[0].clone();
+        capture.free(&segment.name, &segment.accounts).unwrap();
+        drop(capture);
+        for start in 1..=2 {
+            disk.kill();
+            disk.set_fault(not_unlinked(0).filter(|_| start == 1));
+            let (capture, _) = room::open(dir.path(), &disk).unwrap();
+            assert!(found(&disk, &capture).is_empty());
+            let account = capture.ledger().accounts[0].clone();
+            assert_eq!((account.captured, account.uploaded, account.local_pending), (1, 1, 0));
+        }
+        assert_eq!(disk.struck(), 2, "it could not be unlinked when it was freed, nor at the first start");
     }
 
     #[tokio::test]
