@@ -4,11 +4,17 @@
 //! know the gateway, control or backends.
 
 pub mod artefact;
+pub mod bias;
+pub mod calibration;
 pub mod cause;
 pub mod constraints;
 pub mod dataset;
+pub mod dice;
 pub mod drift;
+pub mod estimate;
 pub mod job;
+pub mod labels;
 pub mod profile;
+pub mod quality;
 pub mod sketch;
 pub mod violations;

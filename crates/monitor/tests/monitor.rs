@@ -1,6 +1,9 @@
 //! Jobs on files, as the command line runs them.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod bias;
+mod quality;
+
 use std::path::{Path, PathBuf};
 
 use captura_archive::{StoreSettings, Stores};

@@ -16,7 +16,7 @@ use crate::credentials::Credentials;
 
 /// What an offline verb reads.
 #[derive(Debug, Args)]
-struct Input {
+pub(super) struct Input {
     /// Data directory whose buckets `s3://` addresses mean [default: ./captura-data]
     #[arg(long)]
     data_dir: Option<PathBuf>,
@@ -28,18 +28,18 @@ struct Input {
     url: Option<String>,
     /// Print JSON instead of text
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Where captures are, and the ledger of the calls that made them.
-struct Opened {
-    stores: Stores,
+pub(super) struct Opened {
+    pub(super) stores: Stores,
     data_dir: PathBuf,
     client: Option<Client>,
 }
 
 impl Input {
-    fn open(&self) -> anyhow::Result<Opened> {
+    pub(super) fn open(&self) -> anyhow::Result<Opened> {
         let config = Config::read(self.config.as_deref())?;
         let data_dir = self.data_dir.clone().unwrap_or(config.server.data_dir);
         let stores = crate::cloud::stores(&data_dir, config.stores);
@@ -50,13 +50,13 @@ impl Input {
 }
 
 impl Opened {
-    async fn standing(&self, addresses: &[String], records: u64) -> Standing {
+    pub(super) async fn standing(&self, addresses: &[String], records: u64) -> Standing {
         let ledger = self.client.as_ref().map_or(LedgerAt::Data(&self.data_dir), LedgerAt::Server);
         Standing::of(&self.stores, addresses, records, ledger).await
     }
 }
 
-fn source(addresses: Vec<String>) -> Source {
+pub(super) fn source(addresses: Vec<String>) -> Source {
     Source { addresses, ..Source::default() }
 }
 
@@ -169,14 +169,14 @@ impl Check {
 }
 
 /// A summary as JSON, with what it stands on.
-fn with_standing(summary: &impl Serialize, standing: &Standing) -> anyhow::Result<String> {
+pub(super) fn with_standing(summary: &impl Serialize, standing: &Standing) -> anyhow::Result<String> {
     let mut json = serde_json::to_value(summary)?;
     json["standing"] = serde_json::to_value(standing)?;
     Ok(json.to_string())
 }
 
 /// What was read and written.
-fn tell(summary: &Summary, standing: &Standing, as_json: bool) -> anyhow::Result<()> {
+pub(super) fn tell(summary: &Summary, standing: &Standing, as_json: bool) -> anyhow::Result<()> {
     if as_json {
         say(&with_standing(summary, standing)?);
         return Ok(());

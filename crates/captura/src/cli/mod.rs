@@ -4,6 +4,7 @@
 //! Refuses to: know more of a server than its public API.
 
 mod analysis;
+mod bias;
 mod consumers;
 mod demo;
 mod deploy;
@@ -14,6 +15,7 @@ mod invoke;
 mod keys;
 mod ledger;
 mod privacy;
+mod quality;
 mod reconcile;
 mod serve;
 mod standing;
@@ -74,6 +76,8 @@ enum Verb {
     Baseline(analysis::Baseline),
     /// Hold captures against a baseline; exits 2 when there are violations
     Check(analysis::Check),
+    Quality(quality::Quality),
+    Bias(bias::Bias),
 }
 
 /// Where `captura serve` listens unless it is told otherwise.
@@ -133,6 +137,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Verb::Profile(verb) => block_on(verb.run()),
         Verb::Baseline(verb) => block_on(verb.run()),
         Verb::Check(verb) => block_on(verb.run()),
+        Verb::Quality(verb) => block_on(verb.run()),
+        Verb::Bias(verb) => block_on(verb.run()),
     };
     match outcome {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,

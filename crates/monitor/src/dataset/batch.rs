@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{Float64Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow_array::builder::{Float64Builder, StringBuilder, TimestampMicrosecondBuilder, UInt32Builder};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use captura_names::Timestamp;
@@ -97,8 +97,8 @@ pub struct Batch {
     pub rows: RecordBatch,
     /// Per column, how its cells were written.
     pub kinds: Vec<Kinds>,
-    /// Per row, the call it came from: `event_id`, `consumer` (`Utf8`) and `inference_time`
-    /// (microseconds, UTC). Present when asked for.
+    /// Per row, the call it came from: `event_id`, `consumer`, `inference_id` (`Utf8`),
+    /// `inference_time` (microseconds, UTC), and which row of the call it is, from 0, as `row_of_call`. Present when asked for.
     pub calls: Option<RecordBatch>,
 }
 
@@ -107,10 +107,14 @@ pub struct Batch {
 pub(super) struct Call<'a> {
     /// Identity.
     pub(super) event_id: Option<&'a str>,
+    /// The caller's own name for it.
+    pub(super) inference_id: Option<&'a str>,
     /// When it arrived.
     pub(super) inference_time: Option<Timestamp>,
     /// Who called.
     pub(super) consumer: Option<&'a str>,
+    /// Which of the rows of the call it is, from 0.
+    pub(super) row: u32,
 }
 
 enum Buffer {
@@ -134,8 +138,10 @@ pub(crate) struct Builder {
 struct Calls {
     schema: Arc<Schema>,
     event_id: StringBuilder,
+    inference_id: StringBuilder,
     consumer: StringBuilder,
     inference_time: TimestampMicrosecondBuilder,
+    row_of_call: UInt32Builder,
 }
 
 impl Calls {
@@ -145,19 +151,25 @@ impl Calls {
             Field::new("event_id", DataType::Utf8, true),
             Field::new("consumer", DataType::Utf8, true),
             Field::new("inference_time", time, true),
+            Field::new("inference_id", DataType::Utf8, true),
+            Field::new("row_of_call", DataType::UInt32, false),
         ]);
         Self {
             schema: Arc::new(schema),
             event_id: StringBuilder::new(),
+            inference_id: StringBuilder::new(),
             consumer: StringBuilder::new(),
             inference_time: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
+            row_of_call: UInt32Builder::new(),
         }
     }
 
     fn push(&mut self, call: Call<'_>) {
         self.event_id.append_option(call.event_id);
+        self.inference_id.append_option(call.inference_id);
         self.consumer.append_option(call.consumer);
         self.inference_time.append_option(call.inference_time.map(Timestamp::unix_us));
+        self.row_of_call.append_value(call.row);
     }
 
     fn finish(&mut self) -> RecordBatch {
@@ -165,6 +177,8 @@ impl Calls {
             Arc::new(self.event_id.finish()),
             Arc::new(self.consumer.finish()),
             Arc::new(self.inference_time.finish()),
+            Arc::new(self.inference_id.finish()),
+            Arc::new(self.row_of_call.finish()),
         ];
         RecordBatch::try_new(Arc::clone(&self.schema), columns).expect("our bug: calls match their schema")
     }

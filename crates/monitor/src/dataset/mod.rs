@@ -18,6 +18,7 @@ pub use batch::{BATCH_ROWS, Batch, Columns, Kinds};
 pub use body::{Body, Pair, Row, pairs};
 pub use cell::Cell;
 pub(crate) use cell::{Parsed, number};
+pub(crate) use csv_rows::each_row as each_csv_row;
 pub use reader::{BadRecord, Header, MAX_DESCRIBED, Matching, Plan, Reader, Tally};
 
 /// Longest row that is taken in, bytes of its text.

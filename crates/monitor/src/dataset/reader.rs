@@ -225,8 +225,8 @@ impl<F: FnMut(Batch)> Reader<F> {
             placed.push(cells);
         }
         let count = placed.len() as u64;
-        for cells in &placed {
-            state.builder.push_cells(cells.iter(), call);
+        for (row, cells) in (0..).zip(&placed) {
+            state.builder.push_cells(cells.iter(), Call { row, ..call });
         }
         if by_name {
             self.tally.matching = Matching::ByName;
@@ -345,8 +345,10 @@ fn call_of<'a>(record: &'a CapturedRecord<'a>) -> Call<'a> {
     let metadata = &record.event_metadata;
     Call {
         event_id: metadata.event_id.as_ref().map(|text| text.0.as_ref()),
+        inference_id: metadata.inference_id.as_ref().map(|text| text.0.as_ref()),
         inference_time: metadata.inference_time.as_ref().and_then(|text| Timestamp::parse(&text.0).ok()),
         consumer: record.captura.as_ref().and_then(|own| own.consumer.as_ref()).map(|text| text.0.as_ref()),
+        row: 0,
     }
 }
 

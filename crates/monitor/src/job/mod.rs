@@ -7,8 +7,10 @@
 //! Invariant: an artefact is replaced as a whole or not at all; the same objects give the same bytes. Bad records are
 //! counted and described in the summary, never fatal. Refuses to: judge an empty data set.
 
+mod bias;
 mod files;
 mod passes;
+mod quality;
 mod summary;
 
 use captura_archive::Stores;
@@ -23,10 +25,12 @@ use crate::drift::chance;
 use crate::profile::InferredType;
 use crate::violations::{FeatureDrift, Pairing, check as check_profile};
 
+pub use bias::{ANALYSIS, BIAS, Bias, BiasSummary, bias, bias_config};
 pub use files::{CONSTRAINTS, STATISTICS, VIOLATIONS};
 use files::{read_artefact, read_optional, write};
 pub use passes::MAX_PASSES;
 use passes::{Pass, open};
+pub use quality::{ESTIMATOR, QUALITY, Quality, QualityError, QualitySummary, quality};
 pub use summary::{CheckSummary, Summary};
 
 /// Rows below which a check says how blunt it is.
