@@ -33,6 +33,20 @@ fn usable<'a>(
     environment.iter().filter(move |(name, _)| !brings_its_own || name.ends_with("region"))
 }
 
+/// Keys of AWS (id, secret, session token) as the S3 client finds them: those of the environment, else the machine's role.
+pub(crate) async fn aws_keys(environment: &StoreEnvironment) -> Result<(String, String, Option<String>), String> {
+    // The client asks no bucket for its keys; it only wants to have one.
+    let mut builder = AmazonS3Builder::new().with_bucket_name("keys").with_region("us-east-1");
+    for (name, value) in &environment.aws {
+        if let Ok(key) = name.parse::<AmazonS3ConfigKey>() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    let client = builder.build().map_err(|error| error.to_string())?;
+    let keys = client.credentials().get_credential().await.map_err(|error| error.to_string())?;
+    Ok((keys.key_id.clone(), keys.secret_key.clone(), keys.token.clone()))
+}
+
 pub(crate) fn connect(
     (service, url): (Service, &str),
     options: &BTreeMap<String, String>,

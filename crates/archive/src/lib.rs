@@ -33,7 +33,7 @@ pub mod uploader;
 pub use archiving::{Archiving, Stopped};
 pub use figures::{ArchiveFigures, Figures};
 pub use stores::{StoreError, StoreMapping, StoreSettings, Stores};
-pub use uploader::{Uploader, UploaderSettings};
+pub use uploader::{Overdue, Uploader, UploaderSettings};
 
 #[cfg(test)]
 mod fake_journal;

@@ -122,6 +122,9 @@ pub struct ManifestObject {
     pub last_n: u64,
     /// Numbers of all its records.
     pub runs: Runs,
+    /// Key of its server-side encryption, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_key_id: Option<String>,
 }
 
 /// Records that could not be read.

@@ -11,6 +11,7 @@
 mod books;
 mod objects;
 mod oracle;
+mod scope;
 mod segments;
 mod tables;
 
@@ -19,11 +20,13 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use captura_capture::ledger::Snapshot;
+use captura_capture::ledger::minutes::MinuteRow;
 use captura_capture::{AccountRecords, Inspection, SegmentName};
 use serde::Serialize;
 
 pub use books::AccountProof;
 pub use oracle::{Oracle, OracleError};
+pub use scope::Scope;
 pub use tables::TablesProof;
 
 use crate::manifest::{Manifest, ManifestObject, Manifests};
@@ -101,6 +104,8 @@ pub struct Depth {
     pub deep: bool,
     /// What clients were told.
     pub oracle: Option<Oracle>,
+    /// Of what.
+    pub scope: Scope,
 }
 
 /// The answer.
@@ -175,8 +180,10 @@ pub struct Report {
     pub doubts: Vec<String>,
     /// What a person should know and what is no reason to doubt: destinations that cannot be read and hold nothing yet.
     pub notes: Vec<String>,
-    /// Every account, and what was really found.
+    /// Every account that was asked for, as it stands, and what was really found of the time that was asked for.
     pub accounts: Vec<AccountProof>,
+    /// What the book counted in the minutes of the time that was asked for; empty when all was.
+    pub minutes: Vec<MinuteRow>,
     /// Objects that were compared with their manifest.
     pub objects_checked: u64,
     /// Records that were read in the journal.
@@ -228,6 +235,7 @@ pub(crate) struct Proof<'a> {
     pub(crate) state: &'a JournalState,
     pub(crate) deep: bool,
     pub(crate) oracle: Option<Oracle>,
+    pub(crate) scope: Scope,
     pub(crate) manifests: BTreeMap<String, Manifest>,
     /// What was taken out on purpose, by address.
     pub(crate) removed: BTreeMap<String, RemovedObject>,
@@ -239,6 +247,8 @@ pub(crate) struct Proof<'a> {
     pub(crate) notes: Vec<String>,
     pub(crate) objects_checked: u64,
     pub(crate) records_read: u64,
+    /// Records in damage that lies outside of what is asked for: of whose account they are is not known.
+    pub(crate) damaged_elsewhere: u64,
     pub(crate) foreign_objects: u64,
     /// Prefixes `s3://…/{endpoint}/{variant}` under which objects of this node may be, and whether confirmed ones are.
     pub(crate) prefixes: BTreeMap<String, bool>,
@@ -261,13 +271,13 @@ impl Proof<'_> {
         lsns
     }
 
-    /// Enters numbers, in any order, as seen; those that were seen before are a finding.
-    pub(crate) fn enter(&mut self, epoch: u32, runs: Vec<Run>, place: &str) {
+    /// Enters numbers, in any order, as seen; those that were seen before are a finding where they may have been asked for.
+    pub(crate) fn enter(&mut self, epoch: u32, runs: Vec<Run>, place: &str, may_belong: bool) {
         let (all, twice) = Runs::gather(runs);
         let seen = &mut self.epochs.entry(epoch).or_default().seen;
         let known = all.runs().iter().flat_map(|run| seen.insert_run(*run).runs().to_vec());
         let again: Vec<Run> = known.chain(twice.runs().iter().copied()).collect();
-        if !again.is_empty() {
+        if !again.is_empty() && may_belong {
             let lsns = self.lsns(epoch, &again);
             self.find(FindingKind::Duplicate, lsns, place, "these records are twice here, or also somewhere else");
         }
@@ -314,7 +324,8 @@ pub async fn reconcile(
         stores,
         state,
         deep: depth.deep,
-        oracle: depth.oracle,
+        oracle: depth.oracle.map(|oracle| oracle.narrowed(&depth.scope)),
+        scope: depth.scope,
         manifests: BTreeMap::new(),
         removed: BTreeMap::new(),
         epochs: BTreeMap::new(),
@@ -324,24 +335,26 @@ pub async fn reconcile(
         notes: Vec::new(),
         objects_checked: 0,
         records_read: 0,
+        damaged_elsewhere: 0,
         foreign_objects: 0,
         prefixes: BTreeMap::new(),
         unconfirmed: BTreeSet::new(),
     };
+    proof.take_removed(&Removals::at(journal));
     let manifests = Manifests::at(journal);
     for manifest in manifests.all()? {
         match manifest {
             Ok(manifest) => proof.take_manifest(manifest),
-            Err(error) => proof.find(FindingKind::Manifest, Vec::new(), "manifests", error.to_string()),
+            Err(error) => proof.suspect(FindingKind::Manifest, Vec::new(), "manifests", error.to_string()),
         }
     }
-    proof.take_removed(&Removals::at(journal));
     proof.find_lost_parts();
     proof.read_segments(&manifests);
     proof.check_objects().await;
     proof.find_strays().await;
     let tables = proof.check_tables(Merges::at(journal).all()).await;
     let accounts = proof.compare_books();
+    let minutes = proof.count_minutes(journal);
     let acknowledged_found = proof.close_oracle();
     proof.findings.sort();
     let verdict = match (proof.findings.is_empty(), proof.doubts.is_empty()) {
@@ -355,6 +368,7 @@ pub async fn reconcile(
         doubts: proof.doubts,
         notes: proof.notes,
         accounts,
+        minutes,
         objects_checked: proof.objects_checked,
         records_read: proof.records_read,
         acknowledged_found,
@@ -377,14 +391,18 @@ impl Proof<'_> {
 
     fn take_manifest(&mut self, manifest: Manifest) {
         let segment = manifest.segment.clone();
+        let may_belong = self.scope.may_have_segment(&manifest);
         let mut held: Vec<Run> = Vec::new();
         for object in &manifest.objects {
-            if object.runs.count() != object.records {
+            if object.runs.count() != object.records && may_belong {
                 let reason = format!("{} numbers for {} records", object.runs.count(), object.records);
                 self.find(FindingKind::Manifest, Vec::new(), &object.uri, reason);
             }
             held.extend(object.runs.runs());
-            self.prefixes.extend(prefix_of(object).map(|prefix| (prefix, true)));
+            if let Some(prefix) = prefix_of(object) {
+                let is_there = !self.removed.get(&object.uri).is_some_and(RemovedObject::is_expired);
+                *self.prefixes.entry(prefix).or_default() |= is_there;
+            }
         }
         let damage = manifest.damaged.iter().filter(|damage| damage.first_n <= damage.last_n);
         held.extend(damage.map(|damage| Run { first: damage.first_n, last: damage.last_n }));
@@ -395,12 +413,12 @@ impl Proof<'_> {
         let expected = manifest.end_n.saturating_sub(manifest.first_n);
         let in_range = whole.first().is_none_or(|first| first >= manifest.first_n)
             && whole.last().is_none_or(|last| last < manifest.end_n);
-        if whole.count() != expected || !in_range {
+        if (whole.count() != expected || !in_range) && may_belong {
             let (count, first_n, end_n) = (whole.count(), manifest.first_n, manifest.end_n);
             let reason = format!("it covers {count} numbers of the {expected} from {first_n} up to but not {end_n}");
             self.find(FindingKind::Manifest, Vec::new(), &segment, reason);
         }
-        self.enter(manifest.epoch, held, &segment);
+        self.enter(manifest.epoch, held, &segment, may_belong);
         let numbers = self.epochs.entry(manifest.epoch).or_default();
         // A part also misses what went before it; that is told by the manifest of its segment.
         let dropped = if is_part(&segment) { &[][..] } else { manifest.missing.runs() };

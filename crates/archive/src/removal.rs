@@ -9,11 +9,16 @@
 //!                              "expired": { "at": "2026-…Z", "gone": true } } } }
 //! ```
 //! The manifest stays as it was: it proves what there has been, and no number of a record goes missing with its object.
-//! `erased` is the set of numbers whose content is gone though their line may stand; an object that is `gone` is in no store.
+//! `erased` is the set of numbers whose content is gone though their line may stand; where single records were taken out,
+//! `"rewritten": { "sizeBytes": 1, "sha256": "…", "before": "…", "done": true }` says what the object is since; an object that is `gone` is in no store.
 //!
 //! ```text
 //! note written: expired ─ object deleted ─ note written: gone ─ book settled
 //! ```
+//! Records whose store has been down for longer than they may be kept never come to it: their object is in the manifest as
+//! any other, is noted as `unsent`, and is deleted all the same when the store answers again, as a put may have arrived
+//! whose answer was lost.
+//!
 //! Every arrow may be cut by a kill: what is noted and not gone is deleted again, and the book is set to what the notes sum
 //! up to, so doing it twice changes nothing.
 //!
@@ -57,7 +62,7 @@ pub struct Removed {
 }
 
 /// What was taken out of one object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RemovedObject {
     /// Endpoint of its records.
@@ -72,6 +77,23 @@ pub struct RemovedObject {
     /// Set when its retention was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expired: Option<Expired>,
+    /// Set when single records, or rows of a table, were taken out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<Rewritten>,
+}
+
+/// What an object is since records were taken out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rewritten {
+    /// Size, bytes.
+    pub size_bytes: u64,
+    /// SHA-256 of its bytes, hexadecimal.
+    pub sha256: String,
+    /// SHA-256 of what it was before.
+    pub before: String,
+    /// Whether the store has confirmed it; until then it may be as before.
+    pub done: bool,
 }
 
 /// The end of an object.
@@ -82,6 +104,9 @@ pub struct Expired {
     pub at: String,
     /// Whether the store has confirmed that it is not there.
     pub gone: bool,
+    /// Whether no store has ever confirmed it: its records expired while they waited in the journal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsent: bool,
 }
 
 /// Why nothing could be taken out.
@@ -108,6 +133,9 @@ pub enum RemovalError {
     /// The manifests cannot be read.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// Parts of the table are being merged.
+    #[error("{0} cannot be rewritten while parts of its table are merged")]
+    Busy(String),
     /// The store cannot be asked.
     #[error("{uri}: {why}")]
     Store {
@@ -122,7 +150,10 @@ impl Removed {
     /// Nothing taken out yet.
     #[must_use]
     pub fn of(manifest: &Manifest) -> Self {
-        let (segment, node) = (manifest.segment.clone(), manifest.node);
+        Self::of_segment(manifest.segment.clone(), manifest.node)
+    }
+
+    fn of_segment(segment: String, node: u32) -> Self {
         Self { version: VERSION, segment, node, objects: BTreeMap::new() }
     }
 
@@ -132,8 +163,7 @@ impl Removed {
             endpoint: object.endpoint.clone(),
             variant: object.variant.clone(),
             records: if is_table { 0 } else { object.records },
-            erased: Runs::default(),
-            expired: None,
+            ..RemovedObject::default()
         })
     }
 }
@@ -145,9 +175,17 @@ impl RemovedObject {
         self.expired.is_some()
     }
 
+    /// Whether bytes with this digest may be in the store, where `noted` is what was put there first.
+    pub(crate) fn may_be(&self, sha256: &str, noted: &str) -> bool {
+        match &self.rewritten {
+            None => sha256 == noted,
+            Some(rewritten) => sha256 == rewritten.sha256 || !rewritten.done && sha256 == rewritten.before,
+        }
+    }
+
     /// Records that retention took, beside those that were erased before.
     pub(crate) fn expired_records(&self) -> u64 {
-        let is_gone = self.expired.as_ref().is_some_and(|expired| expired.gone);
+        let is_gone = self.expired.as_ref().is_some_and(|expired| expired.gone || expired.unsent);
         if is_gone { self.records.saturating_sub(self.erased.count()) } else { 0 }
     }
 }
@@ -202,6 +240,15 @@ impl Removals {
         names.iter().filter_map(|name| self.read(name).transpose()).collect()
     }
 
+    /// Files of tables and objects that were rewritten, by address.
+    ///
+    /// # Errors
+    /// As [`Removals::all`].
+    pub fn rewritten(&self) -> Result<BTreeMap<String, Rewritten>, RemovalError> {
+        let objects = self.all()?.into_iter().flat_map(|note| note.objects);
+        Ok(objects.filter_map(|(uri, object)| Some((uri, object.rewritten?))).collect())
+    }
+
     /// Writes a note durably.
     ///
     /// # Errors
@@ -222,11 +269,34 @@ impl Removals {
     }
 }
 
+impl Removals {
+    /// Notes that objects of a segment of `node` expire before any store has them.
+    ///
+    /// # Errors
+    /// When the note cannot be read or written.
+    pub(crate) fn expire_unsent(
+        &self,
+        (segment, node): (&str, u32),
+        objects: &[ManifestObject],
+        at: Timestamp,
+    ) -> Result<(), RemovalError> {
+        let mut note = self.read(segment)?.filter(|note| note.node == node);
+        let note = note.get_or_insert_with(|| Removed::of_segment(segment.to_owned(), node));
+        for object in objects {
+            let expired = || Expired { at: at.to_string(), gone: false, unsent: true };
+            note.note(object, false).expired.get_or_insert_with(expired);
+        }
+        self.write(note)
+    }
+}
+
 /// What notes sum up to, per account, for the book.
 #[must_use]
 pub fn totals<'a>(notes: impl IntoIterator<Item = &'a Removed>) -> Vec<RemovedRecords> {
     let mut accounts: BTreeMap<(&str, &str), (u64, u64)> = BTreeMap::new();
-    for object in notes.into_iter().flat_map(|note| note.objects.values()) {
+    let all = notes.into_iter().flat_map(|note| note.objects.values());
+    // Files of tables belong to no account.
+    for object in all.filter(|object| object.records > 0) {
         let (expired, erased) = accounts.entry((&object.endpoint, &object.variant)).or_default();
         *expired += object.expired_records();
         *erased += object.erased.count();
@@ -246,6 +316,7 @@ pub struct Removing {
     manifests: Manifests,
     removals: Removals,
     merges: Merges,
+    journal: PathBuf,
     stores: Stores,
 }
 
@@ -254,7 +325,7 @@ impl Removing {
     #[must_use]
     pub fn new(journal: &Path, stores: Stores) -> Self {
         let (manifests, removals, merges) = (Manifests::at(journal), Removals::at(journal), Merges::at(journal));
-        Self { manifests, removals, merges, stores }
+        Self { manifests, removals, merges, journal: journal.to_owned(), stores }
     }
 
     /// The manifests.
@@ -297,7 +368,7 @@ impl Removing {
             if noted.expired.as_ref().is_some_and(|expired| expired.gone) {
                 continue;
             }
-            noted.expired.get_or_insert_with(|| Expired { at: at.to_string(), gone: false });
+            noted.expired.get_or_insert_with(|| Expired { at: at.to_string(), gone: false, unsent: false });
             going.push(object.uri.clone());
         }
         if going.is_empty() {
@@ -349,9 +420,8 @@ impl Removing {
                     failed.push(error);
                     continue;
                 }
-                let expired = Some(Expired { at: at.to_string(), gone: true });
-                let (endpoint, variant) = (String::new(), String::new());
-                let object = RemovedObject { endpoint, variant, records: 0, erased: Runs::default(), expired };
+                let expired = Some(Expired { at: at.to_string(), gone: true, unsent: false });
+                let object = RemovedObject { expired, ..RemovedObject::default() };
                 let objects = BTreeMap::from([(merge.target.uri.clone(), object)]);
                 let segment = format!("{MERGED_PREFIX}{}", Merge::id_of(&merge.sources));
                 let node = merge.sources.first().and_then(|source| gone.get(&source.uri)).copied().unwrap_or_default();
@@ -436,6 +506,8 @@ impl Removing {
         }
     }
 }
+
+mod rewriting;
 
 #[cfg(test)]
 mod tests;

@@ -4,11 +4,13 @@
 //! Invariant: what a renderer makes is a function of the records it was given and the plan it was made for.
 //! Refuses to: know columns.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
+use bytes::Bytes;
 use captura_capture::SegmentName;
 use captura_capture::record::Record;
-use captura_names::{EndpointName, EndpointPattern, S3Uri};
+use captura_names::{EndpointName, EndpointPattern, EventId, S3Uri};
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Rendered;
@@ -32,6 +34,12 @@ pub trait Renderer: Send {
 pub trait TableFormat: Send + Sync + fmt::Debug {
     /// A renderer for one segment and one table.
     fn renderer(&self, plan: &TablePlan, segment: SegmentName) -> Box<dyn Renderer>;
+
+    /// A file of a table without the rows of these calls; `None` when it has none of them.
+    ///
+    /// # Errors
+    /// When it is no file of a table.
+    fn without(&self, file: &Bytes, calls: &BTreeSet<EventId>) -> Result<Option<Bytes>, String>;
 }
 
 /// A table that is made beside captured objects. Stands in the plan of every segment, so that settings changed between two

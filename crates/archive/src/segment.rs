@@ -102,6 +102,8 @@ pub(crate) struct LeftObject {
     pub(crate) endpoint: String,
     pub(crate) variant: String,
     pub(crate) runs: Runs,
+    /// As it is when its store takes it.
+    pub(crate) object: ManifestObject,
 }
 
 /// How attempts are made.
@@ -288,6 +290,7 @@ impl Attempt {
             endpoint: object.policy.endpoint.to_string(),
             variant: object.policy.variant.to_string(),
             runs: object.runs.clone(),
+            object: describe(uri, object),
         });
     }
 
@@ -315,5 +318,6 @@ fn describe(uri: &S3Uri, object: &Rendered) -> ManifestObject {
         first_n: object.runs.first().unwrap_or_default(),
         last_n: object.runs.last().unwrap_or_default(),
         runs: object.runs.clone(),
+        kms_key_id: object.kms_key_id.clone(),
     }
 }

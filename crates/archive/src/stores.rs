@@ -86,6 +86,22 @@ impl fmt::Debug for StoreEnvironment {
     }
 }
 
+/// Keys of AWS (id, secret, session token) for another service, by the same chain as those of stores.
+///
+/// # Errors
+/// When there are none, or this captura has no clients of clouds.
+pub async fn aws_keys(environment: &StoreEnvironment) -> Result<(String, String, Option<String>), String> {
+    #[cfg(feature = "cloud")]
+    return crate::cloud::aws_keys(environment).await;
+    #[cfg(not(feature = "cloud"))]
+    {
+        let key = |name: &str| environment.aws.get(name).cloned();
+        let keys = key("aws_access_key_id").zip(key("aws_secret_access_key"));
+        let (id, secret) = keys.ok_or("the environment has no AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")?;
+        Ok((id, secret, key("aws_session_token")))
+    }
+}
+
 /// Why an address leads to no store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

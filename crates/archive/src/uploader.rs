@@ -106,6 +106,8 @@ struct Left {
     owed: Vec<ManifestObject>,
     /// What was read, where other objects of the segment are confirmed.
     read: Option<Read>,
+    /// When the latest of the segment's calls arrived, once it was read to its end.
+    last_at: Option<Timestamp>,
 }
 
 impl Waiting {
@@ -145,6 +147,9 @@ pub struct Uploader {
     spare: Spare,
     /// When a segment was last freed.
     worked_at: Instant,
+    overdue: Overdue,
+    /// When what waits was last looked through for what has expired.
+    expired_at: Option<Instant>,
 }
 
 /// Why a shift ended.
@@ -175,7 +180,15 @@ impl Uploader {
             pace: None,
             spare: Spare::default(),
             worked_at: Instant::now(),
+            overdue: Overdue::default(),
+            expired_at: None,
         })
+    }
+
+    /// Where it can be told later what records may not wait any longer.
+    #[must_use]
+    pub fn overdue(&self) -> Overdue {
+        self.overdue.clone()
     }
 
     /// A view of the figures that outlives the uploader.
@@ -243,6 +256,7 @@ impl Uploader {
                 }
             }
         }
+        self.part_with_the_overdue().await;
         self.part_with_the_failing().await;
         self.take_stock();
     }
@@ -390,8 +404,13 @@ impl Uploader {
         let captured = attempt.waiting.is_empty();
         let shared = !captured && !waiting.confirmed.objects.is_empty();
         waiting.waits_for = Some(attempt.waiting.union(&attempt.waiting_tables).cloned().collect());
-        waiting.left =
-            Left { objects: attempt.left, waiting_tables: attempt.waiting_tables, owed: attempt.owed, read: None };
+        waiting.left = Left {
+            objects: attempt.left,
+            waiting_tables: attempt.waiting_tables,
+            owed: attempt.owed,
+            read: None,
+            last_at: attempt.read.as_ref().and_then(|read| read.last_at),
+        };
         if let Some(reason) = attempt.unreadable {
             return Err(reason);
         }
@@ -470,8 +489,10 @@ fn sealed_at(segment: &SealedSegment) -> Option<Timestamp> {
 }
 
 mod departing;
+mod expiring;
 
 use departing::Stays;
+pub use expiring::Overdue;
 
 #[cfg(test)]
 mod tests;

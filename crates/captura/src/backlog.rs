@@ -9,6 +9,7 @@ use bytes::Bytes;
 use captura_archive::Stores;
 use captura_backlog::{Backlog, Doors, OpenError, RealDisk, Settings, Use};
 use captura_gateway::{BacklogDoor, Runner};
+use captura_privacy::Terms;
 use captura_route::{Clock, Held, Holder, MemoryBudget};
 use captura_tasks::Tasks;
 
@@ -28,11 +29,13 @@ fn counted(memory: &MemoryBudget, body: &Bytes) -> Held {
     memory.count(Holder::Asynchronous, body.len() as u64)
 }
 
-/// The way into the queue.
-pub(crate) fn door(backlog: &Backlog) -> BacklogDoor {
+/// The way into the queue. A body waits there as it came, so it waits no longer than captures of its endpoint are kept.
+pub(crate) fn door(backlog: &Backlog, terms: Option<Arc<Terms>>) -> BacklogDoor {
     let backlog = backlog.clone();
-    Arc::new(move |deferred, body| {
+    Arc::new(move |mut deferred, body| {
         let backlog = backlog.clone();
+        let end = terms.as_ref().and_then(|terms| terms.end_of(&deferred.endpoint, deferred.accepted_at));
+        deferred.expires_at = deferred.expires_at.min(end.unwrap_or(deferred.expires_at));
         Box::pin(async move { backlog.accept(deferred, body).await.map_err(|error| error.to_string()) })
     })
 }

@@ -82,6 +82,8 @@ impl Client {
         let (now, host) = (Clock::system().now(), uri.authority().with_context(no_url)?.to_string());
         let date = amz_date(now);
         headers.extend([("host", host.as_str()), ("x-amz-date", date.as_str())]);
+        let token = self.credentials.as_ref().and_then(Credentials::session_token);
+        headers.extend(token.map(|token| ("x-amz-security-token", token)));
         let authorization = self.credentials.as_ref().map(|credentials| {
             let signed = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
             let query = uri.query().unwrap_or_default();

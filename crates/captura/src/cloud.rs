@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use captura_archive::stores::StoreEnvironment;
 use captura_archive::{StoreMapping, StoreSettings, Stores};
+use captura_wire::sigv4::Secret;
 
 use crate::config::variable;
 
@@ -66,6 +67,23 @@ const FILE_MAX_BYTES: u64 = 1 << 20;
 pub(crate) fn stores(data_dir: &Path, mappings: BTreeMap<String, StoreMapping>) -> Stores {
     let settings = StoreSettings { data_dir: data_dir.to_owned(), mappings };
     Stores::with_environment(settings, environment(&|name| variable(name)))
+}
+
+/// Keys of AWS and the region that the environment names.
+pub(crate) struct AwsKeys {
+    pub(crate) access_key_id: String,
+    pub(crate) secret: Secret,
+    pub(crate) session_token: Option<String>,
+    pub(crate) region: Option<String>,
+}
+
+/// Keys by the same chain as those of stores.
+pub(crate) async fn aws_keys() -> anyhow::Result<AwsKeys> {
+    let environment = environment(&|name| variable(name));
+    let region = environment.aws.get("aws_region").cloned();
+    let keys = captura_archive::stores::aws_keys(&environment).await.map_err(anyhow::Error::msg)?;
+    let (access_key_id, secret, session_token) = keys;
+    Ok(AwsKeys { access_key_id, secret: Secret::new(secret), session_token, region })
 }
 
 fn environment(variable: &dyn Fn(&str) -> Option<String>) -> StoreEnvironment {

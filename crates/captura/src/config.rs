@@ -357,6 +357,20 @@ pub(crate) struct Models {
 pub(crate) struct Vault {
     /// File of the master key, mode 0600; made where there is none. `DATA_DIR/privacy/master.key` when nothing is said.
     pub(crate) master_key: Option<PathBuf>,
+    /// A key management service that seals the master key instead of the file.
+    pub(crate) kms: Option<Kms>,
+}
+
+/// `[vault.kms]`: a service that speaks AWS KMS's protocol.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kms {
+    /// Key that seals: an id, an ARN or an alias.
+    pub(crate) key_id: String,
+    /// Region of the key; that of the environment when nothing is said.
+    pub(crate) region: Option<String>,
+    /// URL of the service; AWS's in the region when nothing is said.
+    pub(crate) endpoint: Option<String>,
 }
 
 /// `[docker]`: models as containers.

@@ -20,13 +20,33 @@ pub(crate) struct Credentials {
     access_key_id: String,
     /// Absent: calls only say whose they are.
     secret: Option<Secret>,
+    session_token: Option<String>,
     region: String,
+    service: &'static str,
 }
 
 impl Credentials {
     /// An access key id for a server that verifies nothing.
     pub(crate) fn claimed(access_key_id: &str) -> Self {
-        Self { access_key_id: access_key_id.to_owned(), secret: None, region: REGION.into() }
+        Self::new(access_key_id.to_owned(), None, REGION.into())
+    }
+
+    fn new(access_key_id: String, secret: Option<Secret>, region: String) -> Self {
+        Self { access_key_id, secret, session_token: None, region, service: SERVICE }
+    }
+
+    /// Keys (id, secret, session token) for another service than SageMaker.
+    pub(crate) fn of_keys(
+        (access_key_id, secret, session_token): (String, Secret, Option<String>),
+        region: String,
+        service: &'static str,
+    ) -> Self {
+        Self { session_token, service, ..Self::new(access_key_id, Some(secret), region) }
+    }
+
+    /// What goes with temporary keys, in a header of its own.
+    pub(crate) fn session_token(&self) -> Option<&str> {
+        self.session_token.as_deref()
     }
 
     /// What the environment holds: `AWS_ACCESS_KEY_ID` (or the argument) with `AWS_SECRET_ACCESS_KEY`, else the file that
@@ -35,26 +55,26 @@ impl Credentials {
         let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).unwrap_or_else(|| REGION.into());
         if let Some(id) = access_key_id {
             let secret = variable("AWS_SECRET_ACCESS_KEY").map(Secret::new);
-            return Ok(Some(Self { access_key_id: id.to_owned(), secret, region }));
+            return Ok(Some(Self::new(id.to_owned(), secret, region)));
         }
         let Some(path) = variable("AWS_SHARED_CREDENTIALS_FILE") else { return Ok(None) };
         let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
         let profile = variable("AWS_PROFILE").unwrap_or_else(|| "default".into());
         let (id, secret) = of_profile(&text, &profile).with_context(|| format!("{path} has no profile {profile}"))?;
-        Ok(Some(Self { access_key_id: id.to_owned(), secret: Some(Secret::new(secret.to_owned())), region }))
+        Ok(Some(Self::new(id.to_owned(), Some(Secret::new(secret.to_owned())), region)))
     }
 
     /// The `Authorization` header of a request whose head has everything else.
     pub(crate) fn authorization(&self, head: &Head<'_>, body: &[u8], now: Timestamp) -> String {
-        let Self { access_key_id, secret, region } = self;
+        let Self { access_key_id, secret, region, service, .. } = self;
         match secret {
             Some(secret) => {
-                let credentials = sigv4::Credentials { access_key_id, secret, region, service: SERVICE };
+                let credentials = sigv4::Credentials { access_key_id, secret, region, service };
                 sigv4::sign(head, body, &credentials, now)
             }
             // Nothing is pretended: a server that verifies refuses it, and one that does not reads the id.
             None => format!(
-                "{ALGORITHM} Credential={access_key_id}/19700101/{region}/{SERVICE}/aws4_request, SignedHeaders=host, \
+                "{ALGORITHM} Credential={access_key_id}/19700101/{region}/{service}/aws4_request, SignedHeaders=host, \
                  Signature=unsigned"
             ),
         }

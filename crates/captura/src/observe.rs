@@ -24,7 +24,6 @@ use captura_gateway::Door;
 use captura_keys::Registry;
 use captura_logs::Logs;
 use captura_names::{EndpointName, Timestamp};
-use captura_privacy::Eraser;
 use captura_route::{Clock, Durability, RouteTable, WhenUnavailable};
 use captura_scaling::Scaling;
 use captura_wire::scope::Scope;
@@ -33,6 +32,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::consumers;
+use crate::privacy::Erasers;
 use crate::{erasing, sts};
 
 /// Most records in one answer of `tail`.
@@ -61,7 +61,7 @@ pub(crate) struct Rooms {
     /// Tables that calls go into.
     pub(crate) tables: Vec<TablePlan>,
     /// What erases; nothing where nothing is sealed.
-    pub(crate) eraser: Option<Arc<Eraser>>,
+    pub(crate) erasers: Arc<Erasers>,
 }
 
 impl Rooms {
@@ -102,7 +102,7 @@ impl Rooms {
             }
             (&Method::GET, "/captura/v1/tail") => self.tail(request.uri().query().unwrap_or_default()),
             (&Method::POST, "/captura/v1/erasures") => {
-                erasing::answer(self.eraser.clone(), request.body().clone()).await
+                erasing::answer(Arc::clone(&self.erasers), request.body().clone()).await
             }
             _ => unknown(&request),
         }

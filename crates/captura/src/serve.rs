@@ -126,7 +126,7 @@ impl Running {
     /// Builds the rooms in boot order and begins to serve. When one fails, those before it are closed.
     pub(crate) async fn start(config: Config) -> anyhow::Result<Self> {
         let mut opened = Opened::default();
-        match Self::begin(config, &mut opened).await {
+        match Self::begin(Arc::new(config), &mut opened).await {
             Ok(running) => Ok(running),
             Err(error) => {
                 if let Err(unclosed) = opened.close().await {
@@ -137,7 +137,7 @@ impl Running {
         }
     }
 
-    async fn begin(config: Config, opened: &mut Opened) -> anyhow::Result<Self> {
+    async fn begin(config: Arc<Config>, opened: &mut Opened) -> anyhow::Result<Self> {
         identity::check(&config)?;
         let tls = identity::tls(&config)?;
         let webhooks = webhooks(&config)?;
@@ -178,10 +178,10 @@ impl Running {
         let journal = consumers::counted(&capture, &consumers);
         let (uploader, uploads_memory) = uploader(&config, &memory, (journal, &stores), (&clock, &tasks))?;
         let archive = crate::archive::Seen::new(uploader.figures(), &capture, &table, &clock);
+        let remover = privacy.remover(&config, (&capture, &stores, &uploader.overdue()), (&clock, &tasks))?;
         let archiving = uploader.start().context("the archive cannot begin its work")?;
         let compacting = compacting(&config, &stores, (&clock, &tasks))?;
 
-        let remover = privacy.remover(&config, (&capture, &stores), (&clock, &tasks))?;
         let rooms = Rooms {
             control: control.clone(),
             capture: capture.clone(),
@@ -196,12 +196,12 @@ impl Running {
             extension: config.capture.extension,
             tables: table_plans(&config),
             archive: archive.clone(),
-            eraser: remover.eraser(),
+            erasers: remover.erasers(),
         };
         let metered = (archive, consumers.clone(), cloudwatch.clone(), backlog.clone(), tasks.clone());
         let mut settings = gateway_settings(&config, &memory, more_metrics(metered));
         (settings.verifier, settings.tls, settings.redactions) = (verifier, tls, privacy.redactions());
-        (settings.tasks, settings.backlog) = (tasks.clone(), Some(backlog::door(&backlog)));
+        (settings.tasks, settings.backlog) = (tasks.clone(), Some(backlog::door(&backlog, privacy.terms())));
         let buckets = buckets::door(&config, &stores, &settings.allowed_hosts, (&clock, &tasks));
         let doors = Doors { other: rooms.door(), buckets: Some(buckets) };
         let gateway = Gateway::new(settings, table.clone(), capture.clone(), clock.clone(), doors);
@@ -308,7 +308,11 @@ fn recover(backends: Backends) {
 }
 
 /// The journal, and the book of consumers that goes with it.
-fn open_capture(config: &Config, memory: &MemoryBudget, clock: &Clock) -> anyhow::Result<(Capture, Consumers)> {
+pub(crate) fn open_capture(
+    config: &Config,
+    memory: &MemoryBudget,
+    clock: &Clock,
+) -> anyhow::Result<(Capture, Consumers)> {
     let wanted = &config.capture;
     let dir = config.server.data_dir.join(JOURNAL_FOLDER);
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
@@ -516,7 +520,7 @@ fn compacting(
 }
 
 /// Uploads have a share of the memory for good: otherwise callers could starve the archive until the journal is full.
-fn uploader(
+pub(crate) fn uploader(
     config: &Config,
     memory: &MemoryBudget,
     (journal, stores): (consumers::Counted, &Stores),

@@ -264,6 +264,13 @@ impl Capture {
         self.0.shared.blocked()
     }
 
+    /// Forgets the recent records, because one of them was erased; the journal stays as it is.
+    pub fn forget_recent(&self) {
+        let mut written = lock(&self.0.shared.written);
+        written.ring.clear();
+        written.ring_bytes = 0;
+    }
+
     /// Recent records, oldest first: the first `limit` after `after`, or the last `limit`. Only what is still in memory.
     #[must_use]
     pub fn tail(&self, endpoint: Option<&EndpointName>, after: Option<Lsn>, limit: usize) -> Vec<Arc<Record>> {

@@ -19,8 +19,9 @@ use std::time::Duration;
 use captura_archive::line::{Line, Side};
 use captura_archive::manifest::Manifest;
 use captura_archive::removal::{RemovalError, Removing, totals};
+use captura_archive::rendering::TableFormat;
 use captura_capture::Capture;
-use captura_names::{EndpointName, Timestamp};
+use captura_names::{EndpointName, EventId, Timestamp};
 use captura_route::Clock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -57,8 +58,11 @@ pub struct Erasure {
     version: u32,
     /// Its id.
     pub id: String,
-    /// Keyed hash of the person.
+    /// Keyed hash of the person; empty when calls are named.
     pub subject: String,
+    /// Event ids of calls that are named instead of a person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<String>,
     /// The endpoint that was named; all when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
@@ -99,6 +103,9 @@ pub enum EraseError {
         .0.as_ref().map(|endpoint| format!(" at {endpoint}")).unwrap_or_default()
     )]
     NoKeys(Option<String>),
+    /// No captured call has such an event id.
+    #[error("no captured call has this event id: it was not kept, has expired, or is another server's")]
+    NoCalls,
     /// The holds cannot be read.
     #[error(transparent)]
     Holds(#[from] HoldError),
@@ -129,6 +136,8 @@ pub struct Eraser {
     pub(crate) removing: Removing,
     pub(crate) capture: Capture,
     pub(crate) clock: Clock,
+    /// What takes rows out of tables.
+    tables: Option<Arc<dyn TableFormat>>,
     /// Whoever removes and settles does so alone.
     pub(crate) turn: tokio::sync::Mutex<()>,
 }
@@ -144,7 +153,14 @@ impl Eraser {
     #[must_use]
     pub fn new(folder: &Path, vault: Arc<Vault>, (removing, capture): (Removing, Capture), clock: Clock) -> Self {
         let holds = Holds::new(folder);
-        Self { folder: folder.to_owned(), vault, holds, removing, capture, clock, turn: tokio::sync::Mutex::new(()) }
+        let (turn, tables) = (tokio::sync::Mutex::new(()), None);
+        Self { folder: folder.to_owned(), vault, holds, removing, capture, clock, tables, turn }
+    }
+
+    /// With what takes rows out of tables, when single calls are erased.
+    #[must_use]
+    pub fn with_tables(self, tables: Arc<dyn TableFormat>) -> Self {
+        Self { tables: Some(tables), ..self }
     }
 
     /// The holds.
@@ -186,6 +202,7 @@ impl Eraser {
             version: VERSION,
             id: hex(&*id),
             subject,
+            events: Vec::new(),
             endpoint: name.map(str::to_owned),
             requested_at: self.clock.now().to_string(),
             destroyed_at: None,
@@ -226,7 +243,7 @@ impl Eraser {
 
     async fn carry_out(&self, erasure: &mut Erasure) -> Result<(), EraseError> {
         let ids: Vec<String> = erasure.keys.iter().map(|key| key.id.clone()).collect();
-        if erasure.state == State::Begun {
+        if erasure.state == State::Begun && erasure.events.is_empty() {
             self.vault.destroy(&erasure.subject, &ids)?;
             erasure.state = State::Destroyed;
             erasure.destroyed_at = Some(self.clock.now().to_string());
@@ -237,29 +254,35 @@ impl Eraser {
         // What was done before waits only for those segments that it could not look into.
         let late: Option<BTreeSet<String>> =
             (erasure.state == State::Done).then(|| erasure.pending.iter().cloned().collect());
+        let late = late.map(|late| self.followed(late));
         erasure.pending = match &late {
-            None => self.drained().await,
-            Some(late) => {
-                let archived =
-                    |segment: &&String| self.removing.manifests().read(segment).is_ok_and(|found| found.is_some());
-                late.iter().filter(|segment| !archived(segment)).cloned().collect()
-            }
+            None => self.followed(self.drained().await).1,
+            Some((_, waiting)) => waiting.clone(),
         };
+        let events: BTreeSet<EventId> = erasure.events.iter().filter_map(|event_id| EventId::parse(event_id)).collect();
         let oldest = erasure.keys.iter().filter_map(|key| Timestamp::parse(&key.created).ok()).min();
         for manifest in self.removing.manifests().all().map_err(RemovalError::from)? {
             let manifest = manifest.map_err(RemovalError::from)?;
-            let is_meant = late.as_ref().is_none_or(|late| late.contains(&manifest.segment));
+            let is_meant = late.as_ref().is_none_or(|(archived, _)| archived.contains(&manifest.segment));
             if !is_meant || self.is_older(&manifest, oldest) {
                 continue;
             }
             for object in &manifest.objects {
-                let sealed_here = erasure.keys.iter().any(|key| key.endpoint == object.endpoint);
-                if !sealed_here || counted_before.contains(&object.uri) {
+                let is_here = match events.is_empty() {
+                    true => erasure.keys.iter().any(|key| key.endpoint == object.endpoint),
+                    false => events::is_of(object, erasure.endpoint.as_deref()),
+                };
+                if !is_here || counted_before.contains(&object.uri) {
                     continue;
                 }
-                let found = self.removing.find(&manifest, object, &|line| holds_any(line, &ids)).await?;
+                let is_meant = |line: &Line| events.contains(&line.event_id) || holds_any(line, &ids);
+                let found = self.removing.find(&manifest, object, &is_meant).await?;
                 if found.count() > 0 {
-                    self.removing.erase(&manifest, object, &found)?;
+                    if events.is_empty() {
+                        self.removing.erase(&manifest, object, &found)?;
+                    } else {
+                        self.take_out(&manifest, (object, &found), &events).await?;
+                    }
                     let (uri, records) = (object.uri.clone(), found.count());
                     erasure.objects.push(ErasedObject { uri, records });
                 }
@@ -270,7 +293,7 @@ impl Eraser {
         self.save(erasure)
     }
 
-    /// Has the journal archived, as far as that goes in a short time; answers the segments that are left.
+    /// Has the journal archived, as far as that goes in a short time; answers the segments that it was asked to archive.
     async fn drained(&self) -> Vec<String> {
         self.capture.seal().await;
         let mut changed = self.capture.sealed_changed();
@@ -284,7 +307,28 @@ impl Eraser {
             }
         };
         let _ = tokio::time::timeout(DRAIN_MAX, drained).await;
-        sealed().intersection(&wanted).cloned().collect()
+        wanted.into_iter().collect()
+    }
+
+    /// What became of segments: those that are archived, and what still waits of them. Of a segment whose destinations did
+    /// not all take their records, the rest waits as a part, which has a name of its own.
+    fn followed(&self, segments: impl IntoIterator<Item = String>) -> (BTreeSet<String>, Vec<String>) {
+        let (mut archived, mut waiting) = (BTreeSet::new(), Vec::new());
+        for mut segment in segments {
+            loop {
+                // What cannot be read now is looked for again.
+                let Ok(Some(manifest)) = self.removing.manifests().read(&segment) else {
+                    waiting.push(segment);
+                    break;
+                };
+                archived.insert(segment);
+                match manifest.carried {
+                    Some(carried) => segment = carried.part,
+                    None => break,
+                }
+            }
+        }
+        (archived, waiting)
     }
 
     fn is_older(&self, manifest: &Manifest, oldest: Option<Timestamp>) -> bool {
@@ -357,10 +401,15 @@ fn holds_any(line: &Line, ids: &[String]) -> bool {
 }
 
 const SEAL: &str = "seal";
+const SHREDDED: &str =
+    "the AES-256-GCM keys that sealed the values were destroyed; the values cannot be opened by anybody";
+const REWRITTEN: &str =
+    "the objects were written again with tombstones in the place of these calls, and the tables without their rows";
 
 /// What an erasure has done, for whoever asked, sealed under the master key.
 fn certificate(erasure: &Erasure, master: &Master) -> Value {
     let records: u64 = erasure.objects.iter().map(|object| object.records).sum();
+    let is_of_calls = !erasure.events.is_empty();
     let mut told = json!({
         "document": "captura erasure certificate",
         "version": VERSION,
@@ -370,14 +419,21 @@ fn certificate(erasure: &Erasure, master: &Master) -> Value {
         "requestedAt": erasure.requested_at,
         "keysDestroyedAt": erasure.destroyed_at,
         "state": erasure.state,
-        "method": "the AES-256-GCM keys that sealed the values were destroyed; the values cannot be opened by anybody",
+        "events": erasure.events,
+        "method": if is_of_calls { REWRITTEN } else { SHREDDED },
         "keys": erasure.keys,
         "records": records,
         "objects": erasure.objects,
         "pendingSegments": erasure.pending,
-        "remains": "values of the same records that no rule encrypts, consumer, times and sizes; pseudonyms (hmac)",
-        "backups": "copies of DATA_DIR/privacy/keys made before keysDestroyedAt hold the keys until they are deleted; \
-            the erasure is complete when the last of them is",
+        "remains": if is_of_calls { "event id, position in the log, time, sizes, status and model of the calls" } else {
+            "values of the same records that no rule encrypts, consumer, times and sizes; pseudonyms (hmac)"
+        },
+        "backups": if is_of_calls {
+            "older versions of these objects, where the store keeps any, and copies hold the calls until they are deleted"
+        } else {
+            "copies of DATA_DIR/privacy/keys made before keysDestroyedAt hold the keys until they are deleted; \
+            the erasure is complete when the last of them is"
+        },
         "verify": [
             "captura erase --verify FILE: the seal holds, and the keys are in no table",
             "captura privacy reveal URI: the values of these objects stay closed",
@@ -411,6 +467,10 @@ pub fn verify(certificate: &Value, master: &Master, keys: &Opener) -> Result<(),
     }
     Ok(())
 }
+
+mod events;
+
+pub use events::EVENTS_MAX;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -34,6 +34,12 @@ pub struct MasterError {
     source: io::Error,
 }
 
+impl MasterError {
+    pub(crate) fn new(path: &Path, source: io::Error) -> Self {
+        Self { path: path.display().to_string(), source }
+    }
+}
+
 impl Master {
     /// Reads the master key, or makes one where there is none.
     ///
@@ -51,7 +57,7 @@ impl Master {
                 Self::of(&*bytes)
             }
         };
-        open().map_err(|source| MasterError { path: path.display().to_string(), source })
+        open().map_err(|source| MasterError::new(path, source))
     }
 
     /// A master key that is written nowhere, to show what rules do.
@@ -62,7 +68,7 @@ impl Master {
         Self::of(&*random::<KEY_BYTES>()?)
     }
 
-    fn of(bytes: &[u8]) -> io::Result<Self> {
+    pub(crate) fn of(bytes: &[u8]) -> io::Result<Self> {
         let no_key = || io::Error::new(io::ErrorKind::InvalidData, "it is no key of 32 bytes");
         if bytes.len() != KEY_BYTES {
             return Err(no_key());

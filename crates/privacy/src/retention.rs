@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use captura_archive::manifest::Manifest;
 use captura_archive::removal::RemovalError;
@@ -59,6 +59,12 @@ impl Terms {
         any.then(|| Arc::new(Self { rules: Arc::clone(rules) }))
     }
 
+    /// When what arrives at that time is over; nothing when it never is.
+    #[must_use]
+    pub fn end_of(&self, endpoint: &EndpointName, arrived_at: Timestamp) -> Option<Timestamp> {
+        Some(arrived_at.plus_us(self.span_us(endpoint)?))
+    }
+
     fn span_us(&self, endpoint: &EndpointName) -> Option<i64> {
         let retain = rules_of(&self.rules, endpoint)?.retain?;
         i64::try_from(retain.as_micros()).ok()
@@ -78,6 +84,8 @@ pub struct Retention {
     eraser: Arc<Eraser>,
     clock_file: PathBuf,
     evidence: Evidence,
+    /// The time of the last round, where the clock could be believed.
+    believed: Arc<Mutex<Option<Timestamp>>>,
     /// Segments that were looked at and have objects of endpoints with retention.
     left: BTreeMap<String, Left>,
     /// Segments that have nothing more to expire.
@@ -93,7 +101,7 @@ impl Retention {
         // What cannot be read has seen nothing, which only delays.
         let evidence = seen.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let (left, over) = Default::default();
-        Self { terms, eraser, clock_file, evidence, left, over }
+        Self { terms, eraser, clock_file, evidence, believed: Arc::default(), left, over }
     }
 
     /// Deletes what is due at this moment.
@@ -103,6 +111,7 @@ impl Retention {
     pub async fn round(&mut self, now: Moment) -> Result<Round, EraseError> {
         let believed = self.evidence.observe(now);
         self.remember();
+        *self.believed.lock().unwrap_or_else(PoisonError::into_inner) = believed;
         let Some(now) = believed else {
             return Ok(Round::default());
         };
@@ -175,7 +184,7 @@ impl Retention {
         let is_due = |endpoint: &&EndpointName| self.terms.is_over(endpoint, left.last_at, now);
         let mut due = Vec::new();
         for endpoint in left.endpoints.iter().filter(is_due) {
-            if !self.is_held(endpoint, holds)? {
+            if !is_held(&self.eraser, endpoint, holds)? {
                 due.push(endpoint.clone());
             }
         }
@@ -202,18 +211,32 @@ impl Retention {
         Ok(())
     }
 
-    /// Whether a hold is about the endpoint, or about a person whose values are sealed there.
-    fn is_held(&self, endpoint: &EndpointName, holds: &[Hold]) -> Result<bool, EraseError> {
-        for hold in holds.iter().filter(|hold| hold.is_about(endpoint)) {
-            let Some(subject) = &hold.subject else { return Ok(true) };
-            let keys = self.eraser.vault().keys_named(subject)?;
-            // Without a key nobody knows where the person is.
-            if keys.is_empty() || keys.iter().any(|key| key.endpoint == endpoint.as_str()) {
-                return Ok(true);
-            }
+    /// Whether records of an endpoint that arrived until a time are over, for whoever keeps records that no store has taken
+    /// yet. It goes by the clock of the last round.
+    pub fn overdue(&self) -> impl Fn(&str, Timestamp) -> bool + Send + Sync + use<> {
+        let (terms, eraser, believed) = (Arc::clone(&self.terms), Arc::clone(&self.eraser), Arc::clone(&self.believed));
+        move |endpoint, last_at| {
+            let now = *believed.lock().unwrap_or_else(PoisonError::into_inner);
+            let (Some(now), Ok(endpoint)) = (now, EndpointName::parse(endpoint)) else { return false };
+            // Holds that cannot be read hold everything.
+            let is_free =
+                || matches!(eraser.holds().active().map(|holds| is_held(&eraser, &endpoint, &holds)), Ok(Ok(false)));
+            terms.is_over(&endpoint, last_at, now) && is_free()
         }
-        Ok(false)
     }
+}
+
+/// Whether a hold is about the endpoint, or about a person whose values are sealed there.
+pub(crate) fn is_held(eraser: &Eraser, endpoint: &EndpointName, holds: &[Hold]) -> Result<bool, EraseError> {
+    for hold in holds.iter().filter(|hold| hold.is_about(endpoint)) {
+        let Some(subject) = &hold.subject else { return Ok(true) };
+        let keys = eraser.vault().keys_named(subject)?;
+        // Without a key nobody knows where the person is.
+        if keys.is_empty() || keys.iter().any(|key| key.endpoint == endpoint.as_str()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// When the latest call of a segment arrived, at the latest.

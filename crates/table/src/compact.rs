@@ -25,6 +25,7 @@ use captura_archive::batch::sha256_hex;
 use captura_archive::manifest::{ManifestError, Manifests};
 use captura_archive::merges::{MERGE_VERSION, Merge, MergedFile, Merges};
 use captura_archive::put::{PutError, Wanted, place};
+use captura_archive::removal::{RemovalError, Removals, Rewritten};
 use captura_archive::rendering::TablePlan;
 use captura_archive::uploader::Now;
 use captura_archive::{StoreError, Stores};
@@ -55,6 +56,9 @@ pub enum CompactError {
     /// A manifest or a note cannot be read or written.
     #[error(transparent)]
     Notes(#[from] ManifestError),
+    /// Notes on rows that were taken out cannot be read.
+    #[error(transparent)]
+    Removed(#[from] RemovalError),
     /// No store for the table.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -129,6 +133,8 @@ struct Known {
     merges: Merges,
     /// Parts of merges that could not be finished: they are in a merged file already.
     held: BTreeSet<String>,
+    /// Files out of which rows were taken, by address.
+    rewritten: BTreeMap<String, Rewritten>,
 }
 
 impl Compactor {
@@ -152,6 +158,7 @@ impl Compactor {
             segments: BTreeSet::new(),
             merges: merges.clone(),
             held: BTreeSet::new(),
+            rewritten: Removals::at(&self.journal).rewritten()?,
         };
         for mut merge in merges.open()? {
             let key = tables.iter().find(|table| merge.target.uri.starts_with(&table.to.to_string()));
@@ -348,6 +355,19 @@ impl Known {
 
     /// What is known of a file, when it may be merged: a part whose segment has its manifest here, or a merged file.
     fn file(&mut self, uri: &str, name: &str) -> Result<Option<MergedFile>, CompactError> {
+        let file = self.made(uri, name)?;
+        Ok(match (file, self.rewritten.get(uri)) {
+            (Some(file), Some(Rewritten { size_bytes, sha256, done: true, .. })) => {
+                Some(MergedFile { size_bytes: *size_bytes, sha256: sha256.clone(), ..file })
+            }
+            // Which it is will be known when the rewriting has gone on.
+            (Some(_), Some(_)) => None,
+            (file, None) | (file @ None, _) => file,
+        })
+    }
+
+    /// A file as it was made.
+    fn made(&mut self, uri: &str, name: &str) -> Result<Option<MergedFile>, CompactError> {
         if let Some(id) = name.strip_prefix("merged-").and_then(|rest| rest.strip_suffix(SUFFIX)?.split('-').nth(1)) {
             let merge = self.merges.done(id)?;
             return Ok(merge.map(|merge| merge.target).filter(|target| target.uri == uri));

@@ -5,11 +5,13 @@
 //!
 //! Invariant: same batches, same bytes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, StringArray};
 use arrow_schema::Schema;
 use bytes::Bytes;
+use captura_names::EventId;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -78,4 +80,33 @@ impl Writer {
 pub(crate) fn read(bytes: Bytes) -> Result<(Arc<Schema>, ParquetRecordBatchReader), ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?.with_batch_size(READ_ROWS);
     Ok((Arc::clone(builder.schema()), builder.build()?))
+}
+
+/// The file without the rows of these calls; `None` when it has none of them. Everything else stays as it was, in its order.
+pub(crate) fn without(bytes: &Bytes, calls: &BTreeSet<EventId>) -> Result<Option<Bytes>, ParquetError> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone())?.with_batch_size(READ_ROWS);
+    let metadata = builder.metadata().file_metadata().key_value_metadata().cloned().unwrap_or_default();
+    let value = |name: &str| metadata.iter().find(|pair| pair.key == name).and_then(|pair| pair.value.clone());
+    let no_table = || ParquetError::General("it is no file of an invocation table".into());
+    let kind = value("captura.table").and_then(|name| Kind::ALL.into_iter().find(|kind| kind.as_str() == name));
+    let (kind, endpoint) = kind.zip(value("captura.endpoint")).ok_or_else(no_table)?;
+    let mut writer = Writer::new(kind, &endpoint, Arc::clone(builder.schema()))?;
+    let mut taken = 0;
+    for batch in builder.build()? {
+        let batch = batch?;
+        let ids = batch.column_by_name("event_id").and_then(|ids| ids.as_any().downcast_ref::<StringArray>());
+        let ids = ids.ok_or_else(no_table)?;
+        let is_meant = |row: usize| EventId::parse(ids.value(row)).is_some_and(|event_id| calls.contains(&event_id));
+        let mut from = 0;
+        for row in (0..batch.num_rows()).filter(|row| is_meant(*row)) {
+            if row > from {
+                writer.write(&batch.slice(from, row - from))?;
+            }
+            (from, taken) = (row + 1, taken + 1);
+        }
+        if from < batch.num_rows() {
+            writer.write(&batch.slice(from, batch.num_rows() - from))?;
+        }
+    }
+    if taken == 0 { Ok(None) } else { writer.finish().map(Some) }
 }

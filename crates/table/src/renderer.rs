@@ -6,7 +6,7 @@
 //! Invariant: parts, their keys and bytes are a function of the records and the plan; at most [`BUFFER_MAX_BYTES`] and one
 //! call wait in memory, beside the file that is being made.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch};
@@ -17,11 +17,12 @@ use captura_archive::rendering::{Renderer, TableFormat, TablePlan};
 use captura_archive::runs::Runs;
 use captura_capture::SegmentName;
 use captura_capture::record::{Lsn, Policy, Record, Signature};
+use captura_names::EventId;
 use parquet::errors::ParquetError;
 
 use crate::call::{Call, hour_of};
 use crate::columns::Calls;
-use crate::file::Writer;
+use crate::file::{self, Writer};
 use crate::layout::{Kind, Partition, part_name};
 use crate::rows::Rows;
 
@@ -44,6 +45,10 @@ impl TableFormat for Parquet {
             buffered: 0,
             made: VecDeque::new(),
         })
+    }
+
+    fn without(&self, file: &Bytes, calls: &BTreeSet<EventId>) -> Result<Option<Bytes>, String> {
+        file::without(file, calls).map_err(|error| error.to_string())
     }
 }
 

@@ -136,7 +136,7 @@ async fn calls_become_rows_once_and_the_book_balances() {
         files(&lake).iter().map(|file| file.file_name().unwrap().to_str().unwrap().to_owned()).collect();
     assert!(names.iter().all(|name| name.starts_with("merged-")), "{names:?}");
 
-    let depth = Depth { deep: true, oracle: None };
+    let depth = Depth { deep: true, ..Depth::default() };
     let report = reconcile_data_dir(data.path(), &stores, depth).await.unwrap();
     assert_eq!((report.verdict, &report.findings), (Verdict::Balanced, &Vec::new()), "{report:?}");
     assert_eq!((report.tables.parts, report.tables.records, report.tables.files_checked), (6, 2 * CALLS, 2));

@@ -13,7 +13,9 @@ use crate::removal::RemovedObject;
 pub(crate) struct Found {
     /// Records in segments that are not confirmed.
     pub(crate) pending: u64,
-    /// Records in objects that are there.
+    /// Those of them that arrived in the time that is asked for.
+    pub(crate) pending_in_time: u64,
+    /// Records in objects that are there and arrived in that time.
     pub(crate) in_objects: u64,
 }
 
@@ -48,10 +50,12 @@ impl Proof<'_> {
     pub(super) fn compare_books(&mut self) -> Vec<AccountProof> {
         let confirmed = self.confirmed();
         let mut accounts: BTreeMap<(String, String), Account> = BTreeMap::new();
-        for account in &self.state.ledger.accounts {
+        let asked = self.state.ledger.accounts.iter().filter(|account| self.scope.has_endpoint(&account.endpoint));
+        for account in asked {
             accounts.insert((account.endpoint.clone(), account.variant.clone()), account.clone());
         }
-        for (endpoint, variant) in self.found.keys().chain(confirmed.keys()) {
+        let others = self.found.keys().chain(confirmed.keys());
+        for (endpoint, variant) in others.filter(|(endpoint, _)| self.scope.has_endpoint(endpoint)) {
             accounts.entry((endpoint.clone(), variant.clone())).or_insert_with(|| Account {
                 endpoint: endpoint.clone(),
                 variant: variant.clone(),
@@ -63,7 +67,12 @@ impl Proof<'_> {
             let found = self.found.get(&name).copied().unwrap_or_default();
             let confirmed = confirmed.get(&name).copied().unwrap_or_default();
             self.compare(&account, found, confirmed);
-            table.push(AccountProof { account, found_in_objects: found.in_objects, found_in_journal: found.pending });
+            let (found_in_objects, found_in_journal) = (found.in_objects, found.pending_in_time);
+            table.push(AccountProof { account, found_in_objects, found_in_journal });
+        }
+        if let (Some(endpoint), true) = (&self.scope.endpoint, table.is_empty()) {
+            self.doubts
+                .push(format!("no call of an endpoint named {endpoint} is in the book, the journal or a manifest"));
         }
         table
     }
@@ -110,12 +119,17 @@ impl Proof<'_> {
             ));
         }
         let pending = found.pending + confirmed.not_yet_booked;
-        if pending != account.local_pending {
+        if !(pending..=pending + self.damaged_elsewhere).contains(&account.local_pending) {
             wrong.push(format!("{} records booked in the journal, {pending} found", account.local_pending));
         }
         for reason in wrong {
             let lsns = self.numbers_nowhere();
-            self.find(FindingKind::Account, lsns, &place, reason);
+            // An account is of all times.
+            if self.scope.is_timed() {
+                self.suspect(FindingKind::Account, lsns, &place, reason);
+            } else {
+                self.find(FindingKind::Account, lsns, &place, reason);
+            }
         }
     }
 

@@ -2,16 +2,17 @@
 //! `{"eventId":"…","lsn":"…","capture":"written;lsn=…","requestSha256":"…","responseSha256":"…"}`.
 //!
 //! Lines whose `capture` begins with `durable` or `written` were acknowledged: their record must be there, with these
-//! bytes. Other lines, and lines without `lsn`, promise nothing.
+//! bytes. Other lines, and lines without `lsn`, promise nothing. Where a part of the story is asked for, `"endpoint"` and
+//! `"at"` (RFC 3339) tell whether a line belongs to it; without them only the record can.
 
 use std::collections::HashMap;
 use std::io::BufRead;
 
 use captura_capture::record::Lsn;
-use captura_names::EventId;
+use captura_names::{EventId, Timestamp};
 use serde::Deserialize;
 
-use super::{FindingKind, Proof};
+use super::{FindingKind, Proof, Scope};
 use crate::batch::sha256_hex;
 use crate::line::parse_lsn;
 
@@ -25,9 +26,18 @@ pub struct Oracle {
 #[derive(Debug)]
 struct Told {
     event_id: EventId,
+    endpoint: Option<String>,
+    at: Option<Timestamp>,
     request_sha256: Option<String>,
     response_sha256: Option<String>,
     met: bool,
+}
+
+impl Told {
+    /// Whether the line itself tells that it is of what is asked for.
+    fn surely_belongs(&self, scope: &Scope) -> bool {
+        (scope.endpoint.is_none() || self.endpoint.is_some()) && (!scope.is_timed() || self.at.is_some())
+    }
 }
 
 /// Why the file cannot be used.
@@ -52,6 +62,8 @@ struct RawTold {
     event_id: String,
     lsn: Option<String>,
     capture: String,
+    endpoint: Option<String>,
+    at: Option<String>,
     request_sha256: Option<String>,
     response_sha256: Option<String>,
 }
@@ -82,6 +94,8 @@ impl Oracle {
             let told = Told {
                 event_id: EventId::parse(&raw.event_id)
                     .ok_or_else(|| failed(format!("eventId {:?} is no UUID", raw.event_id)))?,
+                endpoint: raw.endpoint,
+                at: raw.at.map(|at| Timestamp::parse(&at).map_err(|error| failed(error.to_string()))).transpose()?,
                 request_sha256: raw.request_sha256,
                 response_sha256: raw.response_sha256,
                 met: false,
@@ -94,8 +108,17 @@ impl Oracle {
         Ok(oracle)
     }
 
-    /// Meets a record that was removed on purpose: it cannot be compared, and is not lost.
-    pub(super) fn meet_removed(&mut self, lsn: Lsn) {
+    /// Without the lines that say of themselves that they are not of what is asked for.
+    pub(super) fn narrowed(mut self, scope: &Scope) -> Self {
+        self.told.retain(|_, told| {
+            told.endpoint.as_ref().is_none_or(|endpoint| scope.has_endpoint(endpoint))
+                && told.at.is_none_or(|at| scope.has_time(at))
+        });
+        self
+    }
+
+    /// Meets a record that was removed on purpose, or is not asked for: it is not compared, and is not lost.
+    pub(super) fn set_aside(&mut self, lsn: Lsn) {
         self.told.remove(&lsn);
     }
 
@@ -126,22 +149,37 @@ impl Proof<'_> {
     /// Acknowledged records that were met nowhere are findings; answers how many were met.
     pub(super) fn close_oracle(&mut self) -> u64 {
         let Some(oracle) = self.oracle.take() else { return 0 };
-        let mut lost: Vec<(Lsn, EventId)> =
-            oracle.told.iter().filter(|(_, told)| !told.met).map(|(lsn, told)| (*lsn, told.event_id)).collect();
+        let unmet = oracle.told.iter().filter(|(_, told)| !told.met);
+        let mut lost: Vec<(Lsn, EventId, bool)> =
+            unmet.map(|(lsn, told)| (*lsn, told.event_id, told.surely_belongs(&self.scope))).collect();
         lost.sort_unstable();
         // Given up by the operator's own rule, and counted so.
         let is_evicted = |lsn: &Lsn| self.epochs.get(&lsn.epoch).is_some_and(|numbers| numbers.evicted.contains(lsn.n));
-        let evicted = lost.iter().filter(|(lsn, _)| is_evicted(lsn)).count();
-        lost.retain(|(lsn, _)| !is_evicted(lsn));
+        let evicted = lost.iter().filter(|(lsn, ..)| is_evicted(lsn)).count();
+        lost.retain(|(lsn, ..)| !is_evicted(lsn) && !self.is_of_another_time(*lsn));
         if evicted > 0 {
             self.notes.push(format!(
                 "{evicted} acknowledged records were given up to make room, as the configuration allows"
             ));
         }
-        for (lsn, event_id) in lost {
+        for (lsn, event_id, surely) in lost {
             let reason = "a client was told that this record is kept, and it is nowhere";
-            self.find(FindingKind::Oracle, vec![lsn.to_string()], &format!("event {event_id}"), reason);
+            let (lsns, place) = (vec![lsn.to_string()], format!("event {event_id}"));
+            if surely {
+                self.find(FindingKind::Oracle, lsns, &place, reason);
+            } else {
+                self.suspect(FindingKind::Oracle, lsns, &place, reason);
+            }
         }
         oracle.found
+    }
+
+    /// Whether a number is that of a segment all of whose calls arrived at other times.
+    fn is_of_another_time(&self, lsn: Lsn) -> bool {
+        let scope = Scope { endpoint: None, ..self.scope.clone() };
+        self.manifests.values().any(|manifest| {
+            let has = manifest.epoch == lsn.epoch && (manifest.first_n..manifest.end_n).contains(&lsn.n);
+            has && manifest.carried.is_none() && !scope.may_have_segment(manifest)
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use captura_capture::journal::reader::SegmentReader;
 use captura_capture::record::Record;
+use captura_names::Timestamp;
 
 use super::{FindingKind, Proof, SegmentFile};
 use crate::batch::{Batcher, Spare};
@@ -17,6 +18,8 @@ struct Content {
     damaged: Vec<(Run, String)>,
     /// Damage whose numbers nothing tells; in an unsealed segment its torn end.
     unclear: Vec<String>,
+    /// When the first and the last of its calls arrived.
+    times: Option<(Timestamp, Timestamp)>,
 }
 
 impl Proof<'_> {
@@ -32,7 +35,7 @@ impl Proof<'_> {
         }
         for name in &self.state.missing {
             let reason = "the book names the segment, and its file is not there";
-            self.find(FindingKind::Missing, Vec::new(), &name.to_string(), reason);
+            self.suspect(FindingKind::Missing, Vec::new(), &name.to_string(), reason);
         }
     }
 
@@ -43,7 +46,7 @@ impl Proof<'_> {
             let carried = manifest.carried.as_ref()?;
             let known =
                 self.manifests.contains_key(&carried.part) || is_there(&carried.part) || is_there(&manifest.segment);
-            (!known).then(|| (manifest.epoch, carried.clone()))
+            (!known && self.scope.may_have_segment(manifest)).then(|| (manifest.epoch, carried.clone()))
         });
         for (epoch, carried) in lost.collect::<Vec<_>>() {
             let lsns = self.lsns(epoch, carried.numbers.runs());
@@ -63,12 +66,12 @@ impl Proof<'_> {
             Ok(reader) => reader,
             // Killed before its head was written, a new segment is empty; recovery starts another.
             Err(_) if !file.sealed => return,
-            Err(error) => return self.find(FindingKind::Damaged, Vec::new(), &name, error.to_string()),
+            Err(error) if self.is_asked_of(file) => {
+                return self.suspect(FindingKind::Damaged, Vec::new(), &name, error.to_string());
+            }
+            Err(_) => return,
         };
-        if self.deep && file.sealed && reader.digest_matches() == Some(false) {
-            let reason = "the file does not have the digest that its footer states";
-            self.find(FindingKind::Damaged, Vec::new(), &name, reason);
-        }
+        let digest_fails = self.deep && file.sealed && reader.digest_matches() == Some(false);
         let plan = manifests.plan_of(&name).filter(|_| only.is_none());
         let mut batcher = plan.map(|plan| Batcher::new(plan, Spare::default()));
         let mut content = Content::default();
@@ -92,17 +95,43 @@ impl Proof<'_> {
         while let Some(object) = batcher.as_mut().and_then(Batcher::finish) {
             self.expect_unconfirmed(&object);
         }
+        if digest_fails && self.is_asked(file, &content) {
+            let reason = "the file does not have the digest that its footer states";
+            self.find(FindingKind::Damaged, Vec::new(), &name, reason);
+        }
         self.enter_content(file, &name, content);
+    }
+
+    /// Whether the endpoint that is asked for has records in the segment, as booked.
+    fn is_asked_of(&self, file: &SegmentFile) -> bool {
+        file.accounts.is_empty() || file.accounts.iter().any(|account| self.scope.has_endpoint(&account.endpoint))
+    }
+
+    /// Whether what is damaged in the segment may be of what is asked for.
+    fn is_asked(&self, file: &SegmentFile, content: &Content) -> bool {
+        let (first, last) = content.times.unzip();
+        self.is_asked_of(file) && self.scope.may_have(first, last)
     }
 
     fn meet_record(&mut self, record: &Record, place: &str, content: &mut Content) {
         self.records_read += 1;
         content.records.insert(record.lsn.n);
         let account = (record.policy.endpoint.to_string(), record.policy.variant.to_string());
-        self.found.entry(account).or_default().pending += 1;
+        let in_time = self.scope.has_time(record.arrived_at);
+        let found = self.found.entry(account).or_default();
+        found.pending += 1;
+        found.pending_in_time += u64::from(in_time);
+        let (first, last) = content.times.unwrap_or((record.arrived_at, record.arrived_at));
+        content.times = Some((first.min(record.arrived_at), last.max(record.arrived_at)));
         if let Some(settings) = &record.policy.settings {
             let (endpoint, variant) = (&record.policy.endpoint, &record.policy.variant);
             self.prefixes.entry(format!("{}/{endpoint}/{variant}", settings.destination)).or_insert(false);
+        }
+        if !in_time || !self.scope.has_endpoint(record.policy.endpoint.as_str()) {
+            if let Some(oracle) = &mut self.oracle {
+                oracle.set_aside(record.lsn);
+            }
+            return;
         }
         // What rules of redaction have changed cannot be compared with what a client sent.
         let as_travelled = record.policy.redaction.is_none();
@@ -125,13 +154,19 @@ impl Proof<'_> {
 
     fn enter_content(&mut self, file: &SegmentFile, name: &str, content: Content) {
         let epoch = file.epoch;
-        self.enter(epoch, content.records.runs().to_vec(), name);
+        let asked = self.is_asked(file, &content);
+        self.enter(epoch, content.records.runs().to_vec(), name, asked);
         for (run, reason) in content.damaged {
-            self.enter(epoch, vec![run], name);
+            self.enter(epoch, vec![run], name, asked);
             let lsns = self.lsns(epoch, &[run]);
-            self.find(FindingKind::Damaged, lsns, name, reason);
+            if asked {
+                self.find(FindingKind::Damaged, lsns, name, reason);
+            } else {
+                self.damaged_elsewhere += run.last - run.first + 1;
+                self.set_aside(epoch, &Runs::gather(vec![run]).0);
+            }
         }
-        if file.sealed {
+        if file.sealed && asked {
             for reason in content.unclear {
                 self.find(FindingKind::Damaged, Vec::new(), name, reason);
             }

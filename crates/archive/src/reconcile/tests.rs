@@ -1,3 +1,4 @@
+mod scope;
 mod tables;
 
 use std::sync::Arc;
@@ -119,7 +120,7 @@ impl World {
 
     async fn reconcile(&self, deep: bool) -> Report {
         let oracle = Some(Oracle::read(self.told.as_bytes()).unwrap());
-        reconcile_data_dir(self.data.path(), &self.stores, Depth { deep, oracle }).await.unwrap()
+        reconcile_data_dir(self.data.path(), &self.stores, Depth { deep, oracle, ..Depth::default() }).await.unwrap()
     }
 
     /// Without deep reading and without oracle: what is always found.

@@ -107,7 +107,8 @@ impl World {
     async fn proven(self) -> (Verdict, Vec<String>) {
         self.capture.close().await.unwrap();
         drop(self.capture);
-        let report = reconcile_data_dir(self.folder.path(), &self.stores, Depth { deep: true, oracle: None }).await;
+        let report =
+            reconcile_data_dir(self.folder.path(), &self.stores, Depth { deep: true, ..Depth::default() }).await;
         let report = report.unwrap();
         (report.verdict, report.findings.into_iter().map(|finding| finding.reason).collect())
     }
@@ -147,7 +148,7 @@ async fn a_kill_at_any_arrow_leaves_a_book_that_balances_and_work_that_can_be_ta
         if arrow == 0 {
             let mut note = Removed::of(&manifest);
             let object = manifest.objects.iter().find(|object| object.endpoint == "churn").unwrap();
-            note.note(object, false).expired = Some(Expired { at: at.to_string(), gone: false });
+            note.note(object, false).expired = Some(Expired { at: at.to_string(), gone: false, unsent: false });
             world.removing.removals().write(&note).unwrap();
         } else {
             world.removing.expire(&manifest, |object| object.endpoint == "churn", at).await.unwrap();
@@ -160,7 +161,7 @@ async fn a_kill_at_any_arrow_leaves_a_book_that_balances_and_work_that_can_be_ta
     let world = World::new().await;
     let manifest = world.manifest();
     let mut note = Removed::of(&manifest);
-    note.note(&manifest.objects[0], false).expired = Some(Expired { at: "t".into(), gone: false });
+    note.note(&manifest.objects[0], false).expired = Some(Expired { at: "t".into(), gone: false, unsent: false });
     world.removing.removals().write(&note).unwrap();
     let first = |object: &ManifestObject| object.uri == manifest.objects[0].uri;
     let (records, _) = world.removing.expire(&manifest, first, Timestamp::from_unix_us(0)).await.unwrap();
@@ -229,11 +230,80 @@ async fn a_merged_file_of_a_table_goes_when_the_last_of_its_parts_has_expired() 
     let mut note = Removed::of(&world.manifest());
     for (gone, ab, abc) in [("a", true, true), ("b", false, true), ("c", false, false)] {
         let object = ManifestObject { uri: format!("s3://tables/{gone}"), ..world.manifest().objects[0].clone() };
-        note.note(&object, true).expired = Some(Expired { at: at.to_string(), gone: true });
+        note.note(&object, true).expired = Some(Expired { at: at.to_string(), gone: true, unsent: false });
         world.removing.removals().write(&note).unwrap();
         assert!(world.removing.expire_merged(at).await.unwrap().is_empty());
         assert_eq!((bucket.join("ab").exists(), bucket.join("abc").exists()), (ab, abc), "after {gone}");
     }
     world.settle();
     assert_eq!(world.proven().await, (Verdict::Balanced, vec![]));
+}
+
+/// Calls to two endpoints while a file is in the way of the objects of the first.
+async fn waiting() -> (World, PathBuf) {
+    let world = World::new().await;
+    let obstacle = world.folder.path().join("buckets/captures/d/late");
+    std::fs::write(&obstacle, "in the way").unwrap();
+    for endpoint in ["late", "other"] {
+        let stream = world.capture.stream(&Arc::new(policy(endpoint, "v", "s3://captures/d", &["text/csv"], &[])));
+        call(&stream, 9).await;
+    }
+    world.capture.seal().await;
+    (world, obstacle)
+}
+
+#[tokio::test]
+async fn what_waits_for_a_store_that_is_down_expires_too_and_everything_balances() {
+    for before_the_manifest in [false, true] {
+        let (world, obstacle) = waiting().await;
+        let mut uploader = world.uploader();
+        uploader.overdue().decide(|endpoint, last_at| endpoint == "late" && last_at.unix_us() == NOW_US);
+        let segment = world.capture.sealed()[0].name.to_string();
+        let blocked = world.folder.path().join(format!("journal/manifest/{segment}.json.new"));
+        if before_the_manifest {
+            std::fs::create_dir(&blocked).unwrap();
+        }
+        uploader.round().await;
+        if before_the_manifest {
+            // Killed between the note and the manifest; then the store comes back.
+            assert!(!world.capture.sealed().is_empty());
+            std::fs::remove_dir(&blocked).unwrap();
+            std::fs::remove_file(&obstacle).unwrap();
+            world.uploader().round().await;
+        }
+        drop(uploader);
+        assert!(world.capture.sealed().is_empty(), "the segment is gone, with the record");
+        world.settle();
+        let account = world.capture.ledger().account("late", "v").unwrap().clone();
+        assert_eq!((account.captured, account.uploaded, account.expired, account.imbalance()), (1, 0, 1, 0));
+        assert_eq!(world.capture.ledger().account("other", "v").unwrap().uploaded, 3);
+
+        let manifests = world.removing.manifests().all().unwrap();
+        let manifest = manifests.into_iter().map(Result::unwrap).find(|manifest| manifest.segment == segment).unwrap();
+        if !before_the_manifest {
+            let (_, failed) = world.removing.expire(&manifest, |object| object.endpoint == "late", at()).await.unwrap();
+            assert_eq!(failed.len(), 1, "nobody knows whether a put arrived");
+            std::fs::remove_file(&obstacle).unwrap();
+        }
+        let (_, failed) = world.removing.expire(&manifest, |object| object.endpoint == "late", at()).await.unwrap();
+        assert!(failed.is_empty(), "{failed:?}");
+        world.settle();
+        assert_eq!(world.capture.ledger().account("late", "v").unwrap().expired, 1, "counted once");
+        let late = world.folder.path().join("buckets/captures/d/late");
+        let mut left = Vec::new();
+        files_of(&late, &mut left);
+        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(world.proven().await, (Verdict::Balanced, vec![]), "before the manifest: {before_the_manifest}");
+    }
+}
+
+fn at() -> Timestamp {
+    Timestamp::from_unix_us(NOW_US)
+}
+
+fn files_of(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files_of(&path, found) } else { found.push(path) }
+    }
 }

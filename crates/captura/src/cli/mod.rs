@@ -60,7 +60,7 @@ enum Verb {
     Consumers(consumers::Consumers),
     /// What rules of redaction do, without a server
     Privacy(privacy::Privacy),
-    /// Erase a person: destroy the keys that seal what is kept of them, with a certificate
+    /// Erase a person (destroy the keys that seal what is kept of them) or single calls, with a certificate
     Erase(erase::Erase),
     /// Legal holds: what must not be erased and must not expire
     Hold(hold::HoldVerb),

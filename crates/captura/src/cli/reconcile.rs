@@ -4,10 +4,13 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-use captura_archive::reconcile::{Depth, Oracle, ReconcileError, Report, Verdict, reconcile_data_dir};
+use anyhow::{Context as _, bail};
+use captura_archive::reconcile::{Depth, Oracle, ReconcileError, Report, Scope, Verdict, reconcile_data_dir};
+use captura_capture::ledger::minutes::MinuteRow;
+use captura_names::Timestamp;
 use clap::Args;
 
+use super::ledger::time;
 use super::{Outcome, note, say, table};
 use crate::config::Config;
 
@@ -20,10 +23,20 @@ pub(crate) struct Reconcile {
     /// The server's configuration file, for its stores [default: captura.toml, where there is one]
     #[arg(long)]
     config: Option<PathBuf>,
+    /// Only this endpoint
+    #[arg(long)]
+    endpoint: Option<String>,
+    /// Only calls that arrived at this time or later, RFC 3339, e.g. 2026-11-26T14:00:00Z
+    #[arg(long, value_parser = time)]
+    from: Option<Timestamp>,
+    /// Only calls that arrived before this time
+    #[arg(long, value_parser = time)]
+    to: Option<Timestamp>,
     /// Read every record and every line again
     #[arg(long)]
     deep: bool,
-    /// What clients were told, a JSON line each: {"eventId", "lsn", "capture", "requestSha256", "responseSha256"}
+    /// What clients were told, a JSON line each: {"eventId", "lsn", "capture", "requestSha256", "responseSha256"}; with
+    /// --endpoint or --from or --to also "endpoint" and "at", or a lost record cannot be told to belong
     #[arg(long)]
     oracle: Option<PathBuf>,
     /// Print JSON instead of text
@@ -42,7 +55,12 @@ impl Reconcile {
             let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
             Oracle::read(BufReader::new(file)).with_context(|| format!("{} is no oracle file", path.display()))
         });
-        let depth = Depth { deep: self.deep, oracle: oracle.transpose()? };
+        if self.from.zip(self.to).is_some_and(|(from, to)| from >= to) {
+            bail!("--from is not before --to");
+        }
+        let scope = Scope { endpoint: self.endpoint, from: self.from, to: self.to };
+        let is_timed = scope.is_timed();
+        let depth = Depth { deep: self.deep, oracle: oracle.transpose()?, scope };
         let report = match reconcile_data_dir(&data_dir, &stores, depth).await {
             Ok(report) => report,
             Err(error @ ReconcileError::Running(_)) => {
@@ -54,7 +72,7 @@ impl Reconcile {
         if self.json {
             say(&serde_json::to_string(&report)?);
         } else {
-            say(&render(&report));
+            say(&render(&report, is_timed));
         }
         Ok(match report.verdict {
             Verdict::Balanced => Outcome::Fine,
@@ -64,24 +82,44 @@ impl Reconcile {
     }
 }
 
-/// The proof in words: the table of accounts, what is wrong, what could not be looked at, the verdict.
-pub(super) fn render(report: &Report) -> String {
+/// The table of accounts; of a stretch of time, what its minutes counted and what arrived in it.
+fn render_accounts(report: &Report, is_timed: bool) -> String {
     let mut rows =
         table(&["ENDPOINT", "VARIANT", "INVOKED", "CAPTURED", "IN OBJECTS", "IN JOURNAL", "SAMPLED OUT", "DROPPED"]);
     for proof in &report.accounts {
         let account = &proof.account;
+        let is_own = |row: &&MinuteRow| row.endpoint == account.endpoint && row.variant == account.variant;
+        let [invoked, captured, sampled_out, dropped] = match report.minutes.iter().find(is_own) {
+            Some(row) => [row.invoked, row.captured, row.sampled_out, row.dropped_total()],
+            None if is_timed => [0; 4],
+            None => [account.invoked, account.captured, account.sampled_out, account.dropped_total()],
+        };
+        if is_timed && invoked + captured + proof.found_in_objects + proof.found_in_journal == 0 {
+            continue;
+        }
         rows.add_row([
             account.endpoint.clone(),
             account.variant.clone(),
-            account.invoked.to_string(),
-            account.captured.to_string(),
+            invoked.to_string(),
+            captured.to_string(),
             proof.found_in_objects.to_string(),
             proof.found_in_journal.to_string(),
-            account.sampled_out.to_string(),
-            account.dropped_total().to_string(),
+            sampled_out.to_string(),
+            dropped.to_string(),
         ]);
     }
-    let mut lines = vec![rows.to_string()];
+    rows.to_string()
+}
+
+/// The proof in words: the table of accounts, what is wrong, what could not be looked at, the verdict.
+pub(super) fn render(report: &Report, is_timed: bool) -> String {
+    let mut lines = vec![render_accounts(report, is_timed)];
+    if is_timed {
+        lines.push(
+            "what is counted is of whole minutes, by when calls ended; what was found is of calls that arrived in the time"
+                .to_owned(),
+        );
+    }
     for finding in &report.findings {
         let lsns = if finding.lsns.is_empty() { String::new() } else { format!(" [{}]", finding.lsns.join(", ")) };
         lines.push(format!("WRONG  {}: {}{lsns}", finding.place, finding.reason));

@@ -61,7 +61,7 @@ pub(crate) struct Written {
     /// Memory of the unsynced bytes.
     pub(crate) held: Option<Held>,
     pub(crate) ring: VecDeque<(Stamp, Bytes)>,
-    ring_bytes: u64,
+    pub(crate) ring_bytes: u64,
 }
 
 /// Everything that callers and the keeper share.

@@ -5,7 +5,7 @@ use captura_archive::batch::Plan;
 use captura_archive::destinations::Patience;
 use captura_archive::reconcile::{Depth, Verdict, reconcile_data_dir};
 use captura_archive::uploader::ANSWER_WITHIN;
-use captura_archive::{Archiving, StoreSettings, Stores, Uploader, UploaderSettings};
+use captura_archive::{Archiving, Overdue, StoreSettings, Stores, Uploader, UploaderSettings};
 use captura_capture::Settings;
 use captura_capture::journal::disk::RealDisk;
 use captura_capture::ledger::Account;
@@ -25,6 +25,7 @@ const RULES: &str = r#"{"endpoints":["*"],"subject":{"column":0},"input":[{"colu
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) eraser: Arc<Eraser>,
+    pub(crate) overdue: Overdue,
     stores: Stores,
     archiving: Option<Archiving>,
 }
@@ -62,11 +63,13 @@ impl World {
         let vault = Arc::new(Vault::new(&privacy, Arc::new(master), clock()));
         let removing = Removing::new(&journal, stores.clone());
         let eraser = Arc::new(Eraser::new(&privacy, vault, (removing, capture), clock()));
-        Self { folder, eraser, stores, archiving: Some(uploader.start().unwrap()) }
+        let overdue = uploader.overdue();
+        Self { folder, eraser, overdue, stores, archiving: Some(uploader.start().unwrap()) }
     }
 
     /// One call about that person.
-    pub(crate) async fn call(&self, endpoint: &str, person: &str) {
+    pub(crate) async fn call(&self, endpoint: &str, person: &str) -> EventId {
+        let event_id = EventId::from_random_bytes(*random::<16>().unwrap());
         let json = format!(
             r#"{{"endpoint":"{endpoint}","variant":"v","model":"m","endpoint_config":"c","settings":{{"enabled":true,
             "sampling":100,"input":true,"output":true,"destination":"s3://captures/d","csv_content_types":["text/csv"],
@@ -78,7 +81,7 @@ impl World {
         let rules = Redactor::new(&parse(RULES).unwrap(), &endpoint, None, secrets).unwrap();
         let stream = self.eraser.capture.redacting_stream(&policy, Arc::new(rules));
         let invocation = Invocation {
-            event_id: EventId::from_random_bytes(*random::<16>().unwrap()),
+            event_id,
             arrived_at: Timestamp::from_unix_us(NOW_US),
             consumer: Consumer::anonymous(),
             caller: Caller::default(),
@@ -103,11 +106,21 @@ impl World {
             total_latency_us: 2,
         };
         stream.begin(invocation).unwrap().conclude(conclusion).captured().await;
+        event_id
     }
 
     /// Waits until everything is archived.
     pub(crate) async fn archived(&self) {
-        assert!(self.eraser.drained().await.is_empty());
+        let (_, waiting) = self.eraser.followed(self.eraser.drained().await);
+        assert!(waiting.is_empty(), "{waiting:?}");
+    }
+
+    /// Puts a file in the way of an endpoint's captures; answers it.
+    pub(crate) fn obstructed(&self, endpoint: &str) -> std::path::PathBuf {
+        let place = self.folder.path().join("buckets/captures/d").join(endpoint);
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::fs::write(&place, "in the way").unwrap();
+        place
     }
 
     pub(crate) fn account(&self, endpoint: &str) -> Account {
@@ -135,7 +148,8 @@ impl World {
 
     pub(crate) async fn proven(self) -> tempfile::TempDir {
         let (folder, stores) = self.stop().await;
-        let report = reconcile_data_dir(folder.path(), &stores, Depth { deep: true, oracle: None }).await.unwrap();
+        let report =
+            reconcile_data_dir(folder.path(), &stores, Depth { deep: true, ..Depth::default() }).await.unwrap();
         assert_eq!((report.verdict, report.findings), (Verdict::Balanced, vec![]));
         folder
     }
@@ -208,6 +222,7 @@ async fn a_kill_at_any_arrow_is_taken_up_by_the_next_start_and_spares_later_call
             version: VERSION,
             id: "e".into(),
             subject: world.eraser.vault.master().subject("maria"),
+            events: Vec::new(),
             endpoint: None,
             requested_at: clock().now().to_string(),
             destroyed_at: None,
@@ -257,5 +272,92 @@ async fn what_is_held_is_not_erased_and_the_refusal_says_why() {
     let other = holds.add(Some(world.eraser.vault.master().subject("jose")), None, "case 13", now).unwrap();
     assert_eq!(world.eraser.erase("maria", None).await.unwrap()["records"], 1);
     holds.release(&other.id, "closed", now).unwrap();
+    world.proven().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_were_carried_over_are_counted_when_their_store_takes_them() {
+    let world = World::new();
+    let obstacle = world.obstructed("churn");
+    world.call("churn", "maria").await;
+    world.call("other", "maria").await;
+    let certificate = world.eraser.erase("maria", None).await.unwrap();
+    assert_eq!((certificate["records"].as_u64(), certificate["state"].as_str()), (Some(1), Some("done")));
+    let pending = certificate["pendingSegments"].as_array().unwrap();
+    assert!(pending.len() == 1 && pending[0].as_str().unwrap().ends_with("-01"), "the part: {certificate}");
+    assert_eq!(world.account("churn").erased, 0);
+    world.eraser.go_on().await.unwrap();
+    assert_eq!(world.account("churn").erased, 0, "nothing has changed");
+
+    std::fs::remove_file(&obstacle).unwrap();
+    let mut changed = world.eraser.capture.sealed_changed();
+    while !world.eraser.capture.sealed().is_empty() {
+        changed.changed().await.unwrap();
+    }
+    world.eraser.go_on().await.unwrap();
+    let account = world.account("churn");
+    assert_eq!((account.erased, account.uploaded, account.imbalance()), (1, 0, 0));
+    let id = certificate["id"].as_str().unwrap();
+    let certificate = world.eraser.certificate(id).unwrap().unwrap();
+    assert_eq!((certificate["records"].as_u64(), &certificate["pendingSegments"]), (Some(2), &json!([])));
+    let (_, opened, closed) = world.eraser.vault.opener().unwrap().open(&world.captured());
+    assert_eq!((opened, closed), (0, 6));
+    world.proven().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_calls_are_erased_by_their_event_ids_and_everything_balances() {
+    let world = World::new();
+    let first = world.call("churn", "maria").await;
+    world.call("churn", "maria").await;
+    let other = world.call("other", "jose").await;
+    let events = BTreeSet::from([first, other]);
+    let churn = EndpointName::parse("churn").unwrap();
+    let certificate = world.eraser.erase_events(&events, Some(&churn)).await.unwrap();
+    assert_eq!((certificate["records"].as_u64(), certificate["state"].as_str()), (Some(1), Some("done")));
+    verify(&certificate, world.eraser.vault.master(), &world.eraser.vault.opener().unwrap()).unwrap();
+    let account = world.account("churn");
+    assert_eq!((account.erased, account.uploaded, account.imbalance()), (1, 1, 0));
+    assert_eq!(world.account("other").erased, 0, "of one endpoint only");
+    assert!(world.eraser.capture.tail(None, None, 10).is_empty(), "nor in the memory of recent calls");
+    let (text, opened, _) = world.eraser.vault.opener().unwrap().open(&world.captured());
+    assert_eq!(opened, 6, "two calls are left, of three sealed values each");
+    let tombstone = text.lines().find(|line| line.contains(&first.to_string())).unwrap();
+    assert!(tombstone.contains(r#""captureData":{}"#) && tombstone.contains(r#""erased":true"#), "{tombstone}");
+
+    // Again: nothing is counted twice, and the object stays as it is.
+    let before = world.captured();
+    assert_eq!(world.eraser.erase_events(&events, Some(&churn)).await.unwrap()["records"], 1);
+    assert_eq!((world.captured(), world.account("churn").erased), (before, 1));
+    let nobody = BTreeSet::from([EventId::from_bytes([9; 16])]);
+    assert!(matches!(world.eraser.erase_events(&nobody, None).await, Err(EraseError::NoCalls)));
+    let now = clock().now();
+    let hold =
+        world.eraser.holds().add(None, captura_names::EndpointPattern::parse("oth*").ok(), "case 12", now).unwrap();
+    assert!(matches!(world.eraser.erase_events(&events, None).await, Err(EraseError::Held(_))));
+    world.eraser.holds().release(&hold.id, "closed", now).unwrap();
+    world.proven().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_waits_for_its_store_is_erased_when_that_has_taken_it() {
+    let world = World::new();
+    let obstacle = world.obstructed("churn");
+    let late = world.call("churn", "maria").await;
+    world.call("other", "maria").await;
+    let events = BTreeSet::from([late]);
+    let certificate = world.eraser.erase_events(&events, None).await.unwrap();
+    assert_eq!(
+        (certificate["records"].as_u64(), certificate["pendingSegments"].as_array().unwrap().len()),
+        (Some(0), 1)
+    );
+    std::fs::remove_file(&obstacle).unwrap();
+    let mut changed = world.eraser.capture.sealed_changed();
+    while !world.eraser.capture.sealed().is_empty() {
+        changed.changed().await.unwrap();
+    }
+    world.eraser.go_on().await.unwrap();
+    assert_eq!(world.account("churn").erased, 1);
+    assert!(world.captured().contains(r#""captureData":{}"#));
     world.proven().await;
 }

@@ -10,6 +10,7 @@ async fn retention(world: &World, rules: &str) -> Retention {
     let folder = world.folder.path().join("privacy");
     let terms = Terms::new(&rules).unwrap();
     let mut retention = Retention::new(terms, Arc::clone(&world.eraser), &folder);
+    world.overdue.decide(retention.overdue());
     assert!(!retention.round(at(-HOUR_US)).await.unwrap().believed, "the first look proves nothing");
     retention
 }
@@ -77,5 +78,31 @@ async fn a_hold_on_an_endpoint_or_on_a_person_who_is_there_keeps_its_objects() {
     }
     assert_eq!(expired_after(&mut retention, 2 * HOUR_US).await, 1);
     drop(retention);
+    world.proven().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_store_that_is_down_is_over_by_the_same_terms_clock_and_holds() {
+    let world = World::new();
+    world.call("churn", "maria").await;
+    world.archived().await;
+    let mut retention = retention(&world, r#"{"endpoints":["churn"],"retain":"2h"}"#).await;
+    let (is_over, arrived) = (retention.overdue(), Timestamp::from_unix_us(NOW_US));
+    assert!(!is_over("churn", arrived), "no clock is believed yet");
+    expired_after(&mut retention, 2 * HOUR_US).await;
+    assert!(!is_over("churn", arrived), "to the second");
+    expired_after(&mut retention, 2 * HOUR_US + 60_000_000).await;
+    assert!(is_over("churn", arrived) && !is_over("other", arrived));
+    let holds = world.eraser.holds();
+    let all = captura_names::EndpointPattern::parse("*").unwrap();
+    let hold = holds.add(None, Some(all), "case 12/2026", arrived).unwrap();
+    assert!(!is_over("churn", arrived), "held");
+    holds.release(&hold.id, "closed", arrived).unwrap();
+    assert!(is_over("churn", arrived));
+    let mut leapt = at(2 * HOUR_US + 120_000_000);
+    leapt.wall_us += 365 * 24 * HOUR_US;
+    retention.round(leapt).await.unwrap();
+    assert!(!is_over("churn", arrived), "the clock leapt");
+    drop((is_over, retention));
     world.proven().await;
 }

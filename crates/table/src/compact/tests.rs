@@ -57,6 +57,7 @@ impl World {
                 first_n: 0,
                 last_n: 0,
                 runs: part.runs,
+                kms_key_id: None,
             });
         }
         let manifest = Manifest {
