@@ -16,5 +16,6 @@ pub mod job;
 pub mod labels;
 pub mod profile;
 pub mod quality;
+pub mod report;
 pub mod sketch;
 pub mod violations;

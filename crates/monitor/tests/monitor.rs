@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 mod bias;
+mod examining;
 mod quality;
 
 use std::path::{Path, PathBuf};

@@ -220,7 +220,7 @@ pub(super) fn findings(found: &CheckSummary) -> Vec<String> {
 }
 
 /// An empty window is no answer, which is something else than a failure.
-fn or_cannot_tell<T>(done: Result<T, JobError>) -> anyhow::Result<Result<T, Outcome>> {
+pub(super) fn or_cannot_tell<T>(done: Result<T, JobError>) -> anyhow::Result<Result<T, Outcome>> {
     match done {
         Ok(done) => Ok(Ok(done)),
         Err(error @ JobError::NoRows { .. }) => {

@@ -8,6 +8,7 @@ mod bias;
 mod consumers;
 mod demo;
 mod deploy;
+mod drift;
 mod endpoints;
 mod erase;
 mod hold;
@@ -17,6 +18,7 @@ mod ledger;
 mod privacy;
 mod quality;
 mod reconcile;
+mod report;
 mod serve;
 mod standing;
 mod table;
@@ -78,6 +80,10 @@ enum Verb {
     Check(analysis::Check),
     Quality(quality::Quality),
     Bias(bias::Bias),
+    /// Has the data changed, by how much, through whom, since when; exits 2 on drift
+    Drift(drift::Drift),
+    /// One self-contained HTML page: what changed, through whom, since when
+    Report(report::Report),
 }
 
 /// Where `captura serve` listens unless it is told otherwise.
@@ -139,6 +145,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Verb::Check(verb) => block_on(verb.run()),
         Verb::Quality(verb) => block_on(verb.run()),
         Verb::Bias(verb) => block_on(verb.run()),
+        Verb::Drift(verb) => block_on(verb.run()),
+        Verb::Report(verb) => block_on(verb.run()),
     };
     match outcome {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,

@@ -12,7 +12,7 @@ use super::{MAX_CONSUMERS, MAX_FEATURES, MAX_ROWS};
 use crate::dataset::{Batch, Parsed, number};
 
 /// Where rows of consumers beyond [`MAX_CONSUMERS`] are booked.
-const OTHER_CONSUMERS: &str = "(other consumers)";
+pub(super) const OTHER_CONSUMERS: &str = "(other consumers)";
 /// Different texts of one feature told apart; the further ones are one category.
 const MAX_TEXTS: usize = 4096;
 /// Stands for a missing value in a column of numbers or of category numbers.
@@ -116,6 +116,10 @@ impl Collector {
             account.push(key, values.iter().map(|values| values[row]));
             self.rows += 1;
         }
+    }
+
+    pub(super) fn is_categorical(&self, name: &str) -> bool {
+        self.features.iter().any(|feature| feature.name == name && feature.categorical)
     }
 
     pub(super) fn feature(&self, name: &str) -> Option<usize> {

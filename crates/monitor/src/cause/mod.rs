@@ -10,8 +10,10 @@
 //! per consumer, evenly thinned beyond (then the moment is exact to the thinning). Pure and deterministic.
 //! Refuses to: name a consumer or a moment from fewer than [`MIN_ROWS`] rows.
 
+mod callers;
 pub mod change_point;
 mod collector;
+pub mod mix;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,6 +21,7 @@ use std::fmt;
 use captura_names::Timestamp;
 use serde::{Serialize, Serializer};
 
+pub use callers::Callers;
 pub use collector::Collector;
 
 use crate::artefact::FeatureStatistics;

@@ -6,17 +6,17 @@ use crate::dataset::{Batch, Columns, Plan, Reader};
 use crate::profile::DatasetProfile;
 
 /// A seeded generator of numbers in 0..1.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self) -> f64 {
+    pub(super) fn roll(&mut self) -> f64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
 /// Rows `(consumer, output, input)` as captured lines, one a second, and read back.
-fn batches(rows: &[(&str, String, String)], text: &[&str]) -> Vec<Batch> {
+pub(super) fn batches(rows: &[(&str, String, String)], text: &[&str]) -> Vec<Batch> {
     let line = |(i, (consumer, output, input)): (usize, &(&str, String, String))| {
         let time = Timestamp::from_unix_us(1_767_225_600_000_000 + i as i64 * 1_000_000);
         format!(

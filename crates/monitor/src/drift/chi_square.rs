@@ -3,11 +3,11 @@
 //! Cells too small for the approximation are pooled: when more than a fifth of the expected counts lie below 5 (Cochran's
 //! rule), the categories with the smallest expected counts share one cell until the rule holds. Two cells are tested with
 //! Yates' correction, and only when both expect at least 10 rows.
-//! Source of the formula: the upper tail of the chi-square distribution is the regularised incomplete gamma function
-//! `Q(df/2, x/2)`, by series below `a + 1` and by Lentz's continued fraction above.
+//! The upper tail of the chi-square distribution is the regularised incomplete gamma function `Q(df/2, x/2)`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::special::upper_gamma;
 use super::total;
 
 /// Expected rows below which a cell counts as small.
@@ -61,63 +61,6 @@ fn pool(cells: &mut Vec<(f64, f64)>) {
         *last = (last.0 + expected, last.1 + observed);
         cells.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1)));
     }
-}
-
-/// `Q(a, x)`, the regularised upper incomplete gamma function.
-fn upper_gamma(a: f64, x: f64) -> f64 {
-    if x <= 0.0 {
-        return 1.0;
-    }
-    let scale = (a * x.ln() - x - ln_gamma(a)).exp();
-    if x < a + 1.0 {
-        let (mut term, mut sum, mut n) = (1.0 / a, 1.0 / a, a);
-        for _ in 0..1000 {
-            n += 1.0;
-            term *= x / n;
-            sum += term;
-            if term < sum * 1e-16 {
-                break;
-            }
-        }
-        return (1.0 - scale * sum).clamp(0.0, 1.0);
-    }
-    let tiny = 1e-300;
-    let mut b = x + 1.0 - a;
-    let (mut c, mut d) = (1.0 / tiny, 1.0 / b);
-    let mut h = d;
-    for i in 1..1000 {
-        let i = f64::from(i);
-        let an = -i * (i - a);
-        b += 2.0;
-        let guarded = |value: f64| if value.abs() < tiny { tiny } else { value };
-        d = 1.0 / guarded(an * d + b);
-        c = guarded(b + an / c);
-        let step = d * c;
-        h *= step;
-        if (step - 1.0).abs() < 1e-15 {
-            break;
-        }
-    }
-    (scale * h).clamp(0.0, 1.0)
-}
-
-/// Logarithm of the gamma function by Lanczos' approximation (g = 7, nine terms), relative error below 1e-14 here.
-fn ln_gamma(x: f64) -> f64 {
-    const TERMS: [f64; 8] = [
-        676.520_368_121_885_1,
-        -1_259.139_216_722_402_8,
-        771.323_428_777_653_1,
-        -176.615_029_162_140_6,
-        12.507_343_278_686_905,
-        -0.138_571_095_265_720_12,
-        9.984_369_578_019_572e-6,
-        1.505_632_735_149_311_6e-7,
-    ];
-    let x = x - 1.0;
-    let sum =
-        TERMS.iter().enumerate().fold(0.999_999_999_999_809_9, |sum, (i, term)| sum + term / (x + i as f64 + 1.0));
-    let t = x + 7.5;
-    0.5 * (2.0 * std::f64::consts::PI).ln() + (x + 0.5) * t.ln() - t + sum.ln()
 }
 
 #[cfg(test)]

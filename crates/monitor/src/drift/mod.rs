@@ -5,9 +5,26 @@
 //! samples of n and m rows differ by chance: `1.8·√((n+m)/(n·m))`, the asymptotic 0.3 % point (open-source Deequ,
 //! `analyzers/Distance.scala`).
 //!
-//! Invariant: a distribution has distance 0 to itself, and every distance lies in 0..=1.
+//! That is what AWS's file and verdict say. What a data scientist wants to know beyond it, a distance with its interval,
+//! a verdict that knows when there is not enough data, many columns at once and window after window, is in [`compare`],
+//! [`measure`] and [`watch`]; `docs/drift.md` tells what it is worth.
+//!
+//! Invariant: a distribution has distance 0 to itself, and every distance of this module lies in 0..=1.
 
+pub mod cells;
 mod chi_square;
+pub mod compare;
+#[cfg(test)]
+pub(crate) mod dice;
+pub mod discovery;
+pub mod measure;
+mod noise;
+#[cfg(test)]
+mod reference;
+pub mod sample;
+pub mod special;
+pub mod watch;
+pub mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -8,6 +8,7 @@
 //! counted and described in the summary, never fatal. Refuses to: judge an empty data set.
 
 mod bias;
+mod examination;
 mod files;
 mod passes;
 mod quality;
@@ -22,10 +23,12 @@ use crate::cause::{Cause, Collector};
 use crate::constraints::Constraints;
 use crate::dataset::{Columns, Header};
 use crate::drift::chance;
+use crate::drift::windows::TooManyWindows;
 use crate::profile::InferredType;
 use crate::violations::{FeatureDrift, Pairing, check as check_profile};
 
 pub use bias::{ANALYSIS, BIAS, Bias, BiasSummary, bias, bias_config};
+pub use examination::{Against, ConsumerRows, Examination, Examine, KeptReference, Period, examine};
 pub use files::{CONSTRAINTS, STATISTICS, VIOLATIONS};
 use files::{read_artefact, read_optional, write};
 pub use passes::MAX_PASSES;
@@ -104,6 +107,9 @@ pub enum JobError {
         /// Why not.
         reason: String,
     },
+    /// There are more windows than can be held.
+    #[error(transparent)]
+    Windows(#[from] TooManyWindows),
     /// An artefact cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),

@@ -1,0 +1,83 @@
+//! `captura report`: one HTML page for people. No server is needed.
+
+use captura_archive::document;
+use captura_monitor::job;
+use captura_monitor::report::{Grounds, Language, page};
+use clap::{Args, ValueEnum};
+
+use super::analysis::{Input, or_cannot_tell};
+use super::drift::{Question, outcome};
+use super::standing::Standing;
+use super::{Outcome, say};
+
+/// One self-contained HTML page: what changed, through whom, since when, and on how many of the calls it stands
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// Captured objects or CSV files
+    #[arg(required = true)]
+    addresses: Vec<String>,
+    /// Where the page goes: a file or an s3:// address
+    #[arg(long, value_name = "FILE")]
+    html: String,
+    /// Language of the page
+    #[arg(long, value_enum, default_value_t = Tongue::En)]
+    language: Tongue,
+    /// What the page is called [default: the addresses]
+    #[arg(long)]
+    title: Option<String>,
+    /// Exit with 2 when something drifted, as `drift` does
+    #[arg(long)]
+    fail: bool,
+    #[command(flatten)]
+    question: Question,
+    #[command(flatten)]
+    input: Input,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Tongue {
+    En,
+    Pt,
+}
+
+impl Report {
+    pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
+        let request = self.question.about(&self.addresses)?;
+        let opened = self.input.open()?;
+        let found = match or_cannot_tell(job::examine(&opened.stores, &request).await)? {
+            Ok(found) => found,
+            Err(outcome) => return Ok(outcome),
+        };
+        let standing = opened.standing(&self.addresses, found.data.records).await;
+        let subject = self.title.clone().unwrap_or_else(|| self.addresses.join(" "));
+        let language = match self.language {
+            Tongue::En => Language::English,
+            Tongue::Pt => Language::Portuguese,
+        };
+        let text = page(&subject, &grounds(&standing), &found, language);
+        let size = text.len();
+        document::write(&opened.stores, &self.html, text.into()).await?;
+        if self.input.json {
+            let json = serde_json::json!({ "written": self.html, "bytes": size, "standing": standing });
+            say(&json.to_string());
+        } else {
+            say(&standing.in_words());
+            say(&format!("wrote {} ({} kB)", self.html, size.div_ceil(1000)));
+        }
+        Ok(if self.fail { outcome(&found) } else { Outcome::Fine })
+    }
+}
+
+fn grounds(standing: &Standing) -> Grounds {
+    match standing {
+        Standing::Known { share, invocations, sampled_out, dropped, in_flight, elsewhere, .. } => Grounds::Known {
+            share: *share,
+            invocations: *invocations,
+            dropped: *dropped,
+            sampled_out: *sampled_out,
+            in_flight: *in_flight,
+            elsewhere: *elsewhere,
+        },
+        Standing::Unknown { cannot_tell } => Grounds::Unknown(cannot_tell.clone()),
+    }
+}
