@@ -11,7 +11,7 @@ use crate::cache::{self, Cache};
 use crate::clients::{self, Extent};
 use crate::docker::{self, Provided};
 use crate::program::Program;
-use crate::{setup, tidy};
+use crate::{setup, stores, tidy};
 
 enum Outcome {
     Passed,
@@ -89,6 +89,12 @@ pub(crate) fn run() -> Result<()> {
         }
         if let Some(folder) = &clients {
             tests = tests.env("CAPTURA_RUST_CLIENTS", folder);
+        }
+        match stores::garage(&run.cache) {
+            Some(garage) => tests = tests.env("CAPTURA_GARAGE", garage),
+            None => run
+                .skipped
+                .push("a store that others wrote: `cargo xtask stores` builds Garage, which takes long".to_owned()),
         }
         for (name, value) in engine.iter().flat_map(|engine| engine.environment(&run.cache)) {
             tests = tests.env(name, value);

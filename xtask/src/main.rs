@@ -16,6 +16,7 @@ mod images;
 mod program;
 mod recorded;
 mod setup;
+mod stores;
 mod tidy;
 
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ enum Task {
     Setup,
     /// Build the programs written with the AWS SDK for Rust, the control plane's included, and tell their stories
     Clients,
+    /// Build Garage, a store that others wrote, and tell the stories about archiving into it
+    Stores,
     /// Start Docker for the stories about containers, and stop it again
     Docker,
     /// Break captura in every way it promises to survive; with --release, what came out is noted in docs/faults.md
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Setup => setup::run(),
         Task::Clients => clients::run(),
+        Task::Stores => stores::run(),
         Task::Docker => docker::run(),
         Task::Faults(faults) => faults::run(&faults),
         Task::Fuzz(fuzz) => fuzz::run(&fuzz),

@@ -20,6 +20,8 @@ const PACKAGES: [&str; 4] = ["awscli", "boto3", "numpy", "sagemaker<3"];
 /// Programs of cargo that checks use.
 const CARGO_DENY: &str = "0.20.2";
 const CARGO_FUZZ: &str = "0.13.2";
+pub(crate) const GARAGE: &str = "garage";
+const GARAGE_VERSION: &str = "2.5.0";
 
 /// Something that could not be had, and why.
 pub(crate) struct Missing {
@@ -56,13 +58,23 @@ pub(crate) fn provide(cache: &Cache) -> Result<Vec<Missing>> {
     };
     note("stories told through the AWS SDK for Python", venv(cache));
     note("tests of ONNX models", onnxruntime(cache));
-    note("licences, bans and sources of dependencies", cargo_tool(cache, "cargo-deny", CARGO_DENY));
+    note("licences, bans and sources of dependencies", cargo_tool(cache, "cargo-deny", CARGO_DENY, &[]));
     Ok(missing)
 }
 
 /// `cargo-fuzz`, which only `cargo xtask fuzz` needs.
 pub(crate) fn cargo_fuzz(cache: &Cache) -> Result<()> {
-    cargo_tool(cache, "cargo-fuzz", CARGO_FUZZ)
+    cargo_tool(cache, "cargo-fuzz", CARGO_FUZZ, &[])
+}
+
+/// The store of others that `cargo xtask stores` tries. Its speed is of no interest, the time to build it is.
+pub(crate) fn garage(cache: &Cache) -> Result<()> {
+    cargo_tool(
+        cache,
+        GARAGE,
+        GARAGE_VERSION,
+        &["--debug", "--no-default-features", "--features", "bundled-libs,sqlite"],
+    )
 }
 
 fn venv(cache: &Cache) -> Result<()> {
@@ -135,7 +147,7 @@ fn onnxruntime(cache: &Cache) -> Result<()> {
     stamp(&folder, ONNXRUNTIME)
 }
 
-fn cargo_tool(cache: &Cache, name: &str, version: &str) -> Result<()> {
+fn cargo_tool(cache: &Cache, name: &str, version: &str, how: &[&str]) -> Result<()> {
     let program = cache.tool(name);
     let has = Program::new(&program).arg("--version").read().is_ok_and(|said| said.contains(version));
     if has {
@@ -147,6 +159,8 @@ fn cargo_tool(cache: &Cache, name: &str, version: &str) -> Result<()> {
         .args(["install", "--quiet", "--locked", "--force", "--root"])
         .arg(cache.tools())
         .args(["--version", version, name])
+        .args(how)
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .env("CARGO_TARGET_DIR", cache.tools().join("build"))
         .read()?;
     std::fs::remove_dir_all(cache.tools().join("build")).context("cannot remove the tool's build folder")

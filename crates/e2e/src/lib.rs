@@ -7,6 +7,7 @@
 #![expect(clippy::disallowed_methods, reason = "stories start programs, wait for them, and read where they were built")]
 
 pub mod docker;
+pub mod garage;
 pub mod python;
 pub mod rust_clients;
 

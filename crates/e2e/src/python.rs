@@ -31,7 +31,15 @@ pub fn tell(server: &Server, script: &str, arguments: &[&str]) -> Option<Output>
 /// # Panics
 /// With `CI=true` when there is no Python.
 pub fn tell_as(server: &Server, script: &str, arguments: &[&str], (id, secret): (&str, &str)) -> Option<Output> {
-    let mut command = command(server, script, arguments)?;
+    tell_at(&server.url(), script, arguments, (id, secret))
+}
+
+/// The same at another service than captura.
+///
+/// # Panics
+/// With `CI=true` when there is no Python.
+pub fn tell_at(url: &str, script: &str, arguments: &[&str], (id, secret): (&str, &str)) -> Option<Output> {
+    let mut command = command(url, script, arguments)?;
     command.env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
     Some(command.output().expect("python starts"))
 }
@@ -41,13 +49,13 @@ pub fn tell_as(server: &Server, script: &str, arguments: &[&str], (id, secret): 
 /// # Panics
 /// With `CI=true` when there is no Python.
 pub fn tell_in_a_hurry(server: &Server, script: &str, arguments: &[&str]) -> Option<Output> {
-    let mut command = command(server, script, arguments)?;
+    let mut command = command(&server.url(), script, arguments)?;
     command.env("AWS_ACCESS_KEY_ID", "AKIDSTORYTELLER").env("AWS_SECRET_ACCESS_KEY", "secret");
     command.env("PYTHONPATH", program::checkout().join("crates/e2e/python/hurry"));
     Some(command.output().expect("python starts"))
 }
 
-fn command(server: &Server, script: &str, arguments: &[&str]) -> Option<Command> {
+fn command(url: &str, script: &str, arguments: &[&str]) -> Option<Command> {
     let python = interpreter();
     if !python.exists() {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no Python with boto3 at {}", python.display());
@@ -63,7 +71,7 @@ fn command(server: &Server, script: &str, arguments: &[&str]) -> Option<Command>
     let script = program::checkout().join("crates/e2e/python").join(script);
     let mut command = Command::new(python);
     command.arg(script).args(arguments).stdin(Stdio::null());
-    command.env("PYTHONDONTWRITEBYTECODE", "1").env("AWS_ENDPOINT_URL", server.url());
+    command.env("PYTHONDONTWRITEBYTECODE", "1").env("AWS_ENDPOINT_URL", url);
     command
         .env("AWS_DEFAULT_REGION", "us-east-1")
         .env("AWS_MAX_ATTEMPTS", "1")

@@ -16,6 +16,7 @@ mod container;
 mod demo;
 mod deployments;
 mod explaining;
+mod foreign_store;
 mod lifecycle;
 mod logs;
 mod model;
