@@ -14,6 +14,8 @@
 
 mod answer;
 mod asking;
+#[cfg(test)]
+mod elsewhere_tests;
 mod explained;
 mod kernel;
 mod limits;
