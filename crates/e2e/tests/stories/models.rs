@@ -62,3 +62,11 @@ fn components_share_an_endpoint_and_its_captures() {
     let of = |model: &str, answer: &str| (model.to_owned(), answer.as_bytes().to_vec());
     assert_eq!(said, [of("echo", "1,2"), of("fixed", "7"), of("fixed", "8")]);
 }
+
+#[test]
+fn copies_of_a_component_are_replaced_in_batches_and_taken_back_by_an_alarm() {
+    let home = Home::default();
+    let server = home.serve();
+    let Some(told) = python::tell(&server, "component_rollout.py", &[]) else { return };
+    assert!(told.status.success(), "{}\n-- server\n{}", said(&told), home.log());
+}
