@@ -10,6 +10,7 @@ mod public;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use captura_route::Backend;
@@ -46,6 +47,8 @@ pub(crate) struct RemoteFactory {
     url: RemoteUrl,
     has_ping: bool,
     startup_timeout: Duration,
+    /// Instances that were made: all are the same server, and are told apart by their numbers.
+    made: AtomicUsize,
 }
 
 impl RemoteFactory {
@@ -67,7 +70,13 @@ impl RemoteFactory {
         let address = RemoteAddress::new(&rule.url, public_only).map_err(failed)?;
         let client = ContractClient::new(Address::Remote(Arc::new(address)), settings);
         let client = client.map_err(|error| failed(error.to_string()))?;
-        Ok(Self { client, url: rule.url.clone(), has_ping: rule.ping.is_some(), startup_timeout })
+        Ok(Self {
+            client,
+            url: rule.url.clone(),
+            has_ping: rule.ping.is_some(),
+            startup_timeout,
+            made: AtomicUsize::new(0),
+        })
     }
 }
 
@@ -83,7 +92,11 @@ impl InstanceFactory for RemoteFactory {
                     return Err(LoadError::Start { reason });
                 }
             }
-            let instance = Remote { id: self.url.to_string(), client: self.client.clone(), has_ping: self.has_ping };
+            let id = match self.made.fetch_add(1, Ordering::Relaxed) {
+                0 => self.url.to_string(),
+                before => format!("{}#{}", self.url, before + 1),
+            };
+            let instance = Remote { id, client: self.client.clone(), has_ping: self.has_ping };
             Ok(Arc::new(instance) as Arc<dyn Instance>)
         })
     }

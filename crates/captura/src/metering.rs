@@ -1,20 +1,24 @@
 //! From the gateway's counters, and the machine's, to CloudWatch: one task that reads and publishes.
 //!
+//! Endpoints are told as often as the operator says, or as their own MetricsConfig says; with EnableEnhancedMetrics their
+//! instances, and the copies of their inference components, are told one by one.
+//!
 //! Invariant: calls know nothing of it; what was counted between two readings is published once.
 //! Refuses to: keep figures of its own.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use captura_backlog::{Backlog, EndpointFigures, Figures};
 use captura_cloudwatch::{
-    Cloudwatch, Dimension, Durations, EndpointMetrics, MetricId, Reading, Sample, Summary, dimensions,
+    Cloudwatch, Dimension, Durations, EndpointMetrics, MetricId, Part, Reading, Sample, Summary, dimensions,
 };
 use captura_control::ColdStarts;
 use captura_gateway::{Meters, VariantFigures};
-use captura_names::Timestamp;
-use captura_route::{Clock, RouteTable};
+use captura_names::{EndpointName, Timestamp};
+use captura_route::{Clock, Endpoint, IN_PROCESS, InstanceFigures, RouteTable};
 use captura_tasks::Tasks;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -24,6 +28,12 @@ use crate::machine::Machine;
 
 /// Metrics that are published more often than this are kept by the second.
 const STANDARD_RESOLUTION: Duration = Duration::from_secs(60);
+/// How often it is looked whose turn it is: the shortest MetricPublishFrequencyInSeconds.
+const TICK: Duration = Duration::from_secs(10);
+/// What a tick may come too early by and still be the turn's.
+const TICK_EARLY: Duration = Duration::from_millis(500);
+/// InstanceId of the one machine that inference components are on.
+const THIS_MACHINE: &str = "this-machine";
 const HOST_NAMESPACE: &str = "/aws/sagemaker/Endpoints";
 const NAMESPACE: &str = "AWS/SageMaker";
 
@@ -46,6 +56,7 @@ pub(crate) struct Metering {
 struct Reader {
     sources: Sources,
     endpoints: EndpointMetrics,
+    turns: Turns,
     machine: Machine,
     every: Duration,
     stop: watch::Receiver<bool>,
@@ -54,8 +65,9 @@ struct Reader {
 impl Metering {
     pub(crate) fn start(sources: Sources, every: Duration, tasks: &Tasks) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let endpoints = EndpointMetrics::new(sources.cloudwatch.clone(), every < STANDARD_RESOLUTION);
-        let reader = Reader { sources, endpoints, machine: Machine::default(), every, stop: stopped };
+        let endpoints = EndpointMetrics::new(sources.cloudwatch.clone());
+        let turns = Turns { every, last: HashMap::new() };
+        let reader = Reader { sources, endpoints, turns, machine: Machine::default(), every, stop: stopped };
         Self { stop, task: tasks.spawn("metering", reader, |reader| Box::pin(reader.publish())) }
     }
 
@@ -69,8 +81,7 @@ impl Metering {
 
 impl Reader {
     async fn publish(&mut self) {
-        let high_resolution = self.every < STANDARD_RESOLUTION;
-        let mut ticks = tokio::time::interval(self.every);
+        let mut ticks = tokio::time::interval(self.every.min(TICK));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let last = tokio::select! {
@@ -81,15 +92,80 @@ impl Reader {
             let Sources { meters, table, backlog, cloudwatch, clock } = &self.sources;
             let now = clock.now();
             let served = Arc::clone(&table.borrow());
-            self.endpoints.publish(meters.read().into_iter().map(|figures| reading(figures, &served)).collect(), now);
+            let due = self.turns.due(&served, now, last);
+            let mut readings: Vec<_> =
+                meters.read().into_iter().map(|figures| reading(figures, &served, &due)).collect();
+            readings.extend(served.endpoints().flat_map(|endpoint| parts(endpoint, &due)));
+            self.endpoints.publish(readings, now);
             for (name, percent) in self.machine.read(now) {
-                host(cloudwatch, &served, (name, percent), (now, high_resolution));
+                host(cloudwatch, &served, (name, percent), (now, &due));
             }
-            queues(cloudwatch, &served, &backlog.figures(), (now, high_resolution));
+            queues(cloudwatch, &served, &backlog.figures(), (now, &due));
             if last {
                 return;
             }
         }
+    }
+}
+
+/// Whose turn it is to be told.
+struct Turns {
+    /// Where nothing else is said.
+    every: Duration,
+    /// When calls, and when utilization, were last told.
+    last: HashMap<EndpointName, (Timestamp, Timestamp)>,
+}
+
+/// What is told now of one endpoint.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Turn {
+    calls: bool,
+    utilization: bool,
+    /// Whether calls are kept by the second.
+    calls_by_second: bool,
+    utilization_by_second: bool,
+}
+
+impl Turns {
+    fn due(&mut self, table: &RouteTable, now: Timestamp, is_last: bool) -> Due {
+        self.last.retain(|name, _| table.endpoint(name).is_some());
+        let is_over = |last: Timestamp, every: Duration| {
+            let passed = Duration::from_micros(u64::try_from(now.unix_us() - last.unix_us()).unwrap_or(u64::MAX));
+            is_last || passed + TICK_EARLY >= every
+        };
+        let mut turn_of = |endpoint: &Arc<Endpoint>| {
+            let utilization_every = endpoint.metrics.every.unwrap_or(self.every);
+            let calls_every = if endpoint.metrics.enhanced { utilization_every } else { self.every };
+            let known = self.last.get(&endpoint.name).copied();
+            let turn = Turn {
+                calls: known.is_none_or(|(calls, _)| is_over(calls, calls_every)),
+                utilization: known.is_none_or(|(_, utilization)| is_over(utilization, utilization_every)),
+                calls_by_second: calls_every < STANDARD_RESOLUTION,
+                utilization_by_second: utilization_every < STANDARD_RESOLUTION,
+            };
+            let (calls, utilization) = known.unwrap_or((now, now));
+            let told = (if turn.calls { now } else { calls }, if turn.utilization { now } else { utilization });
+            self.last.insert(endpoint.name.clone(), told);
+            (endpoint.name.clone(), turn)
+        };
+        let turns = table.endpoints().map(&mut turn_of).collect();
+        let by_second = self.every < STANDARD_RESOLUTION;
+        let gone =
+            Turn { calls: true, utilization: true, calls_by_second: by_second, utilization_by_second: by_second };
+        Due { turns, gone }
+    }
+}
+
+/// What is told now.
+struct Due {
+    turns: HashMap<EndpointName, Turn>,
+    /// Of an endpoint that is served no more: at once.
+    gone: Turn,
+}
+
+impl Due {
+    fn of(&self, endpoint: &EndpointName) -> Turn {
+        self.turns.get(endpoint).copied().unwrap_or(self.gone)
     }
 }
 
@@ -114,14 +190,18 @@ pub(crate) fn scrape(cloudwatch: &Cloudwatch, text: &mut String) {
     );
 }
 
-fn reading(figures: VariantFigures, table: &RouteTable) -> Reading {
+fn reading(figures: VariantFigures, table: &RouteTable, due: &Due) -> Reading {
     let endpoint = table.endpoint(&figures.endpoint);
     let served = endpoint.and_then(|endpoint| endpoint.variants().find(|variant| variant.name == figures.variant));
     let instances = served.map_or(1, |variant| variant.backend.instances());
     let durations = |of: captura_gateway::Durations| Durations { sum_us: of.sum_us, buckets: of.buckets };
+    let turn = due.of(&figures.endpoint);
     Reading {
         endpoint: figures.endpoint.to_string(),
         variant: figures.variant.to_string(),
+        part: Part::Whole,
+        waits: !turn.calls,
+        high_resolution: turn.calls_by_second,
         instances: u32::try_from(instances).unwrap_or(u32::MAX),
         invocations: figures.invocations,
         errors_4xx: figures.errors_4xx,
@@ -132,25 +212,84 @@ fn reading(figures: VariantFigures, table: &RouteTable) -> Reading {
     }
 }
 
-/// Every served variant shares this machine, and shows its figures.
+/// What is told of an endpoint's parts: of copies of inference components always, of instances where that is asked for.
+fn parts(endpoint: &Endpoint, due: &Due) -> Vec<Reading> {
+    let (turn, enhanced) = (due.of(&endpoint.name), endpoint.metrics.enhanced);
+    let mut readings = Vec::new();
+    for variant in endpoint.variants().filter(|_| enhanced) {
+        let instances = variant.backend.instances();
+        for figures in variant.backend.figures() {
+            let part = Part::Instance(figures.id.to_string());
+            readings.push(part_reading((endpoint, variant.name.as_str()), part, (instances, figures), turn));
+        }
+    }
+    for component in &endpoint.components {
+        let copies = endpoint.components.iter().filter(|one| one.name == component.name);
+        let copies = copies.map(|one| one.backend.instances()).sum();
+        for figures in component.backend.figures() {
+            let instance = enhanced.then(|| THIS_MACHINE.to_owned());
+            let part = Part::Copy(component.name.to_string(), figures.id.to_string(), instance);
+            let variant = component.capture.variant.as_str();
+            readings.push(part_reading((endpoint, variant), part, (copies, figures), turn));
+        }
+    }
+    readings
+}
+
+fn part_reading(
+    (endpoint, variant): (&Endpoint, &str),
+    part: Part,
+    (instances, figures): (usize, InstanceFigures),
+    turn: Turn,
+) -> Reading {
+    let (sum_us, buckets) = figures.model_latency;
+    Reading {
+        endpoint: endpoint.name.to_string(),
+        variant: variant.to_owned(),
+        part,
+        waits: !turn.calls,
+        high_resolution: turn.calls_by_second,
+        instances: u32::try_from(instances).unwrap_or(u32::MAX),
+        invocations: figures.invocations,
+        errors_4xx: figures.errors_4xx,
+        errors_5xx: figures.errors_5xx,
+        model_errors: figures.model_errors,
+        model_latency: Durations { sum_us, buckets },
+        overhead_latency: Durations::default(),
+    }
+}
+
+/// Every served variant shares this machine, and shows its figures; so does a model in this process as an instance.
 fn host(
     cloudwatch: &Cloudwatch,
     table: &RouteTable,
     (name, percent): (&'static str, f64),
-    (at, high_resolution): (Timestamp, bool),
+    (at, due): (Timestamp, &Due),
 ) {
     for endpoint in table.endpoints() {
-        for variant in endpoint.variants() {
-            let metric = MetricId::new(HOST_NAMESPACE, name, dimensions(endpoint.name.as_str(), variant.name.as_str()));
-            let summary = Summary::of_value(percent, 1.0);
-            cloudwatch.record(Sample { metric, unit: "Percent", at, high_resolution, summary });
+        let turn = due.of(&endpoint.name);
+        for variant in endpoint.variants().filter(|_| turn.utilization) {
+            let whole = dimensions(endpoint.name.as_str(), variant.name.as_str());
+            let instances = variant.backend.figures().into_iter().map(|one| one.id);
+            let instances = instances.filter(|id| endpoint.metrics.enhanced && id.starts_with(IN_PROCESS));
+            let instances = instances.map(|id| Dimension { name: "InstanceId".into(), value: id.into() });
+            let told = instances.map(|instance| [&*whole, &[instance]].concat());
+            let told: Vec<_> = [whole.clone()].into_iter().chain(told).collect();
+            for dimensions in told {
+                let metric = MetricId::new(HOST_NAMESPACE, name, dimensions);
+                let summary = Summary::of_value(percent, 1.0);
+                let high_resolution = turn.utilization_by_second;
+                cloudwatch.record(Sample { metric, unit: "Percent", at, high_resolution, summary });
+            }
         }
     }
 }
 
 /// Every asynchronous endpoint tells of its queue, an empty one too, so that scaling sees that there is nothing to do.
-fn queues(cloudwatch: &Cloudwatch, table: &RouteTable, figures: &Figures, (at, high_resolution): (Timestamp, bool)) {
-    for endpoint in table.endpoints().filter(|endpoint| endpoint.async_inference.is_some()) {
+fn queues(cloudwatch: &Cloudwatch, table: &RouteTable, figures: &Figures, (at, due): (Timestamp, &Due)) {
+    let is_told = |endpoint: &&Arc<Endpoint>| endpoint.async_inference.is_some() && due.of(&endpoint.name).calls;
+    for endpoint in table.endpoints().filter(is_told) {
+        let high_resolution = due.of(&endpoint.name).calls_by_second;
         let instances: usize = endpoint.variants().map(|variant| variant.backend.instances()).sum();
         let queue = figures.endpoints.iter().find(|one| one.endpoint == endpoint.name);
         for (name, unit, value) in queue_metrics(queue, instances) {
@@ -193,9 +332,45 @@ pub(crate) fn cold_starts(cloudwatch: &Cloudwatch, clock: &Clock) -> ColdStarts 
 
 #[cfg(test)]
 mod tests {
-    use captura_names::EndpointName;
+    use captura_route::MetricsPolicy;
 
     use super::*;
+
+    fn served(name: &str, metrics: MetricsPolicy) -> Endpoint {
+        let (region, account) = ("us-east-1".to_owned(), "000000000000".to_owned());
+        let name = EndpointName::parse(name).unwrap();
+        Endpoint { name, region, account, fleets: vec![], components: vec![], async_inference: None, metrics }
+    }
+
+    #[test]
+    fn each_endpoint_is_told_as_often_as_it_says() {
+        let every = Some(Duration::from_secs(10));
+        let table = RouteTable::new([
+            served("plain", MetricsPolicy::default()),
+            served("utilized", MetricsPolicy { enhanced: false, every }),
+            served("enhanced", MetricsPolicy { enhanced: true, every }),
+            served("rare", MetricsPolicy { enhanced: true, every: Some(Duration::from_secs(120)) }),
+        ]);
+        let mut turns = Turns { every: Duration::from_secs(60), last: HashMap::new() };
+        let mut told = |second: i64| {
+            // A tick may come a moment early.
+            let due = turns.due(&table, Timestamp::from_unix_us(second * 1_000_000 - second), false);
+            ["plain", "utilized", "enhanced", "rare"].map(|name| {
+                let turn = due.of(&EndpointName::parse(name).unwrap());
+                (turn.calls, turn.utilization)
+            })
+        };
+        let (all, none, use_only) = ((true, true), (false, false), (false, true));
+        assert_eq!(told(0), [all; 4], "what is new is told at once");
+        for second in [10, 20, 30, 40, 50] {
+            assert_eq!(told(second), [none, use_only, all, none], "{second}");
+        }
+        assert_eq!(told(60), [all, all, all, none]);
+        for second in [70, 80, 90, 100, 110] {
+            assert_eq!(told(second), [none, use_only, all, none], "{second}");
+        }
+        assert_eq!(told(120), [all; 4]);
+    }
 
     #[test]
     fn a_queue_is_told_as_aws_tells_it_and_an_empty_one_too() {

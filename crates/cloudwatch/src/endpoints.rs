@@ -3,7 +3,7 @@
 //! The data plane counts anyway; here the difference between two readings becomes samples, so a call pays nothing for
 //! its metrics. Metric names, units and dimensions are those of contract 6.7.
 //!
-//! Invariant: each call is told once, whatever the distance of readings. A counter that went down belongs to a variant
+//! Invariant: each call is told once under each set of dimensions, whatever the distance of readings. A counter that went down belongs to a variant
 //! that was made anew, and counts from zero.
 
 use std::collections::{HashMap, HashSet};
@@ -28,14 +28,33 @@ pub struct Durations {
     pub buckets: Vec<(u64, u64, u64)>,
 }
 
-/// What was counted of a variant since it began.
+/// What of a variant a reading is of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// All of it.
+    #[default]
+    Whole,
+    /// One of its instances.
+    Instance(String),
+    /// A copy of an inference component: the component, the copy's own name, and the instance that it is on where copies are
+    /// told apart.
+    Copy(String, String, Option<String>),
+}
+
+/// What was counted of a variant, or of a part of it, since it began.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reading {
     /// Name of the endpoint.
     pub endpoint: String,
     /// Name of the variant.
     pub variant: String,
-    /// Instances that share the calls; 0 counts as 1.
+    /// What of it.
+    pub part: Part,
+    /// Whether it is not its turn to be told: it is told with the next one.
+    pub waits: bool,
+    /// Whether it is kept by the second.
+    pub high_resolution: bool,
+    /// Instances, or copies, that share the calls; 0 counts as 1.
     pub instances: u32,
     /// Calls that ended.
     pub invocations: u64,
@@ -55,22 +74,24 @@ pub struct Reading {
 #[derive(Debug)]
 pub struct EndpointMetrics {
     cloudwatch: Cloudwatch,
-    high_resolution: bool,
-    before: HashMap<(String, String), Reading>,
+    before: HashMap<Key, Reading>,
 }
 
+/// Endpoint, variant, and what of it.
+type Key = (String, String, Part);
+
 impl EndpointMetrics {
-    /// A publisher; with high resolution, samples are kept by the second.
+    /// A publisher.
     #[must_use]
-    pub fn new(cloudwatch: Cloudwatch, high_resolution: bool) -> Self {
-        Self { cloudwatch, high_resolution, before: HashMap::new() }
+    pub fn new(cloudwatch: Cloudwatch) -> Self {
+        Self { cloudwatch, before: HashMap::new() }
     }
 
     /// Publishes what happened since the last time. Variants without calls since then tell nothing, as on AWS.
     pub fn publish(&mut self, readings: Vec<Reading>, at: Timestamp) {
-        let key = |reading: &Reading| (reading.endpoint.clone(), reading.variant.clone());
+        let key = |reading: &Reading| (reading.endpoint.clone(), reading.variant.clone(), reading.part.clone());
         let known: HashSet<_> = readings.iter().map(key).collect();
-        for reading in readings {
+        for reading in readings.into_iter().filter(|reading| !reading.waits) {
             // Noted before it is told, so that what a panic interrupts is not told twice.
             let before = self.before.insert(key(&reading), reading.clone());
             self.tell(&difference(&reading, before.as_ref()), at);
@@ -88,20 +109,51 @@ impl EndpointMetrics {
             Summary::of_values([(1.0, errors), (0.0, calls - errors)])
         };
         let per_instance = 1.0 / f64::from(news.instances.max(1));
+        let shared = match news.part {
+            Part::Copy(..) => "InvocationsPerCopy",
+            _ => "InvocationsPerInstance",
+        };
         for (name, unit, summary) in [
             ("Invocations", COUNT, Some(Summary::of_value(1.0, calls))),
-            ("InvocationsPerInstance", COUNT, Some(Summary::of_value(per_instance, calls))),
+            (shared, COUNT, Some(Summary::of_value(per_instance, calls))),
             ("Invocation4XXErrors", COUNT, of_calls(news.errors_4xx)),
             ("Invocation5XXErrors", COUNT, of_calls(news.errors_5xx)),
             ("InvocationModelErrors", COUNT, of_calls(news.model_errors)),
             ("ModelLatency", MICROSECONDS, durations(&news.model_latency)),
             ("OverheadLatency", MICROSECONDS, durations(&news.overhead_latency)),
         ] {
-            if let Some(summary) = summary {
-                let metric = MetricId::new(NAMESPACE, name, dimensions(&news.endpoint, &news.variant));
-                let high_resolution = self.high_resolution;
-                self.cloudwatch.record(Sample { metric, unit, at, high_resolution, summary });
+            let Some(summary) = summary else { continue };
+            for dimensions in dimensions_of(news) {
+                // How many copies there are says nothing of one of them.
+                if name == "InvocationsPerCopy" && dimensions.len() > 1 {
+                    continue;
+                }
+                let (metric, summary) = (MetricId::new(NAMESPACE, name, dimensions), summary.clone());
+                self.cloudwatch.record(Sample { metric, unit, at, high_resolution: news.high_resolution, summary });
             }
+        }
+    }
+}
+
+fn dimension(name: &str, value: &str) -> Dimension {
+    Dimension { name: name.to_owned(), value: value.to_owned() }
+}
+
+/// The sets of dimensions under which a reading is told.
+fn dimensions_of(reading: &Reading) -> Vec<Vec<Dimension>> {
+    let mut all = dimensions(&reading.endpoint, &reading.variant);
+    match &reading.part {
+        Part::Whole => vec![all],
+        Part::Instance(id) => {
+            all.push(dimension("InstanceId", id));
+            vec![all]
+        }
+        Part::Copy(component, copy, instance) => {
+            let component = dimension("InferenceComponentName", component);
+            let alone = vec![component.clone()];
+            let Some(instance) = instance else { return vec![alone] };
+            all.extend([component, dimension("InstanceId", instance), dimension("ContainerId", copy)]);
+            vec![alone, all]
         }
     }
 }
@@ -109,7 +161,6 @@ impl EndpointMetrics {
 /// Dimensions of an endpoint's metrics.
 #[must_use]
 pub fn dimensions(endpoint: &str, variant: &str) -> Vec<Dimension> {
-    let dimension = |name: &str, value: &str| Dimension { name: name.to_owned(), value: value.to_owned() };
     vec![dimension("EndpointName", endpoint), dimension("VariantName", variant)]
 }
 

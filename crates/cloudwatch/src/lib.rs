@@ -31,7 +31,7 @@ use uuid::Uuid;
 
 pub use captura_alarm::State as AlarmState;
 pub use captura_wire::cloudwatch::shapes::Dimension;
-pub use endpoints::{Durations, EndpointMetrics, Reading, dimensions};
+pub use endpoints::{Durations, EndpointMetrics, Part, Reading, dimensions};
 pub use notice::StateChange;
 pub use statistic::Statistic;
 pub use store::{DiskError, Evicted, Limits, MetricId, Summary};

@@ -440,6 +440,7 @@ fn reading(calls: u64, errors: u64) -> Reading {
     Reading {
         endpoint: "e".into(),
         variant: "v".into(),
+        high_resolution: true,
         instances: 2,
         invocations: calls,
         errors_4xx: errors,
@@ -453,7 +454,7 @@ fn reading(calls: u64, errors: u64) -> Reading {
 #[tokio::test]
 async fn counters_of_endpoints_become_metrics_and_no_call_is_told_twice() {
     let world = World::new();
-    let mut metrics = EndpointMetrics::new(world.cloudwatch.clone(), true);
+    let mut metrics = EndpointMetrics::new(world.cloudwatch.clone());
     let at = |second: i64| Timestamp::from_unix_us((START_S + second) * 1_000_000);
     metrics.publish(vec![reading(10, 1)], at(0));
     metrics.publish(vec![reading(10, 1)], at(1));
@@ -481,4 +482,34 @@ async fn counters_of_endpoints_become_metrics_and_no_call_is_told_twice() {
     let p99 = value("ModelLatency", "p99").unwrap();
     assert!((150.0..=200.0).contains(&p99), "{p99}");
     assert_eq!(value("Nothing", "Sum"), None);
+}
+
+#[tokio::test]
+async fn instances_and_copies_have_dimensions_of_their_own_and_wait_for_their_turn() {
+    let world = World::new();
+    let mut metrics = EndpointMetrics::new(world.cloudwatch.clone());
+    let at = |second: i64| Timestamp::from_unix_us((START_S + second) * 1_000_000);
+    let of = |part: Part, calls: u64, waits: bool| Reading { part, waits, ..reading(calls, 0) };
+    let instance = || Part::Instance("i-1".into());
+    let copy = |id: &str, on: Option<&str>| Part::Copy("c".into(), id.into(), on.map(str::to_owned));
+    metrics.publish(vec![of(instance(), 4, true), of(copy("c-1", None), 3, false)], at(0));
+    let readings =
+        vec![of(instance(), 10, false), of(copy("c-1", None), 3, false), of(copy("c-2", Some("i-1")), 2, false)];
+    metrics.publish(readings, at(1));
+    let sum = |name: &str, dimensions: &[(&str, &str)]| {
+        let dimensions =
+            dimensions.iter().map(|(name, value)| Dimension { name: (*name).into(), value: (*value).into() });
+        let metric = MetricId::new("AWS/SageMaker", name, dimensions.collect());
+        let statistic = Statistic::of_name("Sum").unwrap();
+        let query = Query { metric, statistic, period_s: 60, start: at(0), end: at(60) };
+        world.cloudwatch.statistics(&query).first().map(|(_, value)| *value)
+    };
+    let variant = [("EndpointName", "e"), ("VariantName", "v")];
+    let with = |more: &[(&'static str, &'static str)]| [&variant, more].concat();
+    assert_eq!(sum("Invocations", &with(&[("InstanceId", "i-1")])), Some(10.0), "what waited is told with the next");
+    assert_eq!(sum("Invocations", &variant), None, "the parts are not told as the whole");
+    assert_eq!(sum("Invocations", &[("InferenceComponentName", "c")]), Some(5.0));
+    assert_eq!(sum("InvocationsPerCopy", &[("InferenceComponentName", "c")]), Some(2.5));
+    let one = with(&[("InferenceComponentName", "c"), ("InstanceId", "i-1"), ("ContainerId", "c-2")]);
+    assert_eq!((sum("Invocations", &one), sum("InvocationsPerCopy", &one)), (Some(2.0), None));
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use captura_names::{EndpointName, VariantName};
-use captura_route::{AsyncInference, Fleet, Variant};
+use captura_route::{AsyncInference, Fleet, MetricsPolicy, Variant};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -45,6 +45,7 @@ pub(crate) struct Served {
     /// One fleet, and during a deployment the old and the new one.
     pub(crate) fleets: Vec<ServedFleet>,
     pub(crate) async_inference: Option<Arc<AsyncInference>>,
+    pub(crate) metrics: MetricsPolicy,
 }
 
 /// Every endpoint that takes calls, by catalog row.

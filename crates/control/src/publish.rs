@@ -65,6 +65,7 @@ impl Publisher {
             fleets: served.published(),
             components: components.get(id).cloned().unwrap_or_default(),
             async_inference: served.async_inference.clone(),
+            metrics: served.metrics,
         });
         self.table.send_replace(Arc::new(RouteTable::new(endpoints)));
     }

@@ -16,7 +16,6 @@ mod head;
 mod hosts;
 mod identity;
 mod invoke;
-mod latency;
 mod life;
 mod metrics;
 mod premises;

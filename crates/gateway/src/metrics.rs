@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use captura_capture::record::Outcome;
 
+use captura_route::Latency;
+
 use crate::fault::Refused;
-use crate::latency::Latency;
 
 /// Upper bounds of the histograms' buckets, microseconds.
 pub(crate) const BUCKETS_US: [u64; 16] = [

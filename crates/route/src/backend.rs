@@ -10,7 +10,7 @@ use bytes::Bytes;
 use captura_names::ContainerHostname;
 use futures_core::Stream;
 
-use crate::{ModelRequest, Signature};
+use crate::{InstanceFigures, ModelRequest, Signature};
 
 /// A model at work: embedded in this process, or somewhere behind it.
 ///
@@ -40,6 +40,11 @@ pub trait Backend: Send + Sync + fmt::Debug {
     /// Instances that take calls at this moment.
     fn instances(&self) -> usize {
         1
+    }
+
+    /// What was counted of each of its instances that are up; nothing where calls cannot be told apart by instance.
+    fn figures(&self) -> Vec<InstanceFigures> {
+        Vec::new()
     }
 
     /// What the image of the model's `container`, counted from 0, names at this moment: `repository@sha256:…`. Nothing

@@ -14,7 +14,7 @@ const BUCKETS: usize = SUBBUCKETS as usize * (DOUBLINGS + 1);
 
 /// A histogram of durations.
 #[derive(Debug)]
-pub(crate) struct Latency {
+pub struct Latency {
     counts: [AtomicU64; BUCKETS],
     sum_us: AtomicU64,
 }
@@ -26,14 +26,16 @@ impl Default for Latency {
 }
 
 impl Latency {
-    pub(crate) fn observe(&self, duration: Duration) {
+    /// Counts one.
+    pub fn observe(&self, duration: Duration) {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         self.counts[bucket(us)].fetch_add(1, Ordering::Relaxed);
         self.sum_us.fetch_add(us, Ordering::Relaxed);
     }
 
     /// Sum in microseconds, and the buckets that are not empty: lower bound, upper bound (both in microseconds), count.
-    pub(crate) fn read(&self) -> (u64, Vec<(u64, u64, u64)>) {
+    #[must_use]
+    pub fn read(&self) -> (u64, Vec<(u64, u64, u64)>) {
         let buckets = self.counts.iter().enumerate().map(|(index, count)| {
             let (low_us, high_us) = bounds(index);
             (low_us, high_us, count.load(Ordering::Relaxed))

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use captura_names::{EndpointName, InferenceComponentName, S3Uri, VariantName};
 
@@ -48,6 +49,17 @@ pub struct Endpoint {
     pub components: Vec<Component>,
     /// Set when the endpoint takes asynchronous invocations, and then only those.
     pub async_inference: Option<Arc<AsyncInference>>,
+    /// Which metrics are published how often.
+    pub metrics: MetricsPolicy,
+}
+
+/// Which metrics of an endpoint are published, and how often.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MetricsPolicy {
+    /// Instances and copies are told apart, and calls are told as often as utilization is.
+    pub enhanced: bool,
+    /// How often utilization is told; as the server has it where nothing is said.
+    pub every: Option<Duration>,
 }
 
 /// One deployed configuration with its share of the endpoint's traffic.
@@ -231,7 +243,15 @@ mod tests {
         });
         let fleet = Fleet { weight: 1.0, variants: variants.collect(), shadows: Vec::new() };
         let (region, account) = ("us-east-1".into(), "000000000000".into());
-        Endpoint { name, region, account, fleets: vec![fleet], components: Vec::new(), async_inference: None }
+        Endpoint {
+            name,
+            region,
+            account,
+            fleets: vec![fleet],
+            components: Vec::new(),
+            async_inference: None,
+            metrics: MetricsPolicy::default(),
+        }
     }
 
     #[test]

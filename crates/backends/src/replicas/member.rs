@@ -7,13 +7,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use captura_route::{Backend, BackendError, Chunks};
+use captura_route::{Backend, BackendError, Chunks, InstanceFigures};
 use futures_core::Stream;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::patience::mixed;
 use super::sessions::Sessions;
+use super::tally::Tally;
 use super::{Instance, Routing};
 
 /// How long a member that did not answer is asked last.
@@ -24,6 +25,7 @@ const SUSPECTED_FOR: Duration = Duration::from_secs(1);
 pub(super) struct Member {
     pub(super) instance: Arc<dyn Instance>,
     pub(super) since: Instant,
+    pub(super) tally: Tally,
     outstanding: AtomicUsize,
     /// Tells that there are no calls any more.
     idle: Notify,
@@ -38,6 +40,7 @@ impl Member {
         Arc::new(Self {
             instance,
             since: Instant::now(),
+            tally: Tally::default(),
             outstanding: AtomicUsize::new(0),
             idle: Notify::new(),
             retired: Notify::new(),
@@ -97,6 +100,11 @@ impl Set {
 
     pub(super) fn count(&self) -> usize {
         self.members.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    pub(super) fn figures(&self) -> Vec<InstanceFigures> {
+        let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
+        members.iter().map(|member| member.tally.read(member.id())).collect()
     }
 
     pub(super) fn living(&self) -> watch::Receiver<usize> {
@@ -190,11 +198,12 @@ impl Drop for Turn {
 pub(super) struct Held {
     chunks: Chunks,
     turn: Option<Turn>,
+    begun: Instant,
 }
 
 impl Held {
-    pub(super) fn new(chunks: Chunks, turn: Turn) -> Self {
-        Self { chunks, turn: Some(turn) }
+    pub(super) fn new(chunks: Chunks, turn: Turn, begun: Instant) -> Self {
+        Self { chunks, turn: Some(turn), begun }
     }
 }
 
@@ -203,8 +212,14 @@ impl Stream for Held {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let polled = self.chunks.as_mut().poll_next(context);
-        if matches!(polled, Poll::Ready(None)) {
-            self.turn = None;
+        let error = match &polled {
+            Poll::Ready(Some(Err(error))) => Some(error),
+            Poll::Ready(None) => None,
+            _ => return polled,
+        };
+        let begun = self.begun;
+        if let Some(turn) = self.turn.take() {
+            turn.member().tally.ended(error, begun.elapsed());
         }
         polled
     }

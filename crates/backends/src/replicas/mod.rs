@@ -18,6 +18,7 @@ mod keeper;
 mod member;
 mod patience;
 mod sessions;
+mod tally;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,14 +26,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use captura_route::{
-    Answer, Backend, BackendError, Extras, Invoking, ModelRequest, Signature, StreamedAnswer, Streaming,
+    Answer, Backend, BackendError, Extras, IN_PROCESS, InstanceFigures, Invoking, ModelRequest, Signature,
+    StreamedAnswer, Streaming,
 };
 use captura_tasks::Tasks;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use self::keeper::Keeper;
 use self::member::{Held, Member, Set, Turn};
+use self::tally::Tally;
 use crate::LoadError;
 use crate::pipeline::Pipeline;
 
@@ -69,6 +73,9 @@ pub struct Keeping {
     pub(crate) closing: watch::Receiver<bool>,
 }
 
+/// Number of the next model in this process.
+static NEXT_IN_PROCESS: AtomicUsize = AtomicUsize::new(1);
+
 /// Most instances of one model that are programs or containers: whoever asks for more asks for the whole machine.
 pub const INSTANCES_MAX: usize = 256;
 
@@ -79,7 +86,7 @@ pub struct Replicas {
 
 enum Kind {
     /// One model in this process, under any number of names.
-    Shared { model: Arc<dyn Backend>, instances: AtomicUsize },
+    Shared { id: String, model: Arc<dyn Backend>, instances: AtomicUsize, tally: Box<Tally> },
     /// Instances with lives of their own.
     Kept { set: Arc<Set>, desired: watch::Sender<usize>, extras: Extras, resolved_image: Option<Arc<str>> },
     /// Several containers, each with replicas of its own.
@@ -90,7 +97,14 @@ impl Replicas {
     /// A model in this process. Its instances share it.
     #[must_use]
     pub fn shared(model: Arc<dyn Backend>, instances: usize) -> Self {
-        Self { kind: Kind::Shared { model, instances: AtomicUsize::new(instances) } }
+        Self {
+            kind: Kind::Shared {
+                id: format!("{IN_PROCESS}-{}", NEXT_IN_PROCESS.fetch_add(1, Ordering::Relaxed)),
+                model,
+                instances: AtomicUsize::new(instances),
+                tally: Box::default(),
+            },
+        }
     }
 
     /// A model of several containers. Its instances are those of the containers.
@@ -184,7 +198,12 @@ impl Replicas {
 impl Backend for Replicas {
     fn invoke<'a>(&'a self, request: &'a ModelRequest) -> Invoking<'a> {
         match &self.kind {
-            Kind::Shared { model, .. } => model.invoke(request),
+            Kind::Shared { model, tally, .. } => Box::pin(async move {
+                let begun = Instant::now();
+                let answered = model.invoke(request).await;
+                tally.ended(answered.as_ref().err(), begun.elapsed());
+                answered
+            }),
             Kind::Kept { set, .. } => Box::pin(invoke(set, request)),
             Kind::Pipeline(pipeline) => pipeline.invoke(request),
         }
@@ -192,7 +211,12 @@ impl Backend for Replicas {
 
     fn invoke_streaming<'a>(&'a self, request: &'a ModelRequest) -> Streaming<'a> {
         match &self.kind {
-            Kind::Shared { model, .. } => model.invoke_streaming(request),
+            Kind::Shared { model, tally, .. } => Box::pin(async move {
+                let begun = Instant::now();
+                let answered = model.invoke_streaming(request).await;
+                tally.ended(answered.as_ref().err(), begun.elapsed());
+                answered
+            }),
             Kind::Kept { set, .. } => Box::pin(invoke_streaming(set, request)),
             Kind::Pipeline(pipeline) => pipeline.invoke_streaming(request),
         }
@@ -222,6 +246,15 @@ impl Backend for Replicas {
         }
     }
 
+    fn figures(&self) -> Vec<InstanceFigures> {
+        match &self.kind {
+            Kind::Shared { id, tally, .. } => vec![tally.read(id)],
+            Kind::Kept { set, .. } => set.figures(),
+            // A call goes through an instance of each container.
+            Kind::Pipeline(_) => Vec::new(),
+        }
+    }
+
     fn resolved_image(&self, container: usize) -> Option<Arc<str>> {
         match &self.kind {
             Kind::Shared { model, .. } => model.resolved_image(container),
@@ -235,13 +268,17 @@ async fn invoke(set: &Set, request: &ModelRequest) -> Result<Answer, BackendErro
     let mut asking = Asking::new(set, request);
     loop {
         let turn = asking.next()?;
-        match turn.backend().invoke(request).await {
+        let begun = Instant::now();
+        let answered = turn.backend().invoke(request).await;
+        match answered {
             Err(BackendError::Unavailable(why)) => asking.give_up(&turn, why),
-            Ok(answer) => {
-                set.sessions.note(&answer, turn.member());
-                return Ok(answer);
+            answered => {
+                turn.member().tally.ended(answered.as_ref().err(), begun.elapsed());
+                if let Ok(answer) = &answered {
+                    set.sessions.note(answer, turn.member());
+                }
+                return answered;
             }
-            error => return error,
         }
     }
 }
@@ -250,13 +287,17 @@ async fn invoke_streaming(set: &Set, request: &ModelRequest) -> Result<StreamedA
     let mut asking = Asking::new(set, request);
     loop {
         let turn = asking.next()?;
+        let begun = Instant::now();
         match turn.backend().invoke_streaming(request).await {
             Err(BackendError::Unavailable(why)) => asking.give_up(&turn, why),
             Ok(StreamedAnswer { head, chunks }) => {
                 set.sessions.note(&head, turn.member());
-                return Ok(StreamedAnswer { head, chunks: Box::pin(Held::new(chunks, turn)) });
+                return Ok(StreamedAnswer { head, chunks: Box::pin(Held::new(chunks, turn, begun)) });
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                turn.member().tally.ended(Some(&error), begun.elapsed());
+                return Err(error);
+            }
         }
     }
 }

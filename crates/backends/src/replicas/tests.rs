@@ -330,3 +330,24 @@ async fn nobody_gets_more_instances_than_a_machine_can_be_asked_for() {
     world.replicas.scale(usize::MAX);
     assert_eq!(world.replicas.desired(), super::INSTANCES_MAX);
 }
+
+#[tokio::test]
+async fn each_instance_counts_the_calls_that_it_answered() {
+    let World { replicas, .. } = world(2, Routing::LeastOutstanding, Factory::default()).await;
+    for _ in 0..6 {
+        ask(&replicas).await.unwrap();
+    }
+    let figures = replicas.figures();
+    assert_eq!(figures.iter().map(|one| (one.invocations, one.model_errors)).collect::<Vec<_>>(), [(3, 0), (3, 0)]);
+    assert_ne!(figures[0].id, figures[1].id);
+    let timed = |one: &captura_route::InstanceFigures| one.model_latency.1.iter().map(|(.., count)| count).sum::<u64>();
+    assert_eq!(figures.iter().map(timed).collect::<Vec<_>>(), [3, 3]);
+
+    let shared = Replicas::shared(Arc::new(crate::echo::Echo::default()), 2);
+    ask(&shared).await.unwrap();
+    let figures = shared.figures();
+    assert_eq!(
+        figures.iter().map(|one| (one.id.starts_with("in-process-"), one.invocations)).collect::<Vec<_>>(),
+        [(true, 1)]
+    );
+}

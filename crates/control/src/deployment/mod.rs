@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use captura_backends::{ExplainerSpec, Launch, Routing};
 use captura_names::{EndpointConfigName, EndpointName, ModelName, Timestamp, VariantName};
-use captura_route::CapturePolicy;
+use captura_route::{CapturePolicy, MetricsPolicy};
 use captura_wire::hosting::{AsyncInferenceConfig, ManagedInstanceScaling, ServerlessConfig, VariantPropertyType};
 pub(crate) use capture::DeployedCapture;
 pub(crate) use model::{DeployedContainer, DeployedModel, hostname_at};
@@ -93,6 +93,15 @@ impl Deployment {
         match &self.explainer_config {
             Value::Null => Ok(None),
             config => ExplainerSpec::read(config).map(Some).map_err(|error| format!("the explainer: {error}")),
+        }
+    }
+
+    /// Which metrics are published, and how often.
+    pub(crate) fn metrics(&self) -> MetricsPolicy {
+        let frequency = self.metrics_config.get("MetricPublishFrequencyInSeconds").and_then(Value::as_u64);
+        MetricsPolicy {
+            enhanced: self.metrics_config.get("EnableEnhancedMetrics") == Some(&Value::Bool(true)),
+            every: frequency.map(Duration::from_secs),
         }
     }
 

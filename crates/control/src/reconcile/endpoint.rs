@@ -296,6 +296,7 @@ impl EndpointReconciler {
             region: row.region.clone(),
             fleets,
             async_inference: settled.asynchronous().map(Arc::new),
+            metrics: settled.metrics(),
         };
         actual.standing.insert(row.id, served);
         self.publisher.publish(&actual.standing);

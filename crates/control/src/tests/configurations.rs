@@ -105,6 +105,8 @@ async fn a_rich_configuration_is_told_by_its_endpoint() {
     let shadow = &described["ShadowProductionVariants"][0];
     assert_eq!((&shadow["VariantName"], &shadow["CurrentWeight"]), (&json!("s"), &json!(2.0)));
     let endpoint = house.served("e").unwrap();
+    let every = Some(std::time::Duration::from_secs(30));
+    assert_eq!(endpoint.metrics, captura_route::MetricsPolicy { enhanced: true, every });
     let fleet = &endpoint.fleets[0];
     assert_eq!(fleet.variants.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(fleet.shadows.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["s"]);

@@ -27,3 +27,11 @@ fn an_alarm_on_an_endpoint_rings_and_calms_down_in_the_query_protocol() {
 fn an_alarm_on_an_endpoint_rings_and_calms_down_in_cbor() {
     alarms_ring_in("smithy-rpc-v2-cbor");
 }
+
+#[test]
+fn instances_and_copies_are_told_one_by_one_as_often_as_the_endpoint_says() {
+    let home = Home::new("");
+    let server = home.serve();
+    let Some(told) = python::tell(&server, "metrics.py", &[]) else { return };
+    assert!(told.status.success(), "{}\n-- server\n{}", said(&told), home.log());
+}

@@ -10,7 +10,7 @@ use captura_gateway::{Door, Doors, Gateway, Meters, Runner, Settings};
 use captura_names::{EndpointConfigName, EndpointName, ModelName, Percent, S3Uri, VariantName};
 use captura_route::{
     Answer, Backend, BackendError, CapturePolicy, CaptureSettings, Chunks, Clock, Durability, Endpoint, Extras, Fleet,
-    Invoking, ModelRequest, RouteTable, StreamedAnswer, Streaming, Variant, WhenUnavailable,
+    Invoking, MetricsPolicy, ModelRequest, RouteTable, StreamedAnswer, Streaming, Variant, WhenUnavailable,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -184,7 +184,8 @@ pub(crate) fn endpoint(variants: &[(&str, f32, &Arc<Model>)], settings: Option<&
     let variants = variants.iter().map(|one| variant(*one, settings));
     let fleet = Fleet { weight: 1.0, variants: variants.collect(), shadows: Vec::new() };
     let (region, account) = ("eu-west-1".into(), "123456789012".into());
-    Endpoint { name, region, account, fleets: vec![fleet], components: Vec::new(), async_inference: None }
+    let (components, metrics) = (Vec::new(), MetricsPolicy::default());
+    Endpoint { name, region, account, fleets: vec![fleet], components, async_inference: None, metrics }
 }
 
 pub(crate) fn table(variants: &[(&str, f32, &Arc<Model>)]) -> Arc<RouteTable> {
