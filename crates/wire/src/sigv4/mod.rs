@@ -25,7 +25,7 @@ pub use asked::{Admitted, Asked, Verifier};
 pub use canonical::{Head, PathRule};
 pub use chunks::{ChunkChain, ChunkWatch, WrongChunk};
 pub use payload::{Payload, RunningDigest, sha256, sha256_hex};
-pub use presented::Presented;
+pub use presented::{Presented, same};
 pub use sign::{Credentials, amz_date, sign};
 
 use std::fmt;

@@ -261,7 +261,8 @@ impl<'a> Presented<'a> {
 }
 
 /// Whether both are the same, in a time that does not tell where they differ.
-pub(super) fn same(one: &[u8], other: &[u8]) -> bool {
+#[must_use]
+pub fn same(one: &[u8], other: &[u8]) -> bool {
     one.ct_eq(other).into()
 }
 
