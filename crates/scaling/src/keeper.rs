@@ -31,26 +31,32 @@ pub(crate) struct Metric {
     absent: Option<f64>,
 }
 
-/// The metric that a policy names.
+/// The metric that a policy of a resource names.
 ///
 /// # Errors
-/// In words, when nobody publishes it.
-pub(crate) fn metric_of(tracking: &TargetTracking) -> Result<Metric, String> {
+/// In words, when nobody publishes it of such a resource.
+pub(crate) fn metric_of(resource: &Resource, tracking: &TargetTracking) -> Result<Metric, String> {
     match (&tracking.predefined_metric_specification, &tracking.customized_metric_specification) {
-        (Some(predefined), None) => match predefined.predefined_metric_type.as_str() {
-            "SageMakerVariantInvocationsPerInstance" => Ok(Metric {
+        (Some(predefined), None) => {
+            let (type_name, name) = match resource {
+                Resource::Variant { .. } => ("SageMakerVariantInvocationsPerInstance", "InvocationsPerInstance"),
+                Resource::Component { .. } => ("SageMakerInferenceComponentInvocationsPerCopy", "InvocationsPerCopy"),
+            };
+            let asked = predefined.predefined_metric_type.as_str();
+            if asked != type_name {
+                return Err(format!(
+                    "captura publishes no metric for {asked} here; use {type_name} or a CustomizedMetricSpecification"
+                ));
+            }
+            Ok(Metric {
                 namespace: "AWS/SageMaker".into(),
-                name: "InvocationsPerInstance".into(),
+                name: name.into(),
                 dimensions: None,
                 statistic: "Sum".into(),
                 per_minute: true,
                 absent: Some(0.0),
-            }),
-            other => Err(format!(
-                "captura publishes no metric for {other}; use SageMakerVariantInvocationsPerInstance or a \
-                 CustomizedMetricSpecification"
-            )),
-        },
+            })
+        }
         (None, Some(custom)) if !custom.metrics.is_empty() => {
             Err("captura follows one metric, not metric mathematics, in a CustomizedMetricSpecification".into())
         }
@@ -266,7 +272,7 @@ fn tracking_wish(
     (capacity, history, now): (i64, &History, Timestamp),
 ) -> Wish {
     // A policy is checked before it is written.
-    let Ok(metric) = metric_of(policy) else { return Wish::Stay };
+    let Ok(metric) = metric_of(resource, policy) else { return Wish::Stay };
     let period = inner.settings.period;
     let period_us = i64::try_from(period.as_micros()).unwrap_or(i64::MAX).max(1);
     // The latest period that is over for certain: points of the running one still come, and those of the one before may

@@ -162,12 +162,12 @@ impl Desk<'_> {
 
     fn put_policy(&self) -> Result<Value, Fault> {
         let request: PutScalingPolicy = read(self.input)?;
-        Resource::parse(&request.target)?;
+        let resource = Resource::parse(&request.target)?;
         let length = request.policy_name.chars().count();
         if !(1..=POLICY_NAME_MAX_LENGTH).contains(&length) || request.policy_name.chars().any(char::is_control) {
             return Err(Fault::validation("A policy's name has 1 to 256 printable characters"));
         }
-        let conduct = conduct(&request)?;
+        let conduct = conduct(&resource, &request)?;
         let mut book = self.inner.book();
         let Some(target) = book.target(&request.target).cloned() else { return Err(no_target(&request.target)) };
         let old = book.policy(&request.target, &request.policy_name).cloned();
@@ -294,7 +294,7 @@ impl Desk<'_> {
     }
 }
 
-fn conduct(request: &PutScalingPolicy) -> Result<Conduct, Fault> {
+fn conduct(resource: &Resource, request: &PutScalingPolicy) -> Result<Conduct, Fault> {
     let kind = request.policy_type.as_deref().unwrap_or("StepScaling");
     match (kind, &request.step_scaling_policy_configuration, &request.target_tracking_scaling_policy_configuration) {
         ("StepScaling", Some(steps), None) => {
@@ -302,7 +302,7 @@ fn conduct(request: &PutScalingPolicy) -> Result<Conduct, Fault> {
             Ok(Conduct::Steps(steps.clone()))
         }
         ("TargetTrackingScaling", None, Some(tracking)) => {
-            refuse_unusable(tracking)?;
+            refuse_unusable(resource, tracking)?;
             Ok(Conduct::Tracking(tracking.clone()))
         }
         ("StepScaling" | "TargetTrackingScaling", ..) => Err(Fault::validation(format!(
@@ -314,11 +314,11 @@ fn conduct(request: &PutScalingPolicy) -> Result<Conduct, Fault> {
     }
 }
 
-fn refuse_unusable(tracking: &TargetTracking) -> Result<(), Fault> {
+fn refuse_unusable(resource: &Resource, tracking: &TargetTracking) -> Result<(), Fault> {
     if !(tracking.target_value.is_finite() && tracking.target_value > 0.0) {
         return Err(Fault::validation("TargetValue must be greater than 0"));
     }
-    keeper::metric_of(tracking).map(|_| ()).map_err(Fault::validation)
+    keeper::metric_of(resource, tracking).map(|_| ()).map_err(Fault::validation)
 }
 
 fn is_asked_for(request: &Describe, target: &Target) -> bool {

@@ -310,6 +310,13 @@ async fn requests_are_refused_in_the_services_words() {
     let unpublished = tracking(json!({"TargetValue": 1.0, "PredefinedMetricSpecification":
         {"PredefinedMetricType": "SageMakerVariantProvisionedConcurrencyUtilization"}}));
     assert!(refused("PutScalingPolicy", unpublished).1.contains("publishes no metric"));
+    let per_copy = json!({"TargetValue": 1.0, "PredefinedMetricSpecification":
+        {"PredefinedMetricType": "SageMakerInferenceComponentInvocationsPerCopy"}});
+    assert!(refused("PutScalingPolicy", tracking(per_copy.clone())).1.contains("publishes no metric"), "of a variant");
+    let mut component = tracking(per_copy);
+    component["ResourceId"] = json!("inference-component/c");
+    component["ScalableDimension"] = json!("sagemaker:inference-component:DesiredCopyCount");
+    assert_eq!(refused("PutScalingPolicy", component).0, "ObjectNotFoundException", "no target yet");
     let fine = tracking(json!({"TargetValue": 1.0, "PredefinedMetricSpecification":
         {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"}}));
     assert_eq!(refused("PutScalingPolicy", fine).0, "ObjectNotFoundException", "no target yet");
