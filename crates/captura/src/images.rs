@@ -24,8 +24,15 @@ struct Line {
     env: Option<BTreeMap<String, String>>,
     /// *process*: where the program starts; else in a folder of its own.
     working_dir: Option<PathBuf>,
-    /// *process*: most address space of each of its processes.
+    /// *process*: most address space of each of its processes; with `cgroup`, most memory of the whole instance.
     memory_max: Option<Size>,
+    /// *process*: most processes and threads of the instance with `cgroup`, else of the deployment; needs root.
+    processes_max: Option<u64>,
+    /// *process*: most that it may write; its folder is a disk in memory then, which needs root.
+    disk_max: Option<Size>,
+    /// *process*: a control group of version 2 with the controllers memory and pids, delegated to the server and without
+    /// processes of its own.
+    cgroup: Option<PathBuf>,
     /// *process*: `uid`, `uid:gid` or a name; else, when the server is root, a user id of the deployment's own.
     user: Option<String>,
     /// *process*: further folders and files that the program may read.
@@ -67,6 +74,9 @@ impl TryFrom<Line> for ImageLine {
                     env: line.env.unwrap_or_default(),
                     working_dir: line.working_dir,
                     memory_max_bytes: line.memory_max.map(|size| size.0),
+                    processes_max: line.processes_max,
+                    disk_max_bytes: line.disk_max.map(|size| size.0),
+                    cgroup: line.cgroup,
                     user: line.user,
                     readable: line.readable.unwrap_or_default(),
                     network: line.network.unwrap_or(false),
@@ -100,6 +110,9 @@ impl Line {
             ("env", self.env.is_some()),
             ("working_dir", self.working_dir.is_some()),
             ("memory_max", self.memory_max.is_some()),
+            ("processes_max", self.processes_max.is_some()),
+            ("disk_max", self.disk_max.is_some()),
+            ("cgroup", self.cgroup.is_some()),
             ("user", self.user.is_some()),
             ("readable", self.readable.is_some()),
             ("network", self.network.is_some()),
@@ -136,6 +149,7 @@ mod tests {
     #[test]
     fn a_process_rule_is_read_whole() {
         let text = "backend = \"process\"\ncommand = [\"serve\", \"--fast\"]\nmemory_max = \"2GiB\"\nuser = \"7\"\n\
+                    processes_max = 90\ndisk_max = \"1GiB\"\ncgroup = \"/sys/fs/cgroup/captura\"\n\
                     env = { A = \"b\" }\nworking_dir = \"/srv\"\nreadable = [\"/srv\"]\nnetwork = true\n\
                     sandbox = \"degraded\"";
         let expected = ProcessRule {
@@ -143,6 +157,9 @@ mod tests {
             env: [("A".to_owned(), "b".to_owned())].into(),
             working_dir: Some("/srv".into()),
             memory_max_bytes: Some(2 << 30),
+            processes_max: Some(90),
+            disk_max_bytes: Some(1 << 30),
+            cgroup: Some("/sys/fs/cgroup/captura".into()),
             user: Some("7".into()),
             readable: vec!["/srv".into()],
             network: true,

@@ -1,7 +1,7 @@
 //! From the rule and the model to a program that can be started.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getpid, getppid, set_parent_process_death_signal, setrlimit};
 
+use super::bounds::{self, Bounds};
 use super::identity::Identity;
 use super::orphans::{TOKEN, token};
 use super::rule::ProcessRule;
@@ -32,6 +33,8 @@ pub(super) struct Start<'a> {
     pub(super) model: Option<&'a Path>,
     /// Folder of the instance: its home, its temporary files.
     pub(super) folder: &'a Path,
+    /// What it is held to.
+    pub(super) bounds: &'a Bounds,
     pub(super) port: u16,
     /// What the operator's environment passes on.
     pub(super) inherited: &'a BTreeMap<String, String>,
@@ -59,8 +62,8 @@ impl Start<'_> {
         if let Some(identity) = self.identity {
             recipe.gid(identity.gid).uid(identity.uid);
         }
-        let limits = self.limits();
-        let mut last_steps = LastSteps { parent: getpid(), limits, sandbox };
+        let (limits, group) = (self.limits()?, self.bounds.door()?);
+        let mut last_steps = LastSteps { parent: getpid(), group, limits, sandbox };
         // SAFETY: between fork and exec of a process with threads only async-signal-safe work is allowed; the steps are
         // system calls on what was prepared before, and allocate nothing.
         #[expect(unsafe_code, reason = "limits and sandbox must be put on by the child itself")]
@@ -94,19 +97,31 @@ impl Start<'_> {
         variables
     }
 
-    fn limits(&self) -> Vec<(Resource, u64)> {
+    fn limits(&self) -> Result<Vec<(Resource, u64)>, String> {
         let mut limits = vec![(Resource::Core, 0), (Resource::Nofile, FILES_MAX), (Resource::Fsize, FILE_MAX_BYTES)];
-        if self.identity.is_some_and(|identity| identity.is_own) {
-            limits.push((Resource::Nproc, PROCESSES_MAX));
+        // In a control group these two are the group's.
+        if self.rule.cgroup.is_none() {
+            limits.extend(self.rule.memory_max_bytes.map(|bytes| (Resource::As, bytes)));
         }
-        limits.extend(self.rule.memory_max_bytes.map(|bytes| (Resource::As, bytes)));
-        limits
+        let has_own_user = self.identity.is_some_and(|identity| identity.is_own);
+        match self.rule.processes_max.filter(|_| self.rule.cgroup.is_none()) {
+            Some(_) if !has_own_user => {
+                let why = "processes_max is not available: without a cgroup it needs a user id of the deployment's own, which a \
+                           server that runs as root gives where the rule names no user";
+                return Err(why.to_owned());
+            }
+            Some(count) => limits.push((Resource::Nproc, count)),
+            None if has_own_user => limits.push((Resource::Nproc, PROCESSES_MAX)),
+            None => {}
+        }
+        Ok(limits)
     }
 }
 
 /// What the child does to itself before it becomes the program.
 struct LastSteps {
     parent: Pid,
+    group: Option<File>,
     limits: Vec<(Resource, u64)>,
     sandbox: Option<Prepared>,
 }
@@ -118,6 +133,7 @@ impl LastSteps {
         if getppid() != Some(self.parent) {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
+        self.group.as_ref().map_or(Ok(()), bounds::join)?;
         close_on_exec()?;
         for (resource, most) in &self.limits {
             let most = lowest(*resource, *most);

@@ -7,6 +7,7 @@
 //! The server's own environment, files and descriptors stay with the server.
 //! Refuses to: start anything outside the sandbox that the rule asks for.
 
+mod bounds;
 mod command;
 mod identity;
 mod orphans;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use captura_route::Extras;
 use tokio::sync::watch;
 
+use self::bounds::Bounds;
 use self::command::Start;
 use self::identity::Identity;
 pub(crate) use self::orphans::kill_orphans;
@@ -131,6 +133,7 @@ impl ProcessFactory {
         let port = Port::free().map_err(other)?;
         let folder = Scratch::new(&self.folder).map_err(other)?;
         let id = folder.name().to_owned();
+        let bounds = Bounds::of(&self.rule, folder.path()).map_err(Failed::Otherwise)?;
         // The sandbox lets it read this folder before there is anything in it.
         let models = match &self.many {
             None => None,
@@ -148,6 +151,7 @@ impl ProcessFactory {
                 None => self.model.as_ref().map(|model| model.root()),
             },
             folder: folder.path(),
+            bounds: &bounds,
             port: port.0,
             inherited: &self.inherited,
             environment: &self.environment,
@@ -157,7 +161,7 @@ impl ProcessFactory {
         let settings = ContractSettings { answers: self.answers.clone(), ..ContractSettings::default() };
         let address = Address::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port.0)));
         let client = ContractClient::new(address, settings).map_err(|error| Failed::Otherwise(error.to_string()))?;
-        let instance = ProcessInstance::of((id, child, folder), client, &self.log, self.closing.clone());
+        let instance = ProcessInstance::of((id, child, (folder, bounds)), client, &self.log, self.closing.clone());
         tokio::select! {
             // Whoever answers on the port of a dead process is somebody else.
             biased;

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::bounds::unmount;
 use crate::artifact::Scratch;
 
 /// The variable that carries the token.
@@ -20,6 +21,8 @@ pub(crate) fn kill_orphans(folder: &Path) {
     let Ok(folder) = folder.canonicalize() else { return };
     for abandoned in Scratch::abandoned(&folder) {
         let killed = kill_bearers(&token(&abandoned));
+        // Its disk would keep the folder.
+        unmount(&abandoned);
         if killed > 0 {
             tracing::warn!(killed, folder = ?abandoned, "processes of an earlier server were still running");
         }

@@ -13,8 +13,14 @@ pub struct ProcessRule {
     pub env: BTreeMap<String, String>,
     /// Where it starts; a folder of its own when nothing is said.
     pub working_dir: Option<PathBuf>,
-    /// Most address space of each of its processes, bytes.
+    /// Most address space of each of its processes, bytes; in a control group, most memory of the whole instance.
     pub memory_max_bytes: Option<u64>,
+    /// Most processes and threads: of the instance in a control group, else of all instances of the deployment.
+    pub processes_max: Option<u64>,
+    /// Most bytes that it may write into its folder, which then is a disk in memory.
+    pub disk_max_bytes: Option<u64>,
+    /// A control group of version 2 that belongs to nobody else; each instance gets one of its own below it.
+    pub cgroup: Option<PathBuf>,
     /// User that runs it: `uid`, `uid:gid` or a name of `/etc/passwd`. When the server is root and nothing is said, each
     /// deployment gets a user id of its own.
     pub user: Option<String>,

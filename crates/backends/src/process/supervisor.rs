@@ -10,6 +10,7 @@ use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::bounds::Bounds;
 use super::orphans::{kill_bearers, token};
 use crate::artifact::Scratch;
 use crate::http_contract::ContractClient;
@@ -41,7 +42,7 @@ pub(super) struct ProcessInstance {
 impl ProcessInstance {
     /// Takes a process that has just been started into its care. `closing` is held until nothing of it is left.
     pub(super) fn of(
-        (id, child, folder): (String, Child, Scratch),
+        (id, child, place): (String, Child, (Scratch, Bounds)),
         client: ContractClient,
         log: &LogSink,
         closing: watch::Receiver<bool>,
@@ -51,7 +52,7 @@ impl ProcessInstance {
         let (end, ended) = watch::channel(None);
         let (left, gone) = watch::channel(());
         let words = |kind| (kind, (id.clone(), log.clone(), tail.clone()));
-        let watched = Watched::new(child, folder, words);
+        let watched = Watched::new(child, place, words);
         tokio::spawn(async move {
             watched.watch(stopping, end).await;
             drop((left, closing));
@@ -108,6 +109,8 @@ struct Watched {
     group: Group,
     readers: Vec<JoinHandle<()>>,
     tail: Tail,
+    /// Declared before the folder, which may be a disk of theirs.
+    bounds: Bounds,
     folder: Scratch,
 }
 
@@ -132,7 +135,7 @@ impl Drop for Group {
 impl Watched {
     fn new(
         mut child: Child,
-        folder: Scratch,
+        (folder, bounds): (Scratch, Bounds),
         words: impl Fn(LogStream) -> (LogStream, (String, LogSink, Tail)),
     ) -> Self {
         let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
@@ -146,7 +149,7 @@ impl Watched {
             let (kind, to) = words(LogStream::Stderr);
             readers.push(tokio::spawn(read(stream, kind, to)));
         }
-        Self { child, group, readers, tail, folder }
+        Self { child, group, readers, tail, bounds, folder }
     }
 
     async fn watch(mut self, mut stopping: watch::Receiver<bool>, end: watch::Sender<Option<String>>) {
@@ -172,6 +175,7 @@ impl Watched {
             }
         }
         end.send_replace(Some(with_last_words(&why, &self.tail)));
+        self.bounds.release().await;
         let folder = self.folder;
         let _ = tokio::task::spawn_blocking(move || drop(folder)).await;
     }

@@ -346,3 +346,63 @@ async fn without_a_sandbox_the_rest_still_holds() {
     assert_eq!(ask(&replicas, "status").await.unwrap()["NoNewPrivs"][0], "1");
     backends.close(PATIENT).await;
 }
+
+#[tokio::test]
+async fn files_without_end_are_not_given() {
+    let world = World::new();
+    let (backends, replicas) = world.load().await.unwrap();
+    let hoarded = ask(&replicas, "hoard").await.unwrap();
+    assert!(hoarded[0].as_u64().unwrap() < 65_536 && hoarded[1] == libc::EMFILE, "{hoarded}");
+    let stretched = ask(&replicas, &format!("stretch {}", json!({"bytes": (16_u64 << 30) + 1}))).await.unwrap();
+    assert_eq!(stretched, json!(format!("OSError: errno {}", libc::EFBIG)));
+    assert_eq!(ask(&replicas, "1").await.unwrap(), 1);
+    backends.close(PATIENT).await;
+}
+
+#[tokio::test]
+async fn a_fork_bomb_stays_within_its_number_and_the_server_unaffected() {
+    let mut world = World::new();
+    world.rule.processes_max = Some(60);
+    if !rustix::process::geteuid().is_root() {
+        let why = world.refused().await;
+        return assert!(why.contains("processes_max is not available"), "{why}");
+    }
+    let (backends, replicas) = world.load().await.unwrap();
+    let bombed = ask(&replicas, "bomb").await.unwrap();
+    assert!(bombed[0].as_u64().unwrap() < 60 && bombed[1] == libc::EAGAIN, "{bombed}");
+    assert_eq!(ask(&replicas, "1").await.unwrap(), 1);
+    backends.close(PATIENT).await;
+}
+
+fn is_mounted(below: &Path) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    mounts.contains(below.canonicalize().unwrap().to_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_disk_of_its_own_is_full_when_it_is_full_and_gone_with_the_instance() {
+    let mut world = World::new();
+    world.rule.disk_max_bytes = Some(8 << 20);
+    if !rustix::process::geteuid().is_root() {
+        let why = world.refused().await;
+        return assert!(why.contains("disk_max is not available"), "{why}");
+    }
+    let (backends, replicas) = world.load().await.unwrap();
+    assert!(is_mounted(&world.processes()));
+    let small = ask(&replicas, "fill {\"bytes\": 4194304}").await.unwrap();
+    assert_eq!(small, "done: 4194304");
+    let large = ask(&replicas, "fill {\"bytes\": 67108864}").await.unwrap();
+    assert_eq!(large, json!(format!("OSError: errno {}", libc::ENOSPC)));
+    assert_eq!(ask(&replicas, "1").await.unwrap(), 1);
+    drop(replicas);
+    backends.close(PATIENT).await;
+    assert!(!is_mounted(&world.processes()));
+}
+
+#[tokio::test]
+async fn a_control_group_that_is_not_there_starts_nothing_and_says_so() {
+    let mut world = World::new();
+    world.rule.cgroup = Some(world.folder.path().to_owned());
+    let why = world.refused().await;
+    assert!(why.contains("cgroup is not available") && why.contains("no control group of version 2"), "{why}");
+}

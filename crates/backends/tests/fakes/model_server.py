@@ -95,6 +95,52 @@ def status(_):
         return {key: value.split() for key, value in (line.split(":", 1) for line in file) if key in wanted}
 
 
+def bomb(_):
+    """Children until there may be no more, and why not."""
+    children = []
+    try:
+        while len(children) < 5_000:
+            child = os.fork()
+            if child == 0:
+                time.sleep(1_000)
+                os._exit(0)
+            children.append(child)
+        return [len(children), "no end"]
+    except OSError as error:
+        return [len(children), error.errno]
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def hoard(_):
+    """Open files until there may be no more, and why not."""
+    files = []
+    try:
+        while len(files) < 1_000_000:
+            files.append(os.open("/dev/null", os.O_RDONLY))
+        return [len(files), "no end"]
+    except OSError as error:
+        return [len(files), error.errno]
+    finally:
+        for file in files:
+            os.close(file)
+
+
+def fill(parameters):
+    """Writes so many bytes into a file of its own."""
+    with open("filled", "wb", buffering=0) as file:
+        for _ in range(parameters["bytes"] // (1 << 20)):
+            file.write(bytes(1 << 20))
+    return os.path.getsize("filled")
+
+
+def stretch(parameters):
+    with open("stretched", "wb") as file:
+        os.ftruncate(file.fileno(), parameters["bytes"])
+
+
 DEEDS = {
     "environment": lambda _: dict(os.environ),
     "pid": lambda _: os.getpid(),
@@ -106,6 +152,10 @@ DEEDS = {
     "escapes": escapes,
     "allocate": lambda parameters: len(bytearray(parameters["bytes"])),
     "own-write": lambda _: write("mine"),
+    "bomb": bomb,
+    "hoard": hoard,
+    "fill": lambda parameters: attempt(fill, parameters),
+    "stretch": lambda parameters: attempt(stretch, parameters),
 }
 
 
