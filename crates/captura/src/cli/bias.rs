@@ -6,7 +6,7 @@ use captura_names::Timestamp;
 use clap::Args;
 
 use super::analysis::{Input, source, tell, with_standing};
-use super::quality::{names, number, ripeness};
+use super::quality::{names, number, ripeness, window};
 use super::{Outcome, note, say, table};
 
 /// Bias of labels and predictions; exits 2 when it got worse than at a baseline, 3 when it cannot tell
@@ -48,6 +48,12 @@ pub(crate) struct Bias {
     /// In ground truth records with several values, which of them is the label
     #[arg(long, value_name = "COLUMN")]
     ground_truth_attribute: Option<String>,
+    /// Only captured calls from this time on
+    #[arg(long, value_name = "TIME")]
+    start_time: Option<String>,
+    /// Only captured calls before this time
+    #[arg(long, value_name = "TIME")]
+    end_time: Option<String>,
     /// Only labels that had arrived by then count [default: the last moment in the data]
     #[arg(long, value_name = "TIME")]
     as_of: Option<String>,
@@ -118,6 +124,7 @@ impl Bias {
             ground_truth_attribute: self.ground_truth_attribute,
             baseline: self.baseline,
             out: self.out,
+            window: window(self.start_time.as_deref(), self.end_time.as_deref())?,
             as_of: self.as_of.as_deref().map(Timestamp::parse).transpose()?,
             seed: self.seed,
             by_value: self.by_value,

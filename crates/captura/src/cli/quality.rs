@@ -1,6 +1,8 @@
 //! `captura quality`: how good the answers were, once it is known what was right. Options have the names that
 //! SageMaker's `ModelQualityMonitor` gives them.
 
+use std::ops::Range;
+
 use captura_monitor::calibration::{Brier, Calibration, CalibrationReport};
 use captura_monitor::estimate::EstimateReport;
 use captura_monitor::job::{self, Quality as QualityRequest, QualityError, QualitySummary, Source};
@@ -57,6 +59,15 @@ pub(crate) struct Quality {
     /// Column by whose values calibration is told apart; may be given several times
     #[arg(long, value_name = "COLUMN")]
     segment: Vec<String>,
+    /// Only captured calls from this time on
+    #[arg(long, value_name = "TIME")]
+    start_time: Option<String>,
+    /// Only captured calls before this time
+    #[arg(long, value_name = "TIME")]
+    end_time: Option<String>,
+    /// Folder for captures merged with their labels, as SageMaker's merge jobs write them
+    #[arg(long, value_name = "DIR")]
+    merge: Option<String>,
     /// Only labels that had arrived by then count, and ages are seen from then [default: the last moment in the data]
     #[arg(long, value_name = "TIME")]
     as_of: Option<String>,
@@ -96,6 +107,8 @@ impl Quality {
             ground_truth: self.ground_truth_input,
             baseline: self.baseline,
             out: self.out,
+            window: window(self.start_time.as_deref(), self.end_time.as_deref())?,
+            merge: self.merge,
             as_of,
             seed: self.seed,
         };
@@ -121,6 +134,15 @@ impl Quality {
             _ => Outcome::Fine,
         })
     }
+}
+
+/// A window of time; an end that is not given is open.
+pub(super) fn window(start: Option<&str>, end: Option<&str>) -> anyhow::Result<Option<Range<Timestamp>>> {
+    if start.is_none() && end.is_none() {
+        return Ok(None);
+    }
+    let or = |text: Option<&str>, open: &str| Timestamp::parse(text.unwrap_or(open));
+    Ok(Some(or(start, "1970-01-01T00:00:00Z")?..or(end, "9999-12-31T23:59:59Z")?))
 }
 
 /// Names that were given, if any.

@@ -24,6 +24,7 @@ mod models;
 mod notices;
 mod operator;
 mod privacy;
+mod quality;
 mod replicas;
 mod rust_sdk;
 mod scaling;

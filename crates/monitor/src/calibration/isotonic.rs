@@ -17,6 +17,8 @@ pub struct Isotonic {
     scores: Vec<f64>,
     /// Probabilities there, never descending.
     probabilities: Vec<f64>,
+    /// Smallest and largest score that it was fitted to.
+    seen: [f64; 2],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,13 +39,19 @@ impl Isotonic {
     /// Fits forecasts; `None` without any.
     #[must_use]
     pub fn fit(forecasts: &[Forecast]) -> Option<Self> {
+        Self::fit_points(forecasts, 1)
+    }
+
+    /// Fits the means of `rows_per_point` neighbours (and of all with the same score), so that the chance in single
+    /// outcomes is not taken for knowledge. `None` without forecasts.
+    #[must_use]
+    pub fn fit_points(forecasts: &[Forecast], rows_per_point: usize) -> Option<Self> {
         let mut sorted = forecasts.to_vec();
         sorted.sort_unstable_by(|a, b| a.probability.total_cmp(&b.probability));
+        let seen = [sorted.first()?.probability, sorted.last()?.probability];
         let mut blocks: Vec<Block> = Vec::new();
-        for group in sorted.chunk_by(|a, b| a.probability == b.probability) {
-            let sum = group.iter().filter(|forecast| forecast.came_true).count() as f64;
-            let score = group[0].probability;
-            let mut block = Block { first: score, last: score, rows: group.len() as f64, sum };
+        for point in points(&sorted, rows_per_point as f64) {
+            let mut block = point;
             while let Some(&before) = blocks.last()
                 && before.mean() >= block.mean()
             {
@@ -57,9 +65,6 @@ impl Isotonic {
             }
             blocks.push(block);
         }
-        if blocks.is_empty() {
-            return None;
-        }
         let (mut scores, mut probabilities) = (Vec::new(), Vec::new());
         for block in blocks {
             scores.push(block.first);
@@ -71,7 +76,7 @@ impl Isotonic {
         }
         thin(&mut scores);
         thin(&mut probabilities);
-        Some(Self { scores, probabilities })
+        Some(Self { scores, probabilities, seen })
     }
 
     /// The probability that a score stands for.
@@ -92,9 +97,27 @@ impl Isotonic {
     /// Whether a score lies within those it was fitted to.
     #[must_use]
     pub fn has_seen(&self, score: f64) -> bool {
-        let ends = self.scores.first().zip(self.scores.last());
-        ends.is_some_and(|(first, last)| (*first..=*last).contains(&score))
+        (self.seen[0]..=self.seen[1]).contains(&score)
     }
+}
+
+/// Sorted forecasts as points of at least so many rows, equal scores together; a point stands at its mean score.
+fn points(sorted: &[Forecast], rows_per_point: f64) -> Vec<Block> {
+    let mut points: Vec<(f64, Block)> = Vec::new();
+    for group in sorted.chunk_by(|a, b| a.probability == b.probability) {
+        let (rows, score) = (group.len() as f64, group[0].probability);
+        let sum = group.iter().filter(|forecast| forecast.came_true).count() as f64;
+        match points.last_mut().filter(|(_, point)| point.rows < rows_per_point) {
+            Some((scores, point)) => {
+                *scores += score * rows;
+                (point.rows, point.sum) = (point.rows + rows, point.sum + sum);
+                let mean = *scores / point.rows;
+                (point.first, point.last) = (mean, mean);
+            }
+            None => points.push((score * rows, Block { first: score, last: score, rows, sum })),
+        }
+    }
+    points.into_iter().map(|(_, point)| point).collect()
 }
 
 fn thin(points: &mut Vec<f64>) {

@@ -23,6 +23,8 @@ pub use trees::Boosted;
 
 /// Labelled rows of a baseline below which nothing is learned.
 pub const MIN_ROWS_TO_LEARN: usize = 500;
+/// Rows behind each point of what scores are learned to stand for.
+const ROWS_PER_POINT: usize = 50;
 /// Quantile of the normal distribution for an interval of 95 %.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -127,7 +129,12 @@ impl Estimator {
                 rows.len()
             ));
         }
-        Ok(Self { problem, rows: rows.len() as u64, calibration: Isotonic::fit(&rows), losses: None })
+        Ok(Self {
+            problem,
+            rows: rows.len() as u64,
+            calibration: Isotonic::fit_points(&rows, ROWS_PER_POINT),
+            losses: None,
+        })
     }
 
     /// What is to be expected of these rows. `metrics` are those of the labelled ones, empty when there are none.

@@ -5,6 +5,8 @@
 //!
 //! Invariant: as of all jobs. Refuses to: answer without a labelled row, or where no outcome counts as positive.
 
+use std::ops::Range;
+
 use captura_archive::Stores;
 use captura_archive::reader::{Selection, list};
 use captura_names::Timestamp;
@@ -47,6 +49,8 @@ pub struct Bias {
     pub baseline: Option<String>,
     /// Folder or prefix for what is written.
     pub out: String,
+    /// Only captured calls of this time count.
+    pub window: Option<Range<Timestamp>>,
     /// Labels that arrived later do not count.
     pub as_of: Option<Timestamp>,
     /// Of the intervals.
@@ -99,7 +103,7 @@ pub async fn bias(stores: &Stores, request: &Bias) -> Result<BiasSummary, Qualit
     if let Some(violations) = &violations {
         written.push(write(stores, &below(&request.out, VIOLATIONS), pretty(violations)).await?);
     }
-    let Gathered { pass, outcomes, labels, as_of } = gathered;
+    let Gathered { pass, outcomes, labels, as_of, .. } = gathered;
     let mut summary = BiasSummary {
         data: Summary::of(&pass, Vec::new()),
         labelled,
@@ -175,6 +179,8 @@ impl Bias {
             ground_truth: self.ground_truth.clone(),
             baseline: None,
             out: self.out.clone(),
+            window: self.window.clone(),
+            merge: None,
             as_of: self.as_of,
             seed: self.seed,
         }

@@ -8,8 +8,12 @@
 //! Invariant: as of all jobs; labels that arrived after the moment that is asked about change nothing. Refuses to: answer
 //! where no row has a label and nothing was learned before.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use captura_archive::Stores;
-use captura_archive::reader::{Selection, list};
+use captura_archive::layout::CapturedKey;
+use captura_archive::reader::{Found, Selection, list};
 use captura_names::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -22,7 +26,7 @@ use crate::bias::InvalidConfig;
 use crate::calibration::CalibrationReport;
 use crate::dataset::Columns;
 use crate::estimate::{EstimateReport, Estimator};
-use crate::labels::{LabelAccount, Labels, Maturity, TooManyLabels, arrival};
+use crate::labels::{LabelAccount, Labels, Maturity, Merger, TooManyLabels, arrival, merged_key};
 use crate::quality::{
     Attribute, Attributes, Left, MAX_JUDGED_CLASSES, MAX_ROWS_HELD, Metric, Outcomes, ProblemType, QualityConstraints,
     QualityStatistics, QualityViolation, Sample, Sampler, When,
@@ -48,6 +52,10 @@ pub struct Quality {
     pub baseline: Option<String>,
     /// Folder or prefix for statistics, constraints and violations.
     pub out: String,
+    /// Only captured calls of this time count.
+    pub window: Option<Range<Timestamp>>,
+    /// Folder or prefix for captures merged with their labels, as SageMaker's merge jobs write them.
+    pub merge: Option<String>,
     /// Labels that arrived later do not count; else the last moment that the data knows of.
     pub as_of: Option<Timestamp>,
     /// Of the random samples behind standard deviations.
@@ -119,6 +127,7 @@ impl From<captura_archive::reader::ReadError> for QualityError {
 /// Everything that was read, before anything is judged.
 pub(super) struct Gathered {
     pub(super) pass: Pass,
+    pub(super) objects: Vec<Found>,
     pub(super) outcomes: Outcomes,
     pub(super) labels: Option<Labels>,
     pub(super) as_of: Option<Timestamp>,
@@ -168,7 +177,10 @@ pub async fn quality(stores: &Stores, request: &Quality) -> Result<QualitySummar
     if let Some(violations) = &violations {
         written.push(write(stores, &below(&request.out, VIOLATIONS), jackson(violations)).await?);
     }
-    let Gathered { pass, outcomes, labels, as_of } = gathered;
+    if let (Some(folder), Some(labels)) = (&request.merge, &gathered.labels) {
+        written.extend(merge(stores, folder, &gathered.objects, labels, request.window.clone()).await?);
+    }
+    let Gathered { pass, outcomes, labels, as_of, .. } = gathered;
     let mut summary = QualitySummary {
         data: Summary::of(&pass, Vec::new()),
         problem_type: problem,
@@ -195,7 +207,10 @@ async fn constraints(stores: &Stores, folder: &str, problem: ProblemType) -> Res
 
 /// Reads labels and rows.
 pub(super) async fn gather(stores: &Stores, request: &Quality) -> Result<Gathered, QualityError> {
-    let Quality { source, attributes, ground_truth, as_of, .. } = request;
+    let Quality { attributes, ground_truth, as_of, window, .. } = request;
+    let mut source = request.source.clone();
+    source.selection.window = window.clone().or(source.selection.window);
+    let source = &source;
     let labels_in_rows = ground_truth.is_empty() && attributes.ground_truth.is_some();
     let mut labels = match (labels_in_rows, ground_truth.is_empty()) {
         (true, _) => None,
@@ -205,21 +220,50 @@ pub(super) async fn gather(stores: &Stores, request: &Quality) -> Result<Gathere
             Some(read_labels(stores, &source.addresses, labels).await?)
         }
         (false, false) => {
-            let labels = Labels::new(attributes.ground_truth.clone(), *as_of);
+            let labels = Labels::new(attributes.ground_truth.clone(), *as_of).kept_as_sent(request.merge.is_some());
             Some(read_labels(stores, ground_truth, labels).await?)
         }
     };
     let objects = open(stores, source).await?;
     let pass = Pass::run(&objects, source, source.names.clone().map(Columns::named), false).await?;
     let names: Vec<String> = pass.profile.names().map(str::to_owned).collect();
-    let mut sampler = Sampler::new(attributes, &names, labels_in_rows)?;
+    let mut sampler = Sampler::new(attributes, &names, labels_in_rows)?.within(window.clone());
     pass.again(&objects, source, |batch| sampler.take(&batch, labels.as_mut())).await?;
     if sampler.is_full() {
         return Err(QualityError::TooManyRows);
     }
     let outcomes = sampler.finish(labels.as_mut())?;
     let known = labels.as_ref().and_then(Labels::latest).max(outcomes.calls.latest());
-    Ok(Gathered { pass, outcomes, labels, as_of: as_of.or(known) })
+    Ok(Gathered { pass, objects, outcomes, labels, as_of: as_of.or(known) })
+}
+
+/// Merges captures with their labels, an object for each hour of a variant; returns the folder where anything was merged.
+async fn merge(
+    stores: &Stores,
+    folder: &str,
+    objects: &[Found],
+    labels: &Labels,
+    window: Option<Range<Timestamp>>,
+) -> Result<Option<String>, JobError> {
+    let mut merger = Merger::within(window);
+    let mut hours: BTreeMap<String, Vec<&Found>> = BTreeMap::new();
+    for object in objects {
+        if let Some(key) = object.key.clone().or_else(|| CapturedKey::parse(&object.address)) {
+            hours.entry(merged_key(&key)).or_default().push(object);
+        }
+    }
+    let mut anything = false;
+    for (key, objects) in hours {
+        let mut lines = String::new();
+        for object in objects {
+            lines.push_str(&merger.merge(&object.fetch().await?, labels));
+        }
+        if !lines.is_empty() {
+            write(stores, &below(folder, &key), lines).await?;
+            anything = true;
+        }
+    }
+    Ok(anything.then(|| below(folder, "")))
 }
 
 async fn read_labels(stores: &Stores, addresses: &[String], mut labels: Labels) -> Result<Labels, QualityError> {
@@ -288,6 +332,7 @@ impl Gathered {
             (left.bad_prediction, "rows have a prediction that is none"),
             (left.bad_label, "rows have a label that is none"),
             (left.repeated_calls, "captured calls were there twice and count once"),
+            (left.other_time_calls, "captured calls are of another time"),
         ] {
             if rows > 0 {
                 notes.push(format!("{rows} {what}"));

@@ -22,6 +22,7 @@
 //! which objects are named. Refuses to: guess which of several values of one record is the label.
 
 mod maturity;
+mod merge;
 
 use std::collections::HashMap;
 
@@ -35,6 +36,7 @@ use crate::dataset::record::{Encoding, Text};
 use crate::dataset::{BadRecord, MAX_DESCRIBED, Parsed, number, number_text};
 
 pub use maturity::{Age, Calls, Delay, Maturity};
+pub use merge::{Merger, merged_key};
 
 /// Different calls that labels may name; each costs about 150 bytes.
 pub const MAX_LABELS: usize = 20_000_000;
@@ -78,7 +80,18 @@ pub struct Label {
     pub values: Values,
     /// End of the hour it was filed in, where its object's key tells.
     pub arrived: Option<Timestamp>,
+    /// As it was sent, where labels are to be merged into captures.
+    pub sent: Option<Box<Sent>>,
     matched: bool,
+}
+
+/// A label as it was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Its text.
+    pub data: String,
+    /// How that is written.
+    pub encoding: Encoding,
 }
 
 /// All labels, by the id that they name.
@@ -88,8 +101,16 @@ pub struct Labels {
     attribute: Option<String>,
     as_of: Option<Timestamp>,
     among_captures: bool,
+    kept_as_sent: bool,
     latest: Option<Timestamp>,
     account: LabelAccount,
+}
+
+/// What a record of ground truth says.
+struct Parts {
+    id: Box<str>,
+    values: Values,
+    sent: Option<Box<Sent>>,
 }
 
 #[derive(Deserialize)]
@@ -136,6 +157,13 @@ impl Labels {
         self
     }
 
+    /// Labels that are kept as they were sent too, to be merged into captures.
+    #[must_use]
+    pub fn kept_as_sent(mut self, kept: bool) -> Self {
+        self.kept_as_sent = kept;
+        self
+    }
+
     /// Reads an object. Objects must come in the order of [`arrival`], which makes later values win.
     ///
     /// # Errors
@@ -157,8 +185,10 @@ impl Labels {
             }
             match self.parse(line) {
                 Ok(None) => self.account.records -= 1,
-                Ok(Some((_, values))) if values.iter().all(Option::is_none) => self.account.empty += 1,
-                Ok(Some((id, values))) => self.take(id, Label { values, arrived, matched: false })?,
+                Ok(Some(parsed)) if parsed.values.iter().all(Option::is_none) => self.account.empty += 1,
+                Ok(Some(Parts { id, values, sent })) => {
+                    self.take(id, Label { values, arrived, sent, matched: false })?
+                }
                 Err(reason) => self.describe(source, index as u64 + 1, reason),
             }
         }
@@ -169,7 +199,7 @@ impl Labels {
     }
 
     /// The id and the values of a record; `None` for a captured record without any.
-    fn parse(&self, line: &[u8]) -> Result<Option<(Box<str>, Values)>, String> {
+    fn parse(&self, line: &[u8]) -> Result<Option<Parts>, String> {
         let record: Record<'_> = serde_json::from_slice(line).map_err(|error| {
             let text = error.to_string();
             format!("not a ground truth record: {}", text.split(" at line ").next().unwrap_or(&text))
@@ -191,7 +221,8 @@ impl Labels {
                 self.of_csv(&String::from_utf8(bytes).map_err(|_| "the label is not UTF-8")?)?
             }
         };
-        Ok(Some((id.into(), values.into())))
+        let sent = || Box::new(Sent { data: data.data.0.clone().into_owned(), encoding: data.encoding });
+        Ok(Some(Parts { id: id.into(), values: values.into(), sent: self.kept_as_sent.then(sent) }))
     }
 
     /// A label per line; of lines with several cells the one that `attribute` counts from 0.
@@ -264,6 +295,12 @@ impl Labels {
         let label = self.by_id.get_mut(id)?;
         label.matched = true;
         Some(label)
+    }
+
+    /// The label of a call, as [`Labels::find`] finds it.
+    #[must_use]
+    pub fn get(&self, inference_id: Option<&str>, event_id: Option<&str>) -> Option<&Label> {
+        [inference_id, event_id].into_iter().flatten().find_map(|id| self.by_id.get(id))
     }
 
     /// Books a label that does not fit its call.

@@ -7,6 +7,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash as _, Hasher as _};
+use std::ops::Range;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, TimestampMicrosecondType, UInt32Type};
@@ -48,6 +49,8 @@ pub struct Left {
     pub bad_label: u64,
     /// Captured calls that were there twice.
     pub repeated_calls: u64,
+    /// Captured calls of another time than the one that was asked about.
+    pub other_time_calls: u64,
 }
 
 /// Takes batches, gives outcomes.
@@ -66,6 +69,7 @@ pub struct Sampler {
     calls: Calls,
     left: Left,
     features: FeatureRows,
+    window: Option<Range<Timestamp>>,
     full: bool,
 }
 
@@ -82,7 +86,7 @@ struct Call {
     time: Option<Timestamp>,
     label: Option<Label>,
     first_row: usize,
-    repeated: bool,
+    left_out: bool,
 }
 
 /// Names by number, and the number of each row.
@@ -127,9 +131,17 @@ impl Sampler {
             calls: Calls::default(),
             left: Left::default(),
             features: if attributes.features { FeatureRows::new(names, label) } else { FeatureRows::default() },
+            window: None,
             full: false,
             attributes: attributes.clone(),
         })
+    }
+
+    /// Only calls of this time are wanted; those without a time are not.
+    #[must_use]
+    pub fn within(mut self, window: Option<Range<Timestamp>>) -> Self {
+        self.window = window;
+        self
     }
 
     /// Takes a batch; with labels it must carry its calls.
@@ -142,7 +154,7 @@ impl Sampler {
             }
             if let (Some(calls), Some(labels)) = (&calls, labels.as_deref_mut()) {
                 self.enter(calls, row, labels);
-                if self.call.as_ref().is_some_and(|call| call.repeated) {
+                if self.call.as_ref().is_some_and(|call| call.left_out) {
                     continue;
                 }
             }
@@ -159,13 +171,19 @@ impl Sampler {
         self.leave(labels);
         let repeated = event_id.is_some_and(|id| !self.seen.insert(hash(id)));
         self.left.repeated_calls += u64::from(repeated);
-        let found = if repeated { None } else { labels.find(text(calls.inference_id, row), event_id) };
-        self.call = Some(Call { time: calls.time(row), label: found.cloned(), first_row: self.actual.len(), repeated });
+        let time = calls.time(row);
+        let inside = self.window.as_ref().is_none_or(|window| time.is_some_and(|time| window.contains(&time)));
+        self.left.other_time_calls += u64::from(!repeated && !inside);
+        // A label of a call that is left out belongs to a captured call all the same.
+        let found = labels.find(text(calls.inference_id, row), event_id);
+        let left_out = repeated || !inside;
+        let label = found.filter(|_| !left_out).cloned();
+        self.call = Some(Call { time, label, first_row: self.actual.len(), left_out });
     }
 
     /// Gives the rows of the last call their labels.
     fn leave(&mut self, labels: &mut Labels) {
-        let Some(call) = self.call.take().filter(|call| !call.repeated) else { return };
+        let Some(call) = self.call.take().filter(|call| !call.left_out) else { return };
         let rows = self.actual.len() - call.first_row;
         let label = call.label.filter(|label| {
             let fits = label.values.len() == rows;

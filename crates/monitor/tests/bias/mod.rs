@@ -30,6 +30,7 @@ fn request(table: &Path, out: &Path, config: BiasConfig) -> Bias {
         ground_truth_attribute: None,
         baseline: None,
         out: text(out),
+        window: None,
         as_of: None,
         seed: 0,
         by_value: false,

@@ -42,6 +42,8 @@ fn request(dir: &Path, attributes: Attributes) -> Quality {
         ground_truth: vec![text(&dir.join("truth"))],
         baseline: None,
         out: text(&dir.join("out")),
+        window: None,
+        merge: None,
         as_of: None,
         seed: 0,
     }
@@ -235,4 +237,61 @@ async fn the_same_rows_give_the_same_bytes_however_they_are_named() {
         files.push(["statistics.json", "constraints.json", "quality.json", "estimator.json"].map(read));
     }
     assert_eq!(files[0], files[1]);
+}
+
+#[tokio::test]
+async fn a_window_of_calls_is_judged_and_merged_as_sagemaker_merges() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = stores(dir.path());
+    let key = |hour: &str| {
+        format!("captures/m/AllTraffic/2026/03/01/{hour}/06-00-000-34305d6a-826d-4a5a-967b-33fa7f4666f3.jsonl")
+    };
+    let eight = [call("e1", Some("i1"), 8.1, "1,2", "0.9"), call("e2", None, 8.2, "1,2", "0.3")];
+    put(dir.path(), &key("08"), &eight.concat());
+    put(dir.path(), &key("09"), &call("e3", None, 9.5, "1,2", "0.9"));
+    let labels = [label("i1", "1"), label("e2", "1"), label("e3", "0")];
+    put(dir.path(), "truth/2026/03/01/10/l.jsonl", &labels.concat());
+    let asked = Quality {
+        window: Some(moment(8.0)..moment(9.0)),
+        merge: Some(text(&dir.path().join("merge"))),
+        ..request(dir.path(), scored())
+    };
+    let found = job::quality(&stores, &asked).await.unwrap();
+    assert_eq!((found.judged, found.left.other_time_calls, found.labels.as_ref().unwrap().unmatched), (2, 1, 0));
+    assert!(found.data.written.contains(&text(&dir.path().join("merge/"))), "{:?}", found.data.written);
+    let hour = dir.path().join("merge/m/AllTraffic/2026/03/01/08");
+    let merged: Vec<_> = std::fs::read_dir(&hour).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!((merged.len(), hour.with_file_name("09").exists()), (1, false), "{merged:?}");
+    let name = merged[0].file_name().unwrap().to_str().unwrap();
+    assert!(name.starts_with("part-00000-") && name.ends_with(".c000.jsonl"), "{name}");
+    let lines = std::fs::read_to_string(&merged[0]).unwrap();
+    let first = r#"{"eventVersion":"0","groundTruthData":{"data":"1","encoding":"CSV"},"captureData":{"endpointInput":{"data":"1,2","encoding":"CSV","mode":"INPUT","observedContentType":"text/csv"},"endpointOutput":{"data":"0.9","encoding":"CSV","mode":"OUTPUT","observedContentType":"text/csv"}},"eventMetadata":{"eventId":"e1","inferenceId":"i1","inferenceTime":"2026-03-01T08:06:00Z"}}"#;
+    assert_eq!(lines.lines().next(), Some(first));
+    // What was merged is judged to the same metrics, without ground truth beside it.
+    let again = Quality {
+        source: Source { addresses: vec![text(&dir.path().join("merge"))], ..Source::default() },
+        ground_truth: Vec::new(),
+        ..request(dir.path(), scored())
+    };
+    assert_eq!(job::quality(&stores, &again).await.unwrap().metrics.len(), found.metrics.len());
+}
+
+#[tokio::test]
+async fn answers_in_json_are_found_by_their_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let answer = |id: &str, class: &str, score: &str| {
+        format!(
+            r#"{{"captureData":{{"endpointInput":{{"observedContentType":"text/csv","mode":"INPUT","data":"1,2","encoding":"CSV"}},"endpointOutput":{{"observedContentType":"application/json","mode":"OUTPUT","data":"{{\"predictions\":[{{\"score\":{score},\"predicted_label\":{class}}}]}}","encoding":"JSON"}}}},"eventMetadata":{{"eventId":"{id}"}},"eventVersion":"0"}}"#
+        ) + "\n"
+    };
+    let calls = [answer("e1", "true", "0.9"), answer("e2", "false", "0.4"), answer("e3", "true", "0.6")];
+    put(dir.path(), "captures/a.jsonl", &calls.concat());
+    put(dir.path(), "truth/l.jsonl", &[label("e1", "1"), label("e2", "0"), label("e3", "0")].concat());
+    let attributes = Attributes {
+        inference: Some("predictions[0].predicted_label".into()),
+        probability: Some("predictions[0].score".into()),
+        ..Attributes::of(ProblemType::BinaryClassification)
+    };
+    let found = job::quality(&stores(dir.path()), &request(dir.path(), attributes)).await.unwrap();
+    assert_eq!((found.judged, value(&found, "precision"), value(&found, "auc")), (3, 0.5, 1.0));
 }
