@@ -4,6 +4,7 @@
 use captura_route::Answer;
 use serde_json::Value;
 
+use super::units::Part;
 use crate::payload::PythonValue;
 
 /// Media type of every answer of an endpoint with an explainer.
@@ -13,14 +14,23 @@ const VERSION: &str = "1.0";
 /// What an answer without a content type is taken for.
 const CONTENT_TYPE_DEFAULT: &str = "text/csv";
 
+/// What the units of one record add.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Explanation {
+    /// `units × outputs`.
+    pub(super) added: Vec<f64>,
+    /// The units of each feature, where they are parts of it; empty where each feature is one unit.
+    pub(super) parts: Vec<Vec<Option<Part>>>,
+}
+
 /// What is told of one call.
 pub(super) struct Told<'a> {
     /// What the model answered.
     pub(super) answer: &'a Answer,
     pub(super) label_headers: Option<Vec<Value>>,
     pub(super) feature_headers: Option<&'a [String]>,
-    /// For each record what its features add, `features × outputs`, where it is explained; empty when none is.
-    pub(super) explanations: Vec<Option<Vec<f64>>>,
+    /// For each record what its units add, where it is explained; empty when none is.
+    pub(super) explanations: Vec<Option<Explanation>>,
     pub(super) outputs: usize,
 }
 
@@ -55,7 +65,7 @@ impl Told<'_> {
                 }
                 match explained {
                     None => body.extend_from_slice(b"null"),
-                    Some(added) => self.write_record(added, &mut body),
+                    Some(explained) => self.write_record(explained, &mut body),
                 }
             }
             body.push(b']');
@@ -69,20 +79,24 @@ impl Told<'_> {
         })
     }
 
-    fn write_record(&self, added: &[f64], body: &mut Vec<u8>) {
+    fn write_record(&self, Explanation { added, parts }: &Explanation, body: &mut Vec<u8>) {
+        let mut added = added.chunks_exact(self.outputs);
+        let whole = [None];
+        let features = if parts.is_empty() { added.len() } else { parts.len() };
         body.push(b'[');
-        for (feature, added) in added.chunks_exact(self.outputs).enumerate() {
+        for feature in 0..features {
             if feature > 0 {
                 body.push(b',');
             }
-            body.extend_from_slice(b"{\"attributions\":[{\"attribution\":[");
-            for (output, value) in added.iter().enumerate() {
-                if output > 0 {
+            body.extend_from_slice(b"{\"attributions\":[");
+            let units = parts.get(feature).map_or(&whole[..], Vec::as_slice);
+            for (place, (part, added)) in units.iter().zip(added.by_ref()).enumerate() {
+                if place > 0 {
                     body.push(b',');
                 }
-                PythonValue::Float(*value).write_json(body);
+                write_unit(part.as_ref(), added, body);
             }
-            body.extend_from_slice(b"]}]");
+            body.push(b']');
             if let Some(header) = self.feature_headers.and_then(|headers| headers.get(feature)) {
                 body.extend_from_slice(b",\"feature_header\":");
                 write_text(header, body);
@@ -91,6 +105,23 @@ impl Told<'_> {
         }
         body.push(b']');
     }
+}
+
+fn write_unit(part: Option<&Part>, added: &[f64], body: &mut Vec<u8>) {
+    body.extend_from_slice(b"{\"attribution\":[");
+    for (output, value) in added.iter().enumerate() {
+        if output > 0 {
+            body.push(b',');
+        }
+        PythonValue::Float(*value).write_json(body);
+    }
+    body.push(b']');
+    if let Some(part) = part {
+        body.extend_from_slice(b",\"description\":{\"partial_text\":");
+        write_text(&part.text, body);
+        body.extend_from_slice(format!(",\"start_idx\":{}}}", part.start).as_bytes());
+    }
+    body.push(b'}');
 }
 
 fn write_text(text: &str, body: &mut Vec<u8>) {
@@ -115,7 +146,7 @@ mod tests {
         ];
         let headers = features.map(str::to_owned);
         let answer = Answer { body: "328838.8125".into(), content_type: Some("text/csv".into()), ..Answer::default() };
-        let explanations = vec![Some(added.to_vec())];
+        let explanations = vec![Some(Explanation { added: added.to_vec(), parts: vec![] })];
         let told =
             Told { answer: &answer, label_headers: None, feature_headers: Some(&headers), explanations, outputs: 1 };
         let written = told.written().unwrap();
@@ -136,7 +167,7 @@ mod tests {
             explanations,
             outputs: 2,
         };
-        let some = told(vec![None, Some(vec![0.25, -1e-7])]).written().unwrap();
+        let some = told(vec![None, Some(Explanation { added: vec![0.25, -1e-7], parts: vec![] })]).written().unwrap();
         let wanted = r#"{"version":"1.0","predictions":{"content_type":"text/csv","data":"0.5\n\"x\""},"label_headers":["no","yes"],"explanations":{"kernel_shap":[null,[{"attributions":[{"attribution":[0.25,-1e-07]}]}]]}}"#;
         assert_eq!(some.body, wanted);
         let none = told(vec![None, None]).written().unwrap();

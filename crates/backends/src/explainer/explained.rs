@@ -9,12 +9,13 @@ use std::sync::Arc;
 use captura_route::{Answer, Backend, BackendError, Extras, Invoking, ModelRequest, Signature};
 use serde_json::Value;
 
-use super::answer::Told;
+use super::answer::{Explanation, Told};
 use super::asking::Asking;
 use super::kernel::{Coalitions, attributions};
-use super::limits::{ATTRIBUTIONS_MAX, EVALUATED_AT_ONCE, READ_AT_ONCE_MAX_BYTES, SYNTHETIC_RECORDS_MAX};
+use super::limits::{ATTRIBUTIONS_MAX, EVALUATED_AT_ONCE, FEATURES_MAX, READ_AT_ONCE_MAX_BYTES, SYNTHETIC_RECORDS_MAX};
 use super::outputs::Outputs;
 use super::record::{self, Layout, Record};
+use super::units::{Texts, Unit, mixed};
 use super::{Explainer, samples};
 use crate::jmespath::Expression;
 
@@ -133,7 +134,7 @@ impl Explained {
         &self,
         request: &ModelRequest,
         wanted: &Wanted<'_>,
-    ) -> Result<(Vec<Option<Vec<f64>>>, usize), BackendError> {
+    ) -> Result<(Vec<Option<Explanation>>, usize), BackendError> {
         let (spec, baseline) = (&self.explainer.spec, &self.explainer.baseline);
         let numbers = |&record: &usize| wanted.outputs.numbers(record, &spec.places).map_err(BackendError::refused);
         let predictions: Vec<Vec<f64>> = wanted.explained.iter().map(numbers).collect::<Result<_, _>>()?;
@@ -141,7 +142,8 @@ impl Explained {
         if predictions.iter().any(|numbers| numbers.len() != outputs) {
             return Err(BackendError::refused("the model answered different numbers of outputs to the records"));
         }
-        self.check_size(wanted.explained.len(), outputs).map_err(BackendError::refused)?;
+        let units: Vec<Vec<Unit>> = wanted.explained.iter().map(|&place| self.units(&wanted.records[place])).collect();
+        self.check_size((wanted.explained, &units), outputs).map_err(BackendError::refused)?;
         let asking = Asking {
             model: &*self.model,
             spec,
@@ -150,33 +152,78 @@ impl Explained {
             outputs,
             batch_records: &self.explainer.batch_records,
         };
-        let mut expected = vec![0.0; outputs];
-        let write =
-            |row: usize, body: &mut Vec<u8>| record::write(baseline[row].iter(), wanted.layout, &spec.shape, body);
-        asking.each(baseline.len(), write, |_, numbers| add_share(&mut expected, numbers, baseline.len())).await?;
-        self.link(&mut expected)?;
+        let mut common = vec![0.0; outputs];
+        if self.explainer.texts.is_none() {
+            let write =
+                |row: usize, body: &mut Vec<u8>| record::write(baseline[row].iter(), wanted.layout, &spec.shape, body);
+            asking.each(baseline.len(), write, |_, numbers| add_share(&mut common, numbers, baseline.len())).await?;
+            self.link(&mut common)?;
+        }
         let mut explanations = vec![None; wanted.records.len()];
         let mut coalitions = None;
-        for (&place, mut prediction) in wanted.explained.iter().zip(predictions) {
+        for ((&place, mut prediction), units) in wanted.explained.iter().zip(predictions).zip(&units) {
             self.link(&mut prediction)?;
-            let whole: Vec<f64> = prediction.iter().zip(&expected).map(|(one, base)| one - base).collect();
             let record = &wanted.records[place];
-            explanations[place] = Some(self.one(&asking, record, (&expected, whole), &mut coalitions).await?);
+            let expected = match &self.explainer.texts {
+                None => common.clone(),
+                Some(_) => self.expected_of(&asking, (record, units)).await?,
+            };
+            let whole: Vec<f64> = prediction.iter().zip(&expected).map(|(one, base)| one - base).collect();
+            let added = self.one(&asking, (record, units), (&expected, whole), &mut coalitions).await?;
+            let parts = self.explainer.texts.as_ref().map(|_| Texts::told(record, units)).unwrap_or_default();
+            explanations[place] = Some(Explanation { added, parts });
         }
         Ok((explanations, outputs))
     }
 
-    fn check_size(&self, records: usize, outputs: usize) -> Result<(), String> {
-        let (spec, baseline) = (&self.explainer.spec, &self.explainer.baseline);
-        let features = baseline[0].len();
-        let synthetic = samples(spec, features).saturating_mul(baseline.len()).saturating_mul(records);
+    /// What of a record is explained by itself.
+    fn units(&self, record: &Record) -> Vec<Unit> {
+        match &self.explainer.texts {
+            Some(texts) => texts.units(record),
+            None => Unit::features(record),
+        }
+    }
+
+    /// What the model says of a record when nothing of it is left: a text without its parts has as many parts of the
+    /// baseline's, so that it differs from record to record.
+    async fn expected_of(
+        &self,
+        asking: &Asking<'_>,
+        (record, units): (&Record, &[Unit]),
+    ) -> Result<Vec<f64>, BackendError> {
+        let (baseline, spec) = (&self.explainer.baseline, &self.explainer.spec);
+        let mut expected = vec![0.0; asking.outputs];
+        let write = |row: usize, body: &mut Vec<u8>| {
+            let features = mixed((record, units), &baseline[row], |_| false);
+            record::write(features.iter().map(|one| &**one), asking.layout, &spec.shape, body);
+        };
+        asking.each(baseline.len(), write, |_, numbers| add_share(&mut expected, numbers, baseline.len())).await?;
+        self.link(&mut expected)?;
+        Ok(expected)
+    }
+
+    fn check_size(&self, (places, units): (&[usize], &[Vec<Unit>]), outputs: usize) -> Result<(), String> {
+        let (spec, baseline, records) = (&self.explainer.spec, &self.explainer.baseline, units.len());
+        let is_long = |units: &Vec<Unit>| units.len() > FEATURES_MAX;
+        if let (Some(texts), Some(index)) = (&self.explainer.texts, units.iter().position(is_long)) {
+            return Err(format!(
+                "record {} has {} {} and other features, and {FEATURES_MAX} can be explained; send shorter texts, or cut them \
+                 into larger parts",
+                places[index] + 1,
+                units[index].len(),
+                texts.cutting.noun()
+            ));
+        }
+        let synthetic = |units: &Vec<Unit>| samples(spec, units.len()).saturating_mul(baseline.len());
+        let synthetic = units.iter().map(synthetic).fold(0_usize, usize::saturating_add);
         if synthetic > SYNTHETIC_RECORDS_MAX {
             return Err(format!(
                 "{records} records would be explained by {synthetic} synthetic ones, and a call may have \
                  {SYNTHETIC_RECORDS_MAX}; send fewer records, or lower NumberOfSamples or the size of the SHAP baseline"
             ));
         }
-        if records.saturating_mul(features).saturating_mul(outputs) > ATTRIBUTIONS_MAX {
+        let numbers = units.iter().map(|units| units.len().saturating_mul(outputs)).fold(0, usize::saturating_add);
+        if numbers > ATTRIBUTIONS_MAX {
             return Err(format!(
                 "the explanations would have more than {ATTRIBUTIONS_MAX} numbers; send fewer records"
             ));
@@ -184,39 +231,41 @@ impl Explained {
         Ok(())
     }
 
-    /// What every feature of one record adds. `coalitions` are kept for records with as many features that differ.
+    /// What every unit of one record adds. `coalitions` are kept for records with as many units that differ.
     async fn one(
         &self,
         asking: &Asking<'_>,
-        record: &Record,
+        (record, units): (&Record, &[Unit]),
         (expected, whole): (&[f64], Vec<f64>),
         coalitions: &mut Option<(usize, Arc<Coalitions>)>,
     ) -> Result<Vec<f64>, BackendError> {
         let (baseline, spec, outputs) = (&self.explainer.baseline, &self.explainer.spec, asking.outputs);
-        let differs = |feature: &usize| !baseline.iter().all(|base| record[*feature].is_same_as(&base[*feature]));
-        let varying: Vec<usize> = (0..record.len()).filter(differs).collect();
-        let mut added = vec![0.0; record.len() * outputs];
+        let varying: Vec<usize> = (0..units.len()).filter(|&unit| units[unit].differs(record, baseline)).collect();
+        let mut added = vec![0.0; units.len() * outputs];
         if varying.is_empty() {
             return Ok(added);
         }
-        let drawn = match coalitions.take().filter(|(features, _)| *features == varying.len()) {
+        let drawn = match coalitions.take().filter(|(count, _)| *count == varying.len()) {
             Some((_, drawn)) => drawn,
             None => {
-                let (features, seed, budget) = (varying.len(), spec.seed, samples(spec, varying.len()));
-                Arc::new(self.computed(move || Coalitions::draw(features, budget, seed)).await?)
+                let (count, seed, budget) = (varying.len(), spec.seed, samples(spec, varying.len()));
+                Arc::new(self.computed(move || Coalitions::draw(count, budget, seed)).await?)
             }
         };
-        // Place of each feature among those that vary.
-        let mut places = vec![None; record.len()];
-        for (place, &feature) in varying.iter().enumerate() {
-            places[feature] = Some(place);
+        // Place of each unit among those that vary.
+        let mut places = vec![None; units.len()];
+        for (place, &unit) in varying.iter().enumerate() {
+            places[unit] = Some(place);
         }
+        let has_texts = self.explainer.texts.is_some();
         let write = |row: usize, body: &mut Vec<u8>| {
             let (subset, base) = (row / baseline.len(), &baseline[row % baseline.len()]);
-            let features = (0..record.len()).map(|feature| match places[feature] {
-                Some(place) if !drawn.has(subset, place) => &base[feature],
-                _ => &record[feature],
-            });
+            let is_kept = |unit: usize| places[unit].is_none_or(|place| drawn.has(subset, place));
+            if has_texts {
+                let features = mixed((record, units), base, is_kept);
+                return record::write(features.iter().map(|one| &**one), asking.layout, &spec.shape, body);
+            }
+            let features = (0..record.len()).map(|unit| if is_kept(unit) { &record[unit] } else { &base[unit] });
             record::write(features, asking.layout, &spec.shape, body);
         };
         let mut gains = vec![0.0; drawn.len() * outputs];
@@ -234,8 +283,8 @@ impl Explained {
         let fitting = Arc::clone(&drawn);
         let fitted = self.computed(move || attributions(&fitting, &gains, &whole)).await?;
         *coalitions = Some((varying.len(), drawn));
-        for (place, &feature) in varying.iter().enumerate() {
-            added[feature * outputs..][..outputs].copy_from_slice(&fitted[place * outputs..][..outputs]);
+        for (place, &unit) in varying.iter().enumerate() {
+            added[unit * outputs..][..outputs].copy_from_slice(&fitted[place * outputs..][..outputs]);
         }
         Ok(added)
     }

@@ -9,8 +9,8 @@
 //! a [`captura_route::Backend`] like any other, whatever kind of model that is.
 //!
 //! Invariant: the attributions of a record add up to its prediction minus the baseline's mean prediction (in log-odds where
-//! asked for). The model's own answer is passed on byte for byte. See [`limits`] for what one call may take.
-//! Refuses to: explain parts of texts, and JSON documents that are no lines of records.
+//! asked for); of a record with texts, minus the mean prediction of the record with every part replaced by the baseline's text. The model's own answer is passed on byte for byte. See [`limits`] for what one call may take.
+//! Refuses to: explain JSON documents that are no lines of records.
 
 mod answer;
 mod asking;
@@ -24,6 +24,8 @@ mod record;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod text;
+mod units;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -36,6 +38,7 @@ use self::limits::{BASELINE_MAX_BYTES, FEATURES_MAX, FITS_AT_ONCE, SAMPLES_MAX, 
 use self::record::Record;
 use self::spec::Baseline;
 pub use self::spec::{ExplainerSpec, ExplainerSpecError};
+use self::units::Texts;
 use crate::artifact::{ArtifactError, DataForm, Fetcher, Limits};
 
 /// Subsets that are asked about where the configuration does not say: this many, and twice as many as there are features.
@@ -46,6 +49,8 @@ const SAMPLES_DEFAULT: usize = 1 << 11;
 pub struct Explainer {
     spec: ExplainerSpec,
     baseline: Vec<Record>,
+    /// Set when parts of texts are explained.
+    texts: Option<Texts>,
     batch_records: AtomicUsize,
     fits: Arc<Semaphore>,
 }
@@ -63,7 +68,8 @@ impl Explainer {
         };
         Self::check(spec, &baseline)?;
         let batch_records = AtomicUsize::new(spec.batch_records_max);
-        Ok(Self { spec: spec.clone(), baseline, batch_records, fits: Arc::new(Semaphore::new(FITS_AT_ONCE)) })
+        let (texts, fits) = (spec.texts(&baseline)?, Arc::new(Semaphore::new(FITS_AT_ONCE)));
+        Ok(Self { spec: spec.clone(), baseline, texts, batch_records, fits })
     }
 
     /// Whether a baseline goes with the rest of the configuration, and both with the limits.
@@ -79,6 +85,7 @@ impl Explainer {
             let reason = format!("names {} features, and the SHAP baseline has {features}", headers.len());
             return Err(wrong("FeatureHeaders", reason));
         }
+        spec.texts(baseline)?;
         let samples = samples(spec, features);
         if samples > SAMPLES_MAX {
             return Err(wrong(

@@ -95,6 +95,18 @@ impl Feature {
         }
     }
 
+    pub(super) fn is_number(&self) -> bool {
+        self.number().is_some()
+    }
+
+    /// The same kind of feature with another text.
+    pub(super) fn with_text(&self, text: String) -> Self {
+        match self {
+            Self::Cell(_) => Self::Cell(text.into()),
+            Self::Json(_) => Self::Json(Value::String(text)),
+        }
+    }
+
     fn number(&self) -> Option<f64> {
         match self {
             Self::Cell(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
@@ -103,7 +115,7 @@ impl Feature {
     }
 
     /// As a cell of CSV before it is quoted.
-    fn as_cell(&self) -> Cow<'_, str> {
+    pub(super) fn as_cell(&self) -> Cow<'_, str> {
         match self {
             Self::Cell(text) => Cow::Borrowed(text),
             Self::Json(Value::String(text)) => Cow::Borrowed(text),

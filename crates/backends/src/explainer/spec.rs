@@ -6,7 +6,9 @@ use serde_json::Value;
 use super::Explainer;
 use super::limits::{BATCH_RECORDS_MAX, PAYLOAD_DEFAULT_MB};
 use super::outputs::Places;
-use super::record::{self, Layout, Record, Shape, Template};
+use super::record::{self, Feature, Layout, Record, Shape, Template};
+use super::text::{Cutting, Granularity};
+use super::units::Texts;
 use crate::jmespath::Expression;
 
 const BYTES_PER_MB: usize = 1 << 20;
@@ -41,6 +43,18 @@ pub struct ExplainerSpec {
     pub(super) use_logit: bool,
     pub(super) seed: u64,
     pub(super) baseline_layout: Layout,
+    /// How texts are cut; nothing where none is.
+    cutting: Option<Cutting>,
+    feature_types: Option<Vec<FeatureType>>,
+}
+
+/// What a feature is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum FeatureType {
+    Numerical,
+    Categorical,
+    Text,
 }
 
 /// Where the baseline is.
@@ -62,7 +76,7 @@ impl ExplainerSpec {
             return Err(wrong("ExplainerConfig", "names no explainer; give it a ClarifyExplainerConfig"));
         };
         let (inference, shap) = (clarify.inference_config.unwrap_or_default(), clarify.shap_config);
-        refuse_text(&inference, &shap)?;
+        let cutting = cutting_of(shap.text_config.as_ref(), inference.feature_types.as_deref())?;
         let compiled = |member, text: &Option<String>| match text.as_deref().map(str::parse) {
             None => Ok(None),
             Some(Ok(expression)) => Ok(Some(expression)),
@@ -94,25 +108,54 @@ impl ExplainerSpec {
             use_logit: shap.use_logit.unwrap_or(false),
             seed: shap.seed.unwrap_or(0).cast_unsigned(),
             baseline_layout,
+            cutting,
+            feature_types: inference.feature_types,
         };
         if let Baseline::Inline(records) = &spec.baseline {
             Explainer::check(&spec, records)?;
         }
         Ok(spec)
     }
+
+    /// Which features are cut, and how, with this baseline; nothing where none is. Without FeatureTypes those are texts that
+    /// are no number in any record of the baseline.
+    ///
+    /// # Errors
+    /// When the types do not go with the baseline, or there is no text.
+    pub(super) fn texts(&self, baseline: &[Record]) -> Result<Option<Texts>, ExplainerSpecError> {
+        let features = baseline.first().map_or(0, Vec::len);
+        if let Some(types) = self.feature_types.as_ref().filter(|types| types.len() != features) {
+            let reason = format!("names {} features, and the SHAP baseline has {features}", types.len());
+            return Err(wrong("FeatureTypes", reason));
+        }
+        let Some(cutting) = self.cutting else { return Ok(None) };
+        let is_text = |feature: usize| match &self.feature_types {
+            Some(types) => types[feature] == FeatureType::Text,
+            None => baseline.iter().all(|record| !Feature::is_number(&record[feature])),
+        };
+        let are_texts: Vec<bool> = (0..features).map(is_text).collect();
+        if !are_texts.contains(&true) {
+            return Err(wrong("TextConfig", "finds no text to cut: every feature of the SHAP baseline is a number"));
+        }
+        Ok(Some(Texts { cutting, are_texts }))
+    }
 }
 
-/// Text features would be cut into words, sentences and paragraphs, by the rules of their language.
-fn refuse_text(inference: &InferenceConfig, shap: &ShapConfig) -> Result<(), ExplainerSpecError> {
-    if shap.text_config.is_some() {
-        let reason = "asks for explanations of parts of texts, which captura does not give yet; leave it out";
-        return Err(wrong("TextConfig", reason));
+/// How texts are cut, where the configuration asks for it.
+fn cutting_of(
+    config: Option<&TextConfig>,
+    types: Option<&[FeatureType]>,
+) -> Result<Option<Cutting>, ExplainerSpecError> {
+    let has_text = types.map(|types| types.contains(&FeatureType::Text));
+    match (config, has_text) {
+        (None, Some(true)) => Err(wrong("FeatureTypes", "names texts, and no TextConfig says how they are cut")),
+        (Some(_), Some(false)) => Err(wrong("FeatureTypes", "names no text for TextConfig to cut")),
+        (None, _) => Ok(None),
+        (Some(config), _) => {
+            let cutting = Cutting::of(config.granularity, &config.language);
+            cutting.map(Some).map_err(|why| wrong("TextConfig", why))
+        }
     }
-    if inference.feature_types.is_some() {
-        let reason = "is for explanations of texts, which captura does not give yet; leave it out";
-        return Err(wrong("FeatureTypes", reason));
-    }
-    Ok(())
 }
 
 fn baseline_of(config: ShapBaselineConfig, shape: &Shape) -> Result<(Baseline, Layout), ExplainerSpecError> {
@@ -162,7 +205,7 @@ struct InferenceConfig {
     label_attribute: Option<String>,
     label_headers: Option<Vec<String>>,
     feature_headers: Option<Vec<String>>,
-    feature_types: Option<Vec<String>>,
+    feature_types: Option<Vec<FeatureType>>,
 }
 
 #[derive(Deserialize)]
@@ -172,7 +215,14 @@ struct ShapConfig {
     number_of_samples: Option<usize>,
     use_logit: Option<bool>,
     seed: Option<i64>,
-    text_config: Option<Value>,
+    text_config: Option<TextConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TextConfig {
+    language: String,
+    granularity: Granularity,
 }
 
 #[derive(Deserialize)]

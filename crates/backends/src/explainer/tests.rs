@@ -428,12 +428,15 @@ fn configurations_that_cannot_be_carried_out_are_refused() {
     let baseline = |baseline: Value| shap(json!({"ShapBaselineConfig": baseline}));
     let inference = |inference: Value| with("/InferenceConfig", inference);
     let text =
-        json!({"ShapBaselineConfig": {"ShapBaseline": "x"}, "TextConfig": {"Language": "en", "Granularity": "token"}});
+        json!({"ShapBaselineConfig": {"ShapBaseline": "x"}, "TextConfig": {"Language": "ja", "Granularity": "token"}});
+    let numbers =
+        json!({"ShapBaselineConfig": {"ShapBaseline": "1"}, "TextConfig": {"Language": "en", "Granularity": "token"}});
     let samples = json!({"ShapBaselineConfig": {"ShapBaseline": vec!["0"; 20].join(",")}, "NumberOfSamples": 100_000});
     for (config, words) in [
         (json!({}), "ExplainerConfig names no explainer"),
-        (shap(text), "TextConfig asks for explanations of parts of texts"),
-        (inference(json!({"FeatureTypes": ["text"]})), "FeatureTypes is for explanations of texts"),
+        (shap(text), "TextConfig has Language ja, whose texts captura cannot cut"),
+        (inference(json!({"FeatureTypes": ["text"]})), "FeatureTypes names texts, and no TextConfig says"),
+        (shap(numbers), "TextConfig finds no text to cut"),
         (inference(json!({"FeatureHeaders": ["a"]})), "FeatureHeaders names 1 features, and the SHAP baseline has 2"),
         (inference(json!({"ProbabilityAttribute": "a."})), "ProbabilityAttribute is not a JMESPath expression"),
         (inference(json!({"ContentTemplate": "{}"})), "ContentTemplate needs exactly one $features"),
@@ -494,4 +497,74 @@ async fn a_model_behind_an_explainer_is_otherwise_what_it_was() {
     let explained = explained(Arc::new(Formula::default()), &config("0,0,0,0", json!({}), json!({}))).await;
     let extras = Extras { target_model: true, explanations: true, ..Extras::default() };
     assert_eq!((explained.extras(), explained.instances()), (extras, 1));
+}
+
+/// How often a text says something good, less how often it says something bad.
+fn mood(x: &str) -> f64 {
+    let of = |word: &str| x.matches(word).count() as f64;
+    of("good") + of("bom") - of("bad")
+}
+
+/// The mood of each text, and twice the number beside it.
+#[derive(Debug)]
+struct Mood;
+
+impl Backend for Mood {
+    fn invoke<'a>(&'a self, request: &'a ModelRequest) -> Invoking<'a> {
+        Box::pin(async {
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(&*request.body);
+            let score = |row: csv::StringRecord| {
+                let number = row.get(1).map_or(0.0, |cell| cell.parse().unwrap());
+                format!("{}\n", mood(&row[0]) + 2.0 * number)
+            };
+            let body: String = reader.records().map(|row| score(row.unwrap())).collect();
+            Ok(Answer { body: body.into(), content_type: Some("text/csv".into()), ..Answer::default() })
+        })
+    }
+}
+
+async fn parts_of(language: &str, granularity: &str, baseline: &str, body: &str) -> Vec<Value> {
+    let more = json!({"TextConfig": {"Language": language, "Granularity": granularity}});
+    let model = explained(Arc::new(Mood), &config(baseline, json!({}), more)).await;
+    told(&model, &call(body)).await["explanations"]["kernel_shap"][0].as_array().unwrap().clone()
+}
+
+/// Words, where they begin, and what they add, rounded.
+fn words(feature: &Value) -> Vec<(String, u64, i64)> {
+    let part = |one: &Value| {
+        let (said, added) = (&one["description"], one["attribution"][0].as_f64().unwrap());
+        assert!((added - added.round()).abs() < 1e-6, "{one}");
+        (said["partial_text"].as_str().unwrap().to_owned(), said["start_idx"].as_u64().unwrap(), added.round() as i64)
+    };
+    feature["attributions"].as_array().unwrap().iter().map(part).collect()
+}
+
+#[tokio::test]
+async fn the_tokens_of_a_text_are_explained_one_by_one_beside_other_features() {
+    let features = parts_of("en", "token", ",0", "\"é good, not bad\",3").await;
+    let part = |text: &str, start: u64, added: i64| (text.to_owned(), start, added);
+    let expected = [part("é", 0, 0), part("good", 2, 1), part(",", 6, 0), part("not", 8, 0), part("bad", 12, -1)];
+    assert_eq!(words(&features[0]), expected);
+    let number = &features[1]["attributions"];
+    assert!((number[0]["attribution"][0].as_f64().unwrap() - 6.0).abs() < 1e-6, "{number}");
+    assert_eq!((number.as_array().unwrap().len(), number[0].get("description")), (1, None));
+}
+
+#[tokio::test]
+async fn sentences_and_paragraphs_are_replaced_whole_by_the_baselines_text() {
+    let sentences = parts_of("pt", "sentence", "bad", "\"O Sr. bom é bom. Nada aqui.\"").await;
+    let part = |text: &str, start: u64, added: i64| (text.to_owned(), start, added);
+    assert_eq!(words(&sentences[0]), [part("O Sr. bom é bom.", 0, 3), part("Nada aqui.", 17, 1)]);
+    let paragraphs = parts_of("en", "paragraph", "x", "\"good\ngood\n\nbad\"").await;
+    assert_eq!(words(&paragraphs[0]), [part("good\ngood", 0, 2), part("bad", 11, -1)]);
+    let blank = parts_of("en", "token", "x", "\" \"").await;
+    assert_eq!(words(&blank[0]), []);
+}
+
+#[tokio::test]
+async fn a_text_of_too_many_parts_is_refused_with_what_helps() {
+    let more = json!({"TextConfig": {"Language": "en", "Granularity": "token"}});
+    let model = explained(Arc::new(Mood), &config("x", json!({"FeatureTypes": ["text"]}), more)).await;
+    let why = refused(&model, &call(&"a ".repeat(513))).await;
+    assert!(why.starts_with("record 1 has 513 tokens and other features, and 512 can be explained"), "{why}");
 }
