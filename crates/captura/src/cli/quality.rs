@@ -7,7 +7,7 @@ use captura_monitor::calibration::{Brier, Calibration, CalibrationReport};
 use captura_monitor::estimate::EstimateReport;
 use captura_monitor::job::{self, Quality as QualityRequest, QualityError, QualitySummary, Source};
 use captura_monitor::labels::{LabelAccount, Maturity};
-use captura_monitor::quality::{Attributes, ProblemType};
+use captura_monitor::quality::{Attributes, ProblemType, SegmentQuality};
 use captura_names::Timestamp;
 use clap::{Args, ValueEnum};
 
@@ -56,7 +56,7 @@ pub(crate) struct Quality {
     /// Names of the columns of captures, the answer's first, with commas between them
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     headers: Vec<String>,
-    /// Column by whose values calibration is told apart; may be given several times
+    /// Column by whose values quality and calibration are told apart; may be given several times
     #[arg(long, value_name = "COLUMN")]
     segment: Vec<String>,
     /// Only captured calls from this time on
@@ -142,7 +142,7 @@ pub(super) fn window(start: Option<&str>, end: Option<&str>) -> anyhow::Result<O
         return Ok(None);
     }
     let or = |text: Option<&str>, open: &str| Timestamp::parse(text.unwrap_or(open));
-    Ok(Some(or(start, "1970-01-01T00:00:00Z")?..or(end, "9999-12-31T23:59:59Z")?))
+    Ok(Some(or(start, "1970-01-01T00:00:00Z")?..or(end, "9998-12-31T23:59:59Z")?))
 }
 
 /// Names that were given, if any.
@@ -164,6 +164,7 @@ fn findings(found: &QualitySummary) -> String {
         }
         parts.push(metrics.to_string());
     }
+    parts.extend(found.by_segment.iter().map(by_segment));
     parts.extend(found.calibration.as_ref().map(calibrated));
     parts.extend(found.estimates.as_ref().map(estimated));
     if let Some(violations) = &found.violations {
@@ -220,6 +221,30 @@ pub(super) fn ripeness(labels: &LabelAccount, maturity: &Maturity) -> String {
         line.push_str(&format!("\nunusable: {} line {}: {}", bad.source, bad.line, bad.reason));
     }
     line
+}
+
+/// For whom the model is how good.
+fn by_segment(segment: &SegmentQuality) -> String {
+    let names: Vec<&str> = segment
+        .groups
+        .iter()
+        .map(|group| &group.metrics)
+        .max_by_key(|metrics| metrics.len())
+        .map_or_else(Vec::new, |metrics| metrics.iter().map(|metric| metric.name).collect());
+    let mut header = vec![segment.column.to_uppercase(), "ROWS".to_owned()];
+    header.extend(names.iter().map(|name| name.to_uppercase()));
+    let mut groups = table(&header.iter().map(String::as_str).collect::<Vec<_>>());
+    for group in &segment.groups {
+        let value =
+            |name: &&str| group.metrics.iter().find(|metric| metric.name == *name).map(|metric| number(metric.value));
+        let mut row = vec![group.value.clone(), group.judged.to_string()];
+        row.extend(names.iter().map(|name| value(name).unwrap_or_else(|| "too few".to_owned())));
+        groups.add_row(row);
+    }
+    match segment.more {
+        0 => groups.to_string(),
+        more => format!("{groups}\n  and {more} more"),
+    }
 }
 
 /// How far probabilities can be trusted.

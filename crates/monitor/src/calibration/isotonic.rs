@@ -94,6 +94,18 @@ impl Isotonic {
 }
 
 impl Isotonic {
+    /// Whether a file holds a function: as many probabilities as scores, one at least, both in order.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let ascending = |values: &[f64]| values.iter().all(|value| value.is_finite()) && values.is_sorted();
+        let inside = self.probabilities.iter().all(|probability| (0.0..=1.0).contains(probability));
+        !self.scores.is_empty()
+            && self.scores.len() == self.probabilities.len()
+            && ascending(&self.scores)
+            && ascending(&self.probabilities)
+            && inside
+    }
+
     /// Whether a score lies within those it was fitted to.
     #[must_use]
     pub fn has_seen(&self, score: f64) -> bool {

@@ -148,7 +148,7 @@ impl Estimator {
         let predicted = |row: usize| !outcomes.predicted[row].is_nan();
         let labelled = |row: usize| predicted(row) && !outcomes.actual[row].is_nan();
         let (method, limits, all, some) = match (&self.calibration, &self.losses) {
-            (Some(calibration), _) => {
+            (Some(calibration), _) if calibration.is_sound() => {
                 let of = |wanted: &dyn Fn(usize) -> bool| of_classifier(calibration, outcomes, wanted);
                 ("confidence-based", LIMITS_OF_CONFIDENCE, of(&predicted)?, of(&labelled).ok())
             }
@@ -162,7 +162,7 @@ impl Estimator {
                 };
                 ("direct loss estimation", LIMITS_OF_LOSSES, of(&predicted)?, of(&labelled).ok())
             }
-            _ => return Err("it holds nothing that was learned".into()),
+            _ => return Err("estimator.json holds nothing that was learned, or is damaged".into()),
         };
         let estimate = |(place, estimated): (usize, &Estimated)| {
             let half = Z * estimated.standard_error;

@@ -177,3 +177,19 @@ fn several_classes_have_the_accuracy_that_confidence_promises() {
     assert!((accuracy.value - 0.8).abs() < 1e-12);
     assert!((accuracy.standard_error - (0.09_f64 + 0.16 + 0.21).sqrt() / 3.0).abs() < 1e-12);
 }
+
+#[test]
+fn a_damaged_estimator_is_refused_before_it_is_used() {
+    let now = classifier(1_000, 0.0, 0.0, 1);
+    let sound = serde_json::to_value(Estimator::learn(&now).unwrap()).unwrap();
+    for (member, value) in [
+        ("probabilities", serde_json::json!([])),
+        ("scores", serde_json::json!([])),
+        ("probabilities", serde_json::json!([7.0])),
+    ] {
+        let mut damaged = sound.clone();
+        damaged["calibration"][member] = value;
+        let estimator: Estimator = serde_json::from_value(damaged).unwrap();
+        assert!(estimator.estimate(&now, &[]).unwrap_err().contains("damaged"));
+    }
+}

@@ -29,7 +29,7 @@ use crate::estimate::{EstimateReport, Estimator};
 use crate::labels::{LabelAccount, Labels, Maturity, Merger, TooManyLabels, arrival, merged_key};
 use crate::quality::{
     Attribute, Attributes, Left, MAX_JUDGED_CLASSES, MAX_ROWS_HELD, Metric, Outcomes, ProblemType, QualityConstraints,
-    QualityStatistics, QualityViolation, Sample, Sampler, When,
+    QualityStatistics, QualityViolation, Sample, Sampler, SegmentQuality, When, by_segment,
 };
 
 /// Name of what SageMaker's files have no place for.
@@ -81,6 +81,8 @@ pub struct QualitySummary {
     pub maturity: Option<Maturity>,
     /// All metrics, in order; none where no row has a label.
     pub metrics: Vec<Metric>,
+    /// The metrics that tell most, by consumer and by the columns that were asked for.
+    pub by_segment: Vec<SegmentQuality>,
     /// How far probabilities can be trusted, where rows have them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<CalibrationReport>,
@@ -189,6 +191,7 @@ pub async fn quality(stores: &Stores, request: &Quality) -> Result<QualitySummar
         maturity: labels.as_ref().map(|_| outcomes.calls.maturity(as_of)),
         labels: labels.as_ref().map(Labels::account),
         metrics,
+        by_segment: by_segment(&outcomes),
         calibration,
         estimates,
         violations: violations.map(|found| found.violations),

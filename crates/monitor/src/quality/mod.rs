@@ -6,6 +6,7 @@
 mod artefact;
 mod attributes;
 mod binary;
+mod by_segment;
 mod curves;
 mod multiclass;
 mod outcomes;
@@ -19,6 +20,7 @@ use serde::Serialize;
 pub(crate) use artefact::lenient;
 pub use artefact::{Entry, MetricValue, QualityStatistics, When};
 pub use attributes::{Attribute, Attributes, resolve};
+pub use by_segment::{GroupQuality, MIN_ROWS_OF_GROUP, SegmentQuality, by_segment};
 pub use curves::{Curves, area_under_curve};
 pub use outcomes::{Outcomes, Segment};
 pub use sample::{Left, MAX_ROWS_HELD, Sampler};
@@ -137,19 +139,27 @@ impl Sample {
     /// All metrics, in the order of Model Monitor's file.
     #[must_use]
     pub fn metrics(&self, seed: u64) -> Vec<Metric> {
-        let values = |keep: Option<&[u32]>| -> Named {
-            match self {
-                Self::Binary(sample) => binary::metrics(sample, keep),
-                Self::Multiclass(sample) => multiclass::metrics(sample, keep),
-                Self::Regression(sample) => regression::metrics(sample, keep),
-            }
-        };
-        let deviations = resample::deviations(self.rows(), seed, &values);
-        values(None)
-            .into_iter()
-            .zip(deviations)
-            .map(|((name, value), standard_deviation)| Metric { name, value, standard_deviation })
-            .collect()
+        let deviations = resample::deviations(self.rows(), seed, &|keep| self.values(keep));
+        let mut metrics = self.metrics_without_deviations();
+        for (metric, deviation) in metrics.iter_mut().zip(deviations) {
+            metric.standard_deviation = deviation;
+        }
+        metrics
+    }
+
+    /// All metrics, their deviations NaN.
+    #[must_use]
+    pub fn metrics_without_deviations(&self) -> Vec<Metric> {
+        let metric = |(name, value)| Metric { name, value, standard_deviation: f64::NAN };
+        self.values(None).into_iter().map(metric).collect()
+    }
+
+    fn values(&self, keep: Option<&[u32]>) -> Named {
+        match self {
+            Self::Binary(sample) => binary::metrics(sample, keep),
+            Self::Multiclass(sample) => multiclass::metrics(sample, keep),
+            Self::Regression(sample) => regression::metrics(sample, keep),
+        }
     }
 
     /// Counts by right and by predicted class, names of classes in order; empty for numbers.

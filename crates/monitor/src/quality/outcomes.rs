@@ -147,7 +147,12 @@ impl Outcomes {
     /// The judged rows as a sample. Scores are part of it when each of its rows has one.
     #[must_use]
     pub fn sample(&self) -> Sample {
-        let rows: Vec<usize> = self.judged().collect();
+        self.sample_of(&self.judged().collect::<Vec<_>>())
+    }
+
+    /// Some of the judged rows as a sample.
+    #[must_use]
+    pub fn sample_of(&self, rows: &[usize]) -> Sample {
         match self.problem {
             ProblemType::Regression => Sample::Regression(RegressionSample {
                 actual: rows.iter().map(|&row| self.actual[row]).collect(),

@@ -156,6 +156,7 @@ async fn tables_with_a_column_of_labels_need_no_ground_truth() {
         ..request(dir.path(), attributes)
     };
     let found = job::quality(&stores(dir.path()), &request).await.unwrap();
+    assert!(found.by_segment.is_empty(), "nobody called a table");
     assert_eq!((found.judged, value(&found, "accuracy"), found.left.no_prediction), (4, 0.5, 1));
     assert!(found.labels.is_none() && found.maturity.is_none());
     let wrong =
@@ -294,4 +295,40 @@ async fn answers_in_json_are_found_by_their_path() {
     };
     let found = job::quality(&stores(dir.path()), &request(dir.path(), attributes)).await.unwrap();
     assert_eq!((found.judged, value(&found, "precision"), value(&found, "auc")), (3, 0.5, 1.0));
+}
+
+#[tokio::test]
+async fn quality_is_told_for_each_value_of_a_column_and_not_where_rows_are_few() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut lines = String::from("prediction,label,shop\n");
+    for row in 0..100 {
+        // In shop a every second prediction is off by 2, in shop b none is; shop c sells little.
+        let (shop, off) = if row % 10 == 9 {
+            ("c", 0)
+        } else if row % 2 == 0 {
+            ("a", 2 * (row / 2 % 2))
+        } else {
+            ("b", 0)
+        };
+        lines.push_str(&format!("{},{row},{shop}\n", row + off));
+    }
+    put(dir.path(), "rows.csv", &lines);
+    let attributes = Attributes {
+        inference: Some("prediction".into()),
+        ground_truth: Some("label".into()),
+        segments: vec!["shop".into()],
+        ..Attributes::of(ProblemType::Regression)
+    };
+    let request = Quality {
+        source: Source { addresses: vec![text(&dir.path().join("rows.csv"))], ..Source::default() },
+        ground_truth: Vec::new(),
+        ..request(dir.path(), attributes)
+    };
+    let found = job::quality(&stores(dir.path()), &request).await.unwrap();
+    let told: Vec<(&str, u64, Option<f64>)> = found.by_segment[0]
+        .groups
+        .iter()
+        .map(|group| (group.value.as_str(), group.judged, group.metrics.first().map(|metric| metric.value)))
+        .collect();
+    assert_eq!(told, [("a", 50, Some(1.0)), ("b", 40, Some(0.0)), ("c", 10, None)]);
 }
