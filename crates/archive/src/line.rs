@@ -51,6 +51,8 @@ pub struct Line {
     pub output: Option<Side>,
     /// Names the rules by which the record was redacted, where it was.
     pub redaction_policy: Option<String>,
+    /// Whether the record was erased: then the line only keeps its place.
+    pub is_erased: bool,
 }
 
 /// What captura's own key says of a call, beside who called. What an older captura did not write is absent.
@@ -162,6 +164,8 @@ struct RawExtension<'a> {
     facts: Facts,
     #[serde(rename = "redactionPolicy")]
     redaction_policy: Option<String>,
+    #[serde(default)]
+    erased: bool,
 }
 
 impl RawExtension<'_> {
@@ -189,6 +193,7 @@ impl Line {
             own.as_ref().map(|own| parse_lsn(&own.lsn).ok_or_else(|| value("captura.lsn", &own.lsn))).transpose()?;
         let caller = own.as_ref().map(RawExtension::caller).unwrap_or_default();
         let redaction_policy = own.as_ref().and_then(|own| own.redaction_policy.clone());
+        let is_erased = own.as_ref().is_some_and(|own| own.erased);
         let (consumer, facts) = own.map(|own| (own.consumer, own.facts)).unzip();
         let consumer = consumer.flatten();
         Ok(Self {
@@ -205,6 +210,7 @@ impl Line {
             input: raw.capture_data.endpoint_input.map(|side| decode(side, "endpointInput.data")).transpose()?,
             output: raw.capture_data.endpoint_output.map(|side| decode(side, "endpointOutput.data")).transpose()?,
             redaction_policy,
+            is_erased,
         })
     }
 }

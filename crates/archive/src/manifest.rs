@@ -15,6 +15,9 @@
 //! Parts of tables that were made of the segment stand in `"tables"` like objects, and those that were not, because their
 //! destination failed for too long, in `"owed"`; both are left out where there are none.
 //!
+//! Parts that were made later of the captured objects stand in `{segment}.refilled.json`, a list like `"tables"`; whoever reads
+//! the manifest finds them there, and no longer among the owed.
+//!
 //! A segment that goes while a destination fails has moreover `"carried": { "part": "…", "numbers": […] }`: the part of it
 //! that stays, with a manifest of its own one day; or `"evicted": […]`, the records that were given up.
 //!
@@ -28,6 +31,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use captura_capture::record::Signature;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +44,7 @@ pub const MANIFEST_FOLDER: &str = "manifest";
 pub const MANIFEST_VERSION: u32 = 1;
 const SUFFIX: &str = ".json";
 const PLAN_SUFFIX: &str = ".plan.json";
+const REFILLED_SUFFIX: &str = ".refilled.json";
 
 /// What became of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,6 +130,9 @@ pub struct ManifestObject {
     /// Key of its server-side encryption, where one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kms_key_id: Option<String>,
+    /// Of an owed part of a table: the signature of the model whose answers it has, where that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
 }
 
 /// Records that could not be read.
@@ -215,7 +223,29 @@ impl Manifests {
     /// # Errors
     /// When it is there and cannot be read.
     pub fn read(&self, segment: &str) -> Result<Option<Manifest>, ManifestError> {
-        self.load(&format!("{segment}{SUFFIX}"))
+        let Some(mut manifest) = self.load::<Manifest>(&format!("{segment}{SUFFIX}"))? else { return Ok(None) };
+        if !manifest.owed.is_empty() {
+            let refilled = self.refilled(segment)?;
+            manifest.owed.retain(|owed| !refilled.iter().any(|part| part.uri == owed.uri));
+            manifest.tables.extend(refilled);
+            manifest.tables.sort_by(|a, b| a.uri.cmp(&b.uri));
+        }
+        Ok(Some(manifest))
+    }
+
+    fn refilled(&self, segment: &str) -> Result<Vec<ManifestObject>, ManifestError> {
+        Ok(self.load(&format!("{segment}{REFILLED_SUFFIX}"))?.unwrap_or_default())
+    }
+
+    /// Notes durably that a part of a table, which was owed, is in its store now.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn refill(&self, segment: &str, part: ManifestObject) -> Result<(), ManifestError> {
+        let mut refilled = self.refilled(segment)?;
+        refilled.retain(|known| known.uri != part.uri);
+        refilled.push(part);
+        self.store(&format!("{segment}{REFILLED_SUFFIX}"), &refilled)
     }
 
     /// All manifests, by segment name; those that cannot be read come as errors.
@@ -242,7 +272,8 @@ impl Manifests {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(failed(error)),
         }
-        names.retain(|name| name.ends_with(SUFFIX) && !name.ends_with(PLAN_SUFFIX));
+        let is_other = |name: &str| [PLAN_SUFFIX, REFILLED_SUFFIX].iter().any(|suffix| name.ends_with(suffix));
+        names.retain(|name| name.ends_with(SUFFIX) && !is_other(name));
         names.sort();
         Ok(names.iter().filter_map(|name| name.strip_suffix(SUFFIX)).map(str::to_owned).collect())
     }

@@ -176,7 +176,8 @@ impl RemovedObject {
     }
 
     /// Whether bytes with this digest may be in the store, where `noted` is what was put there first.
-    pub(crate) fn may_be(&self, sha256: &str, noted: &str) -> bool {
+    #[must_use]
+    pub fn may_be(&self, sha256: &str, noted: &str) -> bool {
         match &self.rewritten {
             None => sha256 == noted,
             Some(rewritten) => sha256 == rewritten.sha256 || !rewritten.done && sha256 == rewritten.before,

@@ -282,7 +282,7 @@ impl Attempt {
     fn leave(&mut self, object: &Rendered, uri: &S3Uri, waits_for: S3Uri) {
         if object.is_table {
             self.waiting_tables.insert(waits_for);
-            self.owed.push(describe(uri, object));
+            self.owed.push(ManifestObject { signature: object.policy.signature.clone(), ..describe(uri, object) });
             return;
         }
         self.waiting.insert(waits_for);
@@ -319,5 +319,6 @@ fn describe(uri: &S3Uri, object: &Rendered) -> ManifestObject {
         last_n: object.runs.last().unwrap_or_default(),
         runs: object.runs.clone(),
         kms_key_id: object.kms_key_id.clone(),
+        signature: None,
     }
 }

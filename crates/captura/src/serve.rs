@@ -510,7 +510,7 @@ fn compacting(
     (clock, tasks): (&Clock, &Tasks),
 ) -> anyhow::Result<Option<Compacting>> {
     let tables: Vec<TablePlan> = config.tables.iter().filter(|table| table.compact).map(Table::plan).collect();
-    if tables.is_empty() {
+    if config.tables.is_empty() {
         return Ok(None);
     }
     let now = clock.clone();

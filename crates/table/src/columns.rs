@@ -39,7 +39,7 @@ impl Type {
 }
 
 /// Who called what, and how it ended: in both halves of a table.
-const IDENTITY: [(&str, Type); 16] = [
+const IDENTITY: [(&str, Type); 17] = [
     ("event_id", Type::Text),
     ("inference_id", Type::Text),
     ("lsn_node", Type::Whole),
@@ -49,13 +49,14 @@ const IDENTITY: [(&str, Type); 16] = [
     ("variant", Type::Text),
     ("model", Type::Text),
     ("endpoint_config", Type::Text),
-    ("consumer", Type::Text),
+    ("consumer_id", Type::Text),
     ("principal", Type::Text),
     ("source_address", Type::Text),
     ("user_agent", Type::Text),
     ("outcome", Type::Text),
-    ("status", Type::Whole),
+    ("status_code", Type::Whole),
     ("sampling_probability", Type::Double),
+    ("redaction_policy", Type::Text),
 ];
 
 /// What a call took and how large it was, in the half with a row for each call.
@@ -64,14 +65,14 @@ const MEASURES: [(&str, Type); 9] = [
     ("custom_attributes", Type::Text),
     ("model_latency_us", Type::Whole),
     ("total_latency_us", Type::Whole),
-    ("request_size_bytes", Type::Whole),
-    ("response_size_bytes", Type::Whole),
+    ("request_bytes", Type::Whole),
+    ("response_bytes", Type::Whole),
     ("request_content_type", Type::Text),
     ("response_content_type", Type::Text),
     ("truncated", Type::Boolean),
 ];
 
-const BODIES: [(&str, Type); 2] = [("request_body", Type::Bytes), ("response_body", Type::Bytes)];
+const BODIES: [(&str, Type); 2] = [("request_raw", Type::Bytes), ("response_raw", Type::Bytes)];
 
 enum Column {
     Text(StringBuilder),
@@ -223,6 +224,7 @@ impl Sheet {
         self.text(call.outcome);
         self.whole(call.status.map(i64::from));
         self.double(call.sampling_probability);
+        self.text(call.redaction_policy);
     }
 }
 

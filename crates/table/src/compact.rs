@@ -39,6 +39,7 @@ use serde::Serialize;
 use crate::call::{HOUR_US, hour_of};
 use crate::layout::{Kind, Partition, SUFFIX, segment_of_part};
 use crate::merging::Merging;
+use crate::refill::Refiller;
 
 /// Files of this size and above are left alone, bytes.
 const SMALL_MAX_BYTES: u64 = 32 << 20;
@@ -142,6 +143,12 @@ impl Compactor {
     #[must_use]
     pub fn new(stores: Stores, journal: PathBuf, now: Now) -> Self {
         Self { stores, journal, now }
+    }
+
+    /// What makes parts that are owed, of the same journal.
+    #[must_use]
+    pub fn refiller(&self) -> Refiller {
+        Refiller::new(self.stores.clone(), self.journal.clone())
     }
 
     /// Finishes what an earlier pass left, then merges the small files of each hour.

@@ -23,8 +23,10 @@ use parquet::schema::types::ColumnPath;
 
 use crate::layout::Kind;
 
-/// Version of the columns, in each file under the key `captura.version`.
-pub(crate) const TABLE_VERSION: &str = "1";
+/// Version of the columns, in each file under the key `captura.version`. Version 1 had other names (`consumer`, `status`,
+/// `request_size_bytes`, `request_body` and their like) and no `redaction_policy`.
+pub(crate) const TABLE_VERSION: &str = "2";
+const VERSION_KEY: &str = "captura.version";
 /// Rows of a row group at most: what a reader takes in at once.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
 /// Bytes of a row group at most, so that bodies do not make it large.
@@ -32,7 +34,7 @@ const ROW_GROUP_BYTES: usize = 64 << 20;
 /// Rows that are read at once when files are merged.
 const READ_ROWS: usize = 1024;
 /// Columns that hold bodies.
-const BODIES: [&str; 2] = ["request_body", "response_body"];
+const BODIES: [&str; 2] = ["request_raw", "response_raw"];
 
 fn properties(kind: Kind, endpoint: &str) -> WriterProperties {
     let pair = |key: &str, value: &str| KeyValue::new(key.to_owned(), value.to_owned());
@@ -42,7 +44,7 @@ fn properties(kind: Kind, endpoint: &str) -> WriterProperties {
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_key_value_metadata(Some(vec![
-            pair("captura.version", TABLE_VERSION),
+            pair(VERSION_KEY, TABLE_VERSION),
             pair("captura.table", kind.as_str()),
             pair("captura.endpoint", endpoint),
         ]))
@@ -74,6 +76,14 @@ impl Writer {
     pub(crate) fn finish(self) -> Result<Bytes, ParquetError> {
         self.0.into_inner().map(Bytes::from)
     }
+}
+
+/// Version of a file's columns.
+pub(crate) fn version(bytes: Bytes) -> Result<Option<String>, ParquetError> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+    let metadata = builder.metadata().file_metadata().key_value_metadata();
+    let own = metadata.into_iter().flatten().find(|pair| pair.key == VERSION_KEY);
+    Ok(own.and_then(|pair| pair.value.clone()))
 }
 
 /// Reads a file: its schema, and its rows batch by batch.

@@ -18,6 +18,7 @@ pub mod export;
 mod file;
 mod layout;
 mod merging;
+pub mod refill;
 mod renderer;
 mod rows;
 mod signature;

@@ -12,7 +12,7 @@ use arrow_schema::{Field, Schema};
 use bytes::Bytes;
 use parquet::errors::ParquetError;
 
-use crate::file::{Writer, read};
+use crate::file::{TABLE_VERSION, Writer, read, version};
 use crate::layout::Partition;
 
 /// The columns of the files so far.
@@ -22,8 +22,12 @@ pub(crate) struct Merging {
 }
 
 impl Merging {
-    /// Adds the columns of a file; `false`, and nothing added, when they do not go with the others.
+    /// Adds the columns of a file; `false`, and nothing added, when they do not go with the others. Files whose columns have
+    /// the names of another version stay as they are.
     pub(crate) fn takes(&mut self, bytes: Bytes) -> Result<bool, ParquetError> {
+        if version(bytes.clone())?.as_deref() != Some(TABLE_VERSION) {
+            return Ok(false);
+        }
         let (schema, _) = read(bytes)?;
         let known = |field: &Field| self.fields.iter().find(|known| known.name() == field.name());
         let fits = |field: &Field| known(field).is_none_or(|known| known.data_type() == field.data_type());

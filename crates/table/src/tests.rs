@@ -154,7 +154,7 @@ fn every_call_is_in_the_table_as_it_is_in_the_captured_lines() {
     let mut found = 0;
     for batch in rows_of(&parts, Kind::Invocations) {
         let bodies = |column: &str| batch.column_by_name(column).unwrap().as_binary::<i32>().clone();
-        let (requests, responses) = (bodies("request_body"), bodies("response_body"));
+        let (requests, responses) = (bodies("request_raw"), bodies("response_raw"));
         for (at, event_id) in texts(&batch, "event_id").into_iter().enumerate() {
             let line = &lines[&event_id.unwrap()];
             let body = |column: &arrow_array::BinaryArray| column.is_valid(at).then(|| column.value(at).to_vec());
@@ -169,7 +169,7 @@ fn every_call_is_in_the_table_as_it_is_in_the_captured_lines() {
             assert_eq!(line.lsn, Some(lsn));
             let time = batch.column_by_name("event_time").unwrap().as_primitive::<TimestampMicrosecondType>().value(at);
             assert_eq!(time, records[lsn.n as usize].arrived_at.unix_us());
-            assert_eq!(wholes(&batch, "status")[at], Some(i64::from(records[lsn.n as usize].status)));
+            assert_eq!(wholes(&batch, "status_code")[at], Some(i64::from(records[lsn.n as usize].status)));
             found += 1;
         }
     }
@@ -208,7 +208,7 @@ fn parts_stand_in_the_hour_of_their_calls_and_twice_is_the_same() {
     let bare = TablePlan { bodies: false, rows: false, ..plan() };
     let bare = parts(&bare, &records);
     assert!(bare.iter().all(|part| part.key.starts_with("invocations/")));
-    assert!(batches(&bare[0].bytes)[0].column_by_name("request_body").is_none());
+    assert!(batches(&bare[0].bytes)[0].column_by_name("request_raw").is_none());
 }
 
 #[test]

@@ -11,7 +11,8 @@ use arrow_array::types::Float64Type;
 use bytes::Bytes;
 use captura_archive::batch::Plan;
 use captura_archive::destinations::Patience;
-use captura_archive::reconcile::{Depth, Verdict, reconcile_data_dir};
+use captura_archive::reconcile::{Depth, Report, Verdict, reconcile_data_dir};
+use captura_archive::removal::Removing;
 use captura_archive::rendering::TablePlan;
 use captura_archive::uploader::ANSWER_WITHIN;
 use captura_archive::{Stopped, StoreSettings, Stores, Uploader, UploaderSettings};
@@ -21,7 +22,8 @@ use captura_capture::{Capture, Settings};
 use captura_names::{EndpointName, EventId, S3Uri, Timestamp};
 use captura_route::{Caller, Clock, Consumer, Field, FieldType, Invocation, ModelRequest, Signature};
 use captura_table::Parquet;
-use captura_table::compact::{Compactor, Hours, clock};
+use captura_table::compact::{Compactor, Hours, Summary, clock};
+use captura_table::refill::Refiller;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 const CALLS: u64 = 60;
@@ -92,52 +94,162 @@ fn rows(table: &Path) -> (Vec<(u64, u64)>, usize) {
     (rows, files.len())
 }
 
+/// A data directory whose calls are all archived.
+struct World {
+    data: tempfile::TempDir,
+    stores: Stores,
+    table: TablePlan,
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_unix_us(NOON_US + 86_400_000_000)
+}
+
+impl World {
+    fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let stores = Stores::new(StoreSettings { data_dir: data.path().to_owned(), mappings: BTreeMap::new() });
+        Self { data, stores, table: TablePlan::new(S3Uri::parse("s3://lake/calls").unwrap()) }
+    }
+
+    fn journal(&self) -> PathBuf {
+        self.data.path().join("journal")
+    }
+
+    fn lake(&self) -> PathBuf {
+        self.data.path().join("buckets/lake/calls")
+    }
+
+    /// [`CALLS`] calls in three segments.
+    async fn captured(&self) {
+        let journal = self.journal();
+        let capture = Capture::open(Settings::new(journal.clone()), Arc::new(RealDisk), Clock::new(now)).unwrap().0;
+        let settings = UploaderSettings {
+            journal,
+            plan: Plan { tables: vec![self.table.clone()], ..Plan::default() },
+            tables: Some(Arc::new(Parquet)),
+            read_back: true,
+            answer_within: ANSWER_WITHIN,
+            patience: Patience::default(),
+            carry_after: captura_archive::uploader::CARRY_AFTER,
+            evict_when_full: false,
+            now: Arc::new(now),
+            tasks: captura_tasks::Tasks::default(),
+        };
+        let uploader = Uploader::new(Arc::new(capture.clone()), self.stores.clone(), settings).unwrap();
+        let archiving = uploader.start().unwrap();
+        let policy = policy();
+        for n in 0..CALLS {
+            call(&capture, &policy, n).await;
+            if n % 20 == 19 {
+                capture.seal().await;
+            }
+        }
+        capture.close().await.unwrap();
+        assert_eq!(archiving.stop(Duration::from_secs(60)).await, Stopped::Finished);
+        assert!(capture.sealed().is_empty());
+    }
+
+    async fn compacted(&self) -> Summary {
+        let compactor = Compactor::new(self.stores.clone(), self.journal(), clock(now));
+        compactor.pass(std::slice::from_ref(&self.table), Hours::Closed).await.unwrap()
+    }
+
+    async fn proven(&self) -> Report {
+        let depth = Depth { deep: true, ..Depth::default() };
+        let report = reconcile_data_dir(self.data.path(), &self.stores, depth).await.unwrap();
+        assert_eq!((report.verdict, &report.findings), (Verdict::Balanced, &Vec::new()), "{report:?}");
+        report
+    }
+}
+
+fn all_but(without: &[u64]) -> Vec<(u64, u64)> {
+    (0..CALLS).filter(|n| !without.contains(n)).map(|n| (n, n * 2)).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_become_rows_once_and_the_book_balances() {
-    let data = tempfile::tempdir().unwrap();
-    let journal = data.path().join("journal");
-    let now = || Timestamp::from_unix_us(NOON_US + 86_400_000_000);
-    let capture = Capture::open(Settings::new(journal.clone()), Arc::new(RealDisk), Clock::new(now)).unwrap().0;
-    let stores = Stores::new(StoreSettings { data_dir: data.path().to_owned(), mappings: BTreeMap::new() });
-    let table = TablePlan::new(S3Uri::parse("s3://lake/calls").unwrap());
-    let settings = UploaderSettings {
-        journal: journal.clone(),
-        plan: Plan { tables: vec![table.clone()], ..Plan::default() },
-        tables: Some(Arc::new(Parquet)),
-        read_back: true,
-        answer_within: ANSWER_WITHIN,
-        patience: Patience::default(),
-        carry_after: captura_archive::uploader::CARRY_AFTER,
-        evict_when_full: false,
-        now: Arc::new(now),
-        tasks: captura_tasks::Tasks::default(),
-    };
-    let archiving = Uploader::new(Arc::new(capture.clone()), stores.clone(), settings).unwrap().start().unwrap();
-    let policy = policy();
-    for n in 0..CALLS {
-        call(&capture, &policy, n).await;
-        if n % 20 == 19 {
-            capture.seal().await;
-        }
-    }
-    capture.close().await.unwrap();
-    assert_eq!(archiving.stop(Duration::from_secs(60)).await, Stopped::Finished);
-    assert!(capture.sealed().is_empty());
-    drop(capture);
-
-    let lake = data.path().join("buckets/lake/calls");
-    let expected: Vec<(u64, u64)> = (0..CALLS).map(|n| (n, n * 2)).collect();
-    assert_eq!(rows(&lake), (expected.clone(), 3), "a part for each segment");
-    let compactor = Compactor::new(stores.clone(), journal, clock(now));
-    let done = compactor.pass(&[table], Hours::Closed).await.unwrap();
+    let world = World::new();
+    world.captured().await;
+    let lake = world.lake();
+    assert_eq!(rows(&lake), (all_but(&[]), 3), "a part for each segment");
+    let done = world.compacted().await;
     assert_eq!((done.merged, done.parts, done.errors), (2, 6, vec![]));
-    assert_eq!(rows(&lake), (expected, 1));
+    assert_eq!(rows(&lake), (all_but(&[]), 1));
     let names: BTreeSet<String> =
         files(&lake).iter().map(|file| file.file_name().unwrap().to_str().unwrap().to_owned()).collect();
     assert!(names.iter().all(|name| name.starts_with("merged-")), "{names:?}");
-
-    let depth = Depth { deep: true, ..Depth::default() };
-    let report = reconcile_data_dir(data.path(), &stores, depth).await.unwrap();
-    assert_eq!((report.verdict, &report.findings), (Verdict::Balanced, &Vec::new()), "{report:?}");
+    let report = world.proven().await;
     assert_eq!((report.tables.parts, report.tables.records, report.tables.files_checked), (6, 2 * CALLS, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_were_given_up_are_made_of_the_captures_when_their_store_takes_them() {
+    let world = World::new();
+    let lake = world.lake();
+    std::fs::create_dir_all(lake.parent().unwrap()).unwrap();
+    std::fs::write(&lake, "in the way").unwrap();
+    world.captured().await;
+    let report = world.proven().await;
+    assert_eq!((report.tables.parts, report.tables.owed.len()), (0, 6));
+    let refiller = Refiller::new(world.stores.clone(), world.journal());
+    let refused = refiller.pass().await.unwrap();
+    assert_eq!((refused.owed, refused.parts, refused.errors.len()), (6, 0, 6), "{refused:?}");
+
+    std::fs::remove_file(&lake).unwrap();
+    // One of the captured objects is not what it was: its part stays owed.
+    let object = files(&world.data.path().join("buckets/captures")).remove(0);
+    let sound = std::fs::read(&object).unwrap();
+    std::fs::write(&object, "other").unwrap();
+    let done = refiller.pass().await.unwrap();
+    assert_eq!((done.owed, done.parts, done.errors.len()), (6, 4, 2), "{done:?}");
+    std::fs::write(&object, sound).unwrap();
+    let done = refiller.pass().await.unwrap();
+    assert_eq!((done.owed, done.parts, done.records, done.errors), (2, 2, 40, vec![]));
+    assert_eq!(rows(&lake), (all_but(&[]), 3), "typed as the model's signature says");
+    let report = world.proven().await;
+    assert_eq!((report.tables.parts, report.tables.records, report.tables.owed), (6, 2 * CALLS, vec![]));
+    assert_eq!(refiller.pass().await.unwrap().owed, 0);
+
+    assert_eq!(world.compacted().await.parts, 6, "they are parts like any other");
+    assert_eq!(rows(&lake), (all_but(&[]), 1));
+    world.proven().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_erased_calls_leave_parts_and_merged_files_and_do_not_come_back() {
+    let world = World::new();
+    world.captured().await;
+    let removing = Removing::new(&world.journal(), world.stores.clone());
+    let erase = async |n: u64| {
+        let mut id = [3; 16];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        let calls = BTreeSet::from([EventId::from_random_bytes(id)]);
+        for manifest in removing.manifests().all().unwrap() {
+            let manifest = manifest.unwrap();
+            for object in &manifest.objects {
+                let found = removing.find(&manifest, object, &|line| calls.contains(&line.event_id)).await.unwrap();
+                if found.count() > 0 {
+                    removing.rewrite_tables(&manifest, (&object.endpoint, &found), (&Parquet, &calls)).await.unwrap();
+                    assert_eq!(removing.rewrite(&manifest, object, &found).await.unwrap(), 1);
+                }
+            }
+        }
+    };
+    erase(7).await;
+    assert_eq!(rows(&world.lake()), (all_but(&[7]), 3));
+    world.proven().await;
+    let done = world.compacted().await;
+    assert_eq!((done.merged, done.errors), (2, vec![]));
+    assert_eq!(rows(&world.lake()), (all_but(&[7]), 1));
+    erase(33).await;
+    assert_eq!(rows(&world.lake()), (all_but(&[7, 33]), 1));
+    world.proven().await;
+
+    // Put back from a backup, it is found.
+    let merged = files(&world.lake().join("rows")).remove(0);
+    std::fs::write(&merged, "as it was before").unwrap();
+    let depth = Depth::default();
+    let report = reconcile_data_dir(world.data.path(), &world.stores, depth).await.unwrap();
+    assert_eq!(report.verdict, Verdict::Imbalance);
 }

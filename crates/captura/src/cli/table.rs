@@ -1,4 +1,4 @@
-//! `captura table`: the invocation table by hand. No server is needed.
+//! `captura table`: the invocation table by hand: merged, refilled, or made of captures. No server is needed.
 
 use std::path::PathBuf;
 
@@ -9,6 +9,7 @@ use captura_names::S3Uri;
 use captura_route::{Clock, Signature};
 use captura_table::compact::{CompactError, Compactor, Hours, clock};
 use captura_table::export::export;
+use captura_table::refill::{RefillError, Refiller};
 use clap::{Args, Subcommand};
 
 use super::{Outcome, note, say};
@@ -26,6 +27,8 @@ pub(crate) struct Table {
 enum Verb {
     /// Merge the small files of hours that are over; the server does it by itself
     Compact(Compact),
+    /// Make the parts that are owed, of the captured objects; the server does it by itself
+    Refill(Refill),
     /// Make the table of captures, ours or those that SageMaker wrote
     Export(Export),
 }
@@ -34,6 +37,7 @@ impl Table {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
         match self.verb {
             Verb::Compact(verb) => verb.run().await,
+            Verb::Refill(verb) => verb.run().await,
             Verb::Export(verb) => verb.run().await,
         }
     }
@@ -109,6 +113,38 @@ impl Compact {
         }
         anyhow::ensure!(summary.errors.is_empty(), "not everything could be merged; what is left stays as it was");
         Ok(Outcome::Fine)
+    }
+}
+
+#[derive(Debug, Args)]
+struct Refill {
+    #[command(flatten)]
+    input: Input,
+}
+
+impl Refill {
+    async fn run(self) -> anyhow::Result<Outcome> {
+        let (data_dir, _, stores) = self.input.read()?;
+        let journal = data_dir.join(captura_archive::reconcile::JOURNAL_FOLDER);
+        anyhow::ensure!(journal.is_dir(), "there is no journal in {}", data_dir.display());
+        let done = match Refiller::new(stores, journal).pass().await {
+            Ok(done) => done,
+            Err(error @ RefillError::Busy) => {
+                note(&format!("error: {error}"));
+                return Ok(Outcome::CannotTell);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if self.input.json {
+            say(&serde_json::to_string(&done)?);
+        } else {
+            say(&format!(
+                "{} of {} parts that were owed are there now, with {} records",
+                done.parts, done.owed, done.records
+            ));
+            done.errors.iter().for_each(|error| note(&format!("still owed: {error}")));
+        }
+        Ok(if done.parts == done.owed { Outcome::Fine } else { Outcome::Violates })
     }
 }
 

@@ -12,6 +12,7 @@ use captura_tasks::Tasks;
 use tokio::sync::watch;
 
 use super::{CompactError, Compactor, Hours};
+use crate::refill::{RefillError, Refiller};
 
 /// Pause between two passes.
 const EVERY: Duration = Duration::from_secs(5 * 60);
@@ -25,7 +26,8 @@ pub struct Compacting {
 }
 
 impl Compacting {
-    /// Begins with what an earlier run left, then looks at the last days again and again.
+    /// Begins with what an earlier run left, then looks at the last days again and again. Parts that are owed are made
+    /// whether or not there are tables to compact.
     ///
     /// # Errors
     /// When the system gives no thread or runtime.
@@ -61,12 +63,14 @@ impl Compacting {
 
 /// A panic is a cut like any other: the next pass goes on.
 async fn keep_at_work(compactor: &Compactor, tables: &[TablePlan], tasks: &Tasks) {
+    let refiller = compactor.refiller();
     let mut watch = tasks.watch("tables");
-    while watch.survive(work(compactor, tables)).await.is_none() && !watch.is_closing() {}
+    while watch.survive(work(&refiller, compactor, tables)).await.is_none() && !watch.is_closing() {}
 }
 
-async fn work(compactor: &Compactor, tables: &[TablePlan]) {
+async fn work(refiller: &Refiller, compactor: &Compactor, tables: &[TablePlan]) {
     loop {
+        refill(refiller).await;
         match compactor.pass(tables, Hours::Recent).await {
             Ok(summary) => {
                 for error in &summary.errors {
@@ -80,5 +84,21 @@ async fn work(compactor: &Compactor, tables: &[TablePlan]) {
             Err(error) => tracing::warn!(%error, "tables are not compacted; it is tried again"),
         }
         tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Makes parts that were given up, as far as their destination takes them again.
+async fn refill(refiller: &Refiller) {
+    match refiller.pass().await {
+        Ok(done) => {
+            for error in &done.errors {
+                tracing::warn!(error, "a part of a table is still owed; it is tried again");
+            }
+            if done.parts > 0 {
+                tracing::info!(parts = done.parts, records = done.records, "parts of tables that were owed are there");
+            }
+        }
+        Err(RefillError::Busy) => {}
+        Err(error) => tracing::warn!(%error, "parts of tables are still owed; it is tried again"),
     }
 }

@@ -58,6 +58,7 @@ impl World {
                 last_n: 0,
                 runs: part.runs,
                 kms_key_id: None,
+                signature: None,
             });
         }
         let manifest = Manifest {
