@@ -26,6 +26,7 @@ mod operator;
 mod privacy;
 mod quality;
 mod replicas;
+mod reports;
 mod rust_sdk;
 mod scaling;
 mod streaming;

@@ -88,17 +88,14 @@ fn row(out: &mut String, column: &ColumnDrift, sides: &Sides<'_>, words: &Words,
         let _ = write!(out, "<td class=\"text\" data-v=\"\">{picture}</td>");
     }
     let decisive = column.decisive();
-    cell(out, decisive.map(|one| one.value), &decisive.map(|one| words.decimals(one.value, 3)).unwrap_or_default());
-    match decisive.and_then(|one| one.interval) {
-        Some([low, high]) => {
-            let mut shown = format!("{} – {}", words.decimals(low, 3), words.decimals(high, 3));
-            if let Some(tolerance) = pictured {
-                shown += &interval(low, high, decisive.map_or(0.0, |one| one.value), tolerance);
-            }
-            cell(out, Some(low), &shown);
+    let mut shown = decisive.map(|one| words.decimals(one.value, 3)).unwrap_or_default();
+    if let Some((one, [low, high])) = decisive.and_then(|one| Some((one, one.interval?))) {
+        let _ = write!(shown, " <span class=\"small\">{} – {}</span>", words.decimals(low, 3), words.decimals(high, 3));
+        if let Some(tolerance) = pictured {
+            shown += &interval(low, high, one.value, tolerance);
         }
-        None => cell(out, None, ""),
     }
+    cell(out, decisive.map(|one| one.value), &shown);
     for measure in [Measure::Wasserstein, Measure::PopulationStability, Measure::JensenShannon] {
         let found = column.measured.iter().find(|one| one.measure == measure).map(|one| one.value);
         cell(out, found, &found.map(|value| words.decimals(value, 3)).unwrap_or_default());

@@ -36,7 +36,9 @@ pub(super) fn figure(then: &Sample<'_>, now: &Sample<'_>, words: &Words) -> Stri
 fn histogram(then: &Numbers, now: &Numbers, words: &Words) -> String {
     let [low, high] = [OUTSIDE, 1.0 - OUTSIDE].map(|share| [quantile(then, share), quantile(now, share)]);
     let (low, high) = (low[0].min(low[1]), high[0].max(high[1]));
-    let (before, after) = (binned(then, low, high), binned(now, low, high));
+    let bins =
+        Bins::between(low, high, [then, now].iter().all(|side| side.weighted.iter().all(|v| v.0.fract() == 0.0)));
+    let (before, after) = (bins.shares(then), bins.shares(now));
     let most = before.iter().chain(&after).copied().fold(f64::MIN_POSITIVE, f64::max);
     let y = |share: f64| HEIGHT - (share / most * (HEIGHT - 2) as f64).round() as usize;
     let mut area = format!("M0 {HEIGHT}");
@@ -48,12 +50,45 @@ fn histogram(then: &Numbers, now: &Numbers, words: &Words) -> String {
     let median = |numbers: &Numbers| words.value(quantile(numbers, 0.5));
     let described = words.fill(words.figure_numbers, &[&median(then), &median(now)]);
     format!(
-        "<svg width=\"168\" height=\"{HEIGHT}\" viewBox=\"0 0 168 {HEIGHT}\" role=\"img\" aria-label=\"{}\"><path class=\"then\" \
-         d=\"{area}V{HEIGHT}z\"/><path class=\"now\" d=\"{line}\"/></svg><div class=\"range\"><span>{}</span><span>{}</span></div>",
+        "<svg width=\"168\" height=\"{HEIGHT}\" viewBox=\"0 0 {} {HEIGHT}\" preserveAspectRatio=\"none\" role=\"img\" \
+         aria-label=\"{}\"><path class=\"then\" d=\"{area}V{HEIGHT}z\"/><path class=\"now\" d=\"{line}\"/></svg><div \
+         class=\"range\"><span>{}</span><span>{}</span></div>",
+        bins.count * BIN_WIDTH,
         escaped(&described),
         words.value(low),
         words.value(high)
     )
+}
+
+/// Equal parts of a range. Of whole numbers, each part holds as many of them as the others, or the picture would have
+/// teeth that the data does not have.
+struct Bins {
+    low: f64,
+    /// Half of a bin, so that the widest range of doubles does not overflow.
+    half_width: f64,
+    count: usize,
+}
+
+impl Bins {
+    fn between(low: f64, high: f64, whole: bool) -> Self {
+        let values = high - low + 1.0;
+        if whole && values < 1e15 {
+            let width = (values / BINS as f64).ceil();
+            return Self { low: low - 0.5, half_width: width / 2.0, count: (values / width).ceil() as usize };
+        }
+        let half_width = (high / 2.0 - low / 2.0) / BINS as f64;
+        Self { low, half_width, count: BINS }
+    }
+
+    fn shares(&self, numbers: &Numbers) -> Vec<f64> {
+        let mut shares = vec![0.0; self.count];
+        for &(value, weight) in &numbers.weighted {
+            let offset = value / 2.0 - self.low / 2.0;
+            let place = if self.half_width > 0.0 { offset / self.half_width } else { self.count as f64 / 2.0 };
+            shares[(place.max(0.0) as usize).min(self.count - 1)] += weight as f64 / numbers.rows as f64;
+        }
+        shares
+    }
 }
 
 /// The value at or below which this share of the rows lies.
@@ -67,17 +102,6 @@ fn quantile(numbers: &Numbers, share: f64) -> f64 {
         }
     }
     numbers.weighted.last().map_or(0.0, |pair| pair.0)
-}
-
-fn binned(numbers: &Numbers, low: f64, high: f64) -> [f64; BINS] {
-    let mut bins = [0.0; BINS];
-    // Halves, so that the widest range of doubles does not overflow.
-    let width = high / 2.0 - low / 2.0;
-    for &(value, weight) in &numbers.weighted {
-        let place = if width > 0.0 { (value / 2.0 - low / 2.0) / width * BINS as f64 } else { BINS as f64 / 2.0 };
-        bins[(place.max(0.0) as usize).min(BINS - 1)] += weight as f64 / numbers.rows as f64;
-    }
-    bins
 }
 
 fn bars(then: &BTreeMap<&str, u64>, now: &BTreeMap<&str, u64>, words: &Words) -> String {
@@ -143,6 +167,10 @@ mod tests {
     #[test]
     fn all_rows_are_drawn() {
         let numbers = Numbers::of_values(&[-1e9, 1.0, 2.0, 3.0, 1e9]);
-        assert!((binned(&numbers, 1.0, 3.0).iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        for (whole, count) in [(true, 3), (false, BINS)] {
+            let shares = Bins::between(1.0, 3.0, whole).shares(&numbers);
+            assert!(shares.len() == count && (shares.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{shares:?}");
+        }
+        assert_eq!(Bins::between(0.0, 60.0, true).count, 21, "three whole numbers in each");
     }
 }

@@ -10,13 +10,14 @@ mod html;
 mod told;
 mod words;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 
 use crate::drift::compare::Verdict;
-use crate::drift::windows::Watched;
+use crate::drift::windows::{TimedColumn, Watched};
 use crate::job::Examination;
 use html::{escape, escaped, name};
 use words::Words;
@@ -141,7 +142,8 @@ fn header(out: &mut String, subject: &str, grounds: &Grounds, found: &Examinatio
         if count > 0 {
             let means = words.fill(words.verdicts_mean[verdict as usize], &[&tolerance]);
             let shown = words.count(count as u64);
-            let _ = write!(out, "<li><b>{shown}</b>{}<p class=\"soft\">{means}</p></li>", told::badge(verdict, words));
+            let badge = told::badge(verdict, words);
+            let _ = write!(out, "<li><b>{shown}</b>{badge}<p class=\"soft\">{means}</p></li>");
         }
     }
     out.push_str("</ul></header>");
@@ -210,20 +212,30 @@ fn windows(out: &mut String, watched: &Watched, words: &Words) {
         let _ = write!(out, "<p>{}</p></section>", words.alarms_none);
         return;
     }
-    let [at, column, began, distance] = words.alarm_heads;
-    begin_table(out, words.windows, &[(at, true), (column, true), (began, true), (distance, false)], "");
-    let rows: Vec<_> = watched.alarms.iter().flat_map(|alarm| alarm.columns.iter().map(move |c| (alarm, c))).collect();
-    for (alarm, column) in rows.iter().take(MAX_LISTED) {
+    let mut by_column: BTreeMap<&str, Vec<(&str, &TimedColumn)>> = BTreeMap::new();
+    for alarm in &watched.alarms {
+        for column in &alarm.columns {
+            by_column.entry(&column.feature).or_default().push((&alarm.at, column));
+        }
+    }
+    let mut rung: Vec<_> = by_column.into_iter().collect();
+    rung.sort_by(|a, b| a.1[0].0.cmp(b.1[0].0));
+    let mut heads = words.alarm_heads.map(|head| (head, true));
+    heads[3].1 = false;
+    begin_table(out, words.windows, &heads, "");
+    for (feature, times) in rung.iter().take(MAX_LISTED) {
+        let ((first, column), (last, _)) = (times[0], times[times.len() - 1]);
         let _ = write!(
             out,
-            "<tr><th scope=\"row\">{}</th><td class=\"text\">{}</td><td class=\"text\">{}</td><td>{}</td></tr>",
-            escaped(&alarm.at),
-            name(&column.feature),
+            "<tr><th scope=\"row\">{}</th><td class=\"text\">{}</td><td class=\"text\">{}</td><td>{}</td><td class=\"text\">{}</td></tr>",
+            name(feature),
+            escaped(first),
             escaped(&column.since),
-            words.decimals(column.distance, 3)
+            words.count(times.len() as u64),
+            escaped(last)
         );
     }
-    end_table(out, rows.len(), words);
+    end_table(out, rung.len(), words);
     out.push_str("</section>");
 }
 

@@ -8,13 +8,16 @@ for (const table of document.querySelectorAll("table.sortable")) {
       for (const other of table.querySelectorAll("thead th[aria-sort]")) other.setAttribute("aria-sort", "none");
       head.setAttribute("aria-sort", up ? "ascending" : "descending");
       const value = (row) => row.cells[place].dataset.v ?? row.cells[place].textContent;
-      const compare = (a, b) => {
-        const [x, y] = [value(a), value(b)];
+      const compare = ([x], [y]) => {
         if (x === "" || y === "") return (x === "") - (y === "");
         const numbers = !isNaN(x) && !isNaN(y);
         return (up ? 1 : -1) * (numbers ? x - y : x < y ? -1 : x > y ? 1 : 0);
       };
-      body.append(...[...body.rows].sort(compare));
+      // Each cell is read once: there may be ten thousand.
+      const rows = [...body.rows].map((row) => [value(row), row]).sort(compare);
+      const sorted = document.createDocumentFragment();
+      for (const [, row] of rows) sorted.append(row);
+      body.append(sorted);
     });
   }
 }

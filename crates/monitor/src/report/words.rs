@@ -48,7 +48,7 @@ pub(super) struct Words {
     pub(super) pictured: &'static str,
     pub(super) rest: &'static str,
     pub(super) left_out: &'static str,
-    pub(super) heads: [&'static str; 11],
+    pub(super) heads: [&'static str; 10],
     pub(super) missing_columns: &'static str,
     pub(super) new_columns: &'static str,
     pub(super) and_more: &'static str,
@@ -58,7 +58,7 @@ pub(super) struct Words {
     pub(super) windows: &'static str,
     pub(super) windows_told: &'static str,
     pub(super) alarms_none: &'static str,
-    pub(super) alarm_heads: [&'static str; 4],
+    pub(super) alarm_heads: [&'static str; 5],
     pub(super) consumers: &'static str,
     pub(super) consumer_heads: [&'static str; 5],
     pub(super) then_unknown: &'static str,
@@ -135,6 +135,7 @@ impl Words {
         };
         let text = format!("{:.decimals$}", size);
         let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
+        let fraction = fraction.trim_end_matches('0');
         let sign = if value < 0.0 { "−" } else { "" };
         let whole = self.count(whole.parse().unwrap_or(0));
         if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}{}{fraction}", self.decimal) }
@@ -192,13 +193,12 @@ static ENGLISH: Words = Words {
         "Column",
         "Verdict",
         "Distribution",
-        "Distance",
-        "95\u{a0}% interval",
-        "Wasserstein",
+        "Distance, 95\u{a0}% interval",
+        "Wasser\u{ad}stein",
         "PSI",
         "Jensen–Shannon",
-        "Missing, then → now",
-        "Mean, then → now",
+        "Missing then → now",
+        "Mean then → now",
         "Rows",
     ],
     missing_columns: "Columns of the reference that this data does not have: {0}",
@@ -210,7 +210,7 @@ static ENGLISH: Words = Words {
     windows: "Window by window",
     windows_told: "{0} columns watched in {1} windows of {2}; the budget is one false alarm in {3} on average, for all columns together.",
     alarms_none: "No alarm.",
-    alarm_heads: ["Known at", "Column", "Began", "Distance in that window"],
+    alarm_heads: ["Column", "Rang first", "Began in the window of", "Alarms", "Last alarm"],
     consumers: "Consumers",
     consumer_heads: ["Consumer", "Rows then", "Rows now", "Share then", "Share now"],
     then_unknown: "Who called when the reference was made is not known here: give its captures (--history) to tell a change of who calls from a change of what they send.",
@@ -280,13 +280,12 @@ static PORTUGUESE: Words = Words {
         "Coluna",
         "Veredito",
         "Distribuição",
-        "Distância",
-        "Intervalo de 95\u{a0}%",
-        "Wasserstein",
+        "Distância, intervalo de 95\u{a0}%",
+        "Wasser\u{ad}stein",
         "PSI",
         "Jensen–Shannon",
-        "Ausentes, antes → agora",
-        "Média, antes → agora",
+        "Ausentes antes → agora",
+        "Média antes → agora",
         "Linhas",
     ],
     missing_columns: "Colunas da referência que faltam nestes dados: {0}",
@@ -298,7 +297,7 @@ static PORTUGUESE: Words = Words {
     windows: "Janela por janela",
     windows_told: "{0} colunas observadas em {1} janelas de {2}; o orçamento é de um alarme falso em {3} em média, para todas as colunas juntas.",
     alarms_none: "Nenhum alarme.",
-    alarm_heads: ["Conhecido em", "Coluna", "Começou em", "Distância nessa janela"],
+    alarm_heads: ["Coluna", "Primeiro alarme", "Começou na janela de", "Alarmes", "Último alarme"],
     consumers: "Consumidores",
     consumer_heads: ["Consumidor", "Linhas antes", "Linhas agora", "Parte antes", "Parte agora"],
     then_unknown: "Quem chamava quando a referência foi feita não se sabe aqui: informe as capturas dela (--history) para separar uma mudança de quem chama de uma mudança do que enviam.",
@@ -328,7 +327,7 @@ mod tests {
         assert_eq!((english.value(1234.5), portuguese.value(-12.345)), ("1,234".into(), "−12,35".into()));
         assert_eq!(
             (english.value(0.0), english.value(3e-9), english.value(0.5)),
-            ("0".into(), "3.00e-9".into(), "0.5000".into())
+            ("0".into(), "3.00e-9".into(), "0.5".into())
         );
         assert_eq!((portuguese.percent(0.125), english.percent(1.0)), ("12\u{a0}%".into(), "100\u{a0}%".into()));
     }

@@ -71,6 +71,12 @@ impl Demo {
             say(&format!("The server goes on at {url} until Ctrl-C. Try in another terminal:"));
             say(&format!("  captura tail {ENDPOINT} --url {url}"));
             say(&format!("  captura endpoint {ENDPOINT} --url {url}"));
+            let (data, baseline) = (self.dir.join("data"), self.dir.join("baseline"));
+            say(&format!(
+                "  captura report {CAPTURES} --baseline {} --data-dir {} --url {url} --html report.html",
+                baseline.display(),
+                data.display()
+            ));
             tokio::signal::ctrl_c().await?;
         }
         running.stop().await?;
