@@ -20,7 +20,7 @@ const SHOWN: usize = 40;
 #[derive(Debug, Args)]
 pub(super) struct Question {
     /// Folder with the baseline's statistics.json (and constraints.json)
-    #[arg(long, value_name = "DIR", required_unless_present = "reference", conflicts_with = "reference")]
+    #[arg(long, value_name = "DIR", conflicts_with = "reference")]
     baseline: Option<String>,
     /// Instead of a baseline, other data: captures of another time, or the table the model was trained with
     #[arg(long, value_name = "URI")]
@@ -77,6 +77,7 @@ impl Question {
         }
         let against = match &self.baseline {
             Some(folder) => Against::Baseline { folder: folder.clone(), history: self.history.clone() },
+            None if self.reference.is_empty() => Against::Nothing,
             None => Against::Data(source(self.reference.clone())),
         };
         let rule = Rule {
@@ -138,6 +139,9 @@ pub(crate) struct Drift {
 impl Drift {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
         let request = self.question.about(&self.addresses)?;
+        if matches!(request.against, Against::Nothing) {
+            bail!("name what the data is held against: --baseline DIR or --reference URI");
+        }
         let opened = self.input.open()?;
         let found = match or_cannot_tell(job::examine(&opened.stores, &request).await)? {
             Ok(found) => found,

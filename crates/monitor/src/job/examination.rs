@@ -47,6 +47,8 @@ pub enum Against {
     },
     /// Other data: captures of another time, another variant, or the table a model was trained with.
     Data(Source),
+    /// Nothing: the data is described, and not judged.
+    Nothing,
 }
 
 /// What was found.
@@ -148,6 +150,12 @@ impl Examination {
             || self.watched.as_ref().is_some_and(|watched| !watched.alarms.is_empty())
     }
 
+    /// Whether there was nothing to hold the data against.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.reference_rows == 0
+    }
+
     /// Whether not one column could be judged.
     #[must_use]
     pub fn cannot_tell(&self) -> bool {
@@ -175,7 +183,14 @@ struct Then {
 pub async fn examine(stores: &Stores, request: &Examine) -> Result<Examination, JobError> {
     let mut then = reference(stores, request).await?;
     let objects = open(stores, &request.source).await?;
-    let pass = Pass::run(&objects, &request.source, Some(then.kept.columns()), true).await?;
+    let known = then.kept.columns();
+    let is_alone = matches!(request.against, Against::Nothing);
+    let named = request.source.names.clone().map(Columns::named);
+    let pass = Pass::run(&objects, &request.source, if is_alone { named } else { Some(known) }, !is_alone).await?;
+    if is_alone {
+        let names: Vec<String> = pass.profile.names().map(str::to_owned).collect();
+        then.kept = KeptReference::Profile(DatasetProfile::of_columns(&names));
+    }
     let drift = compare(then.kept.reference(), &pass.profile, request.rule);
     let pairing = if pass.is_unpaired() { Pairing::Unknown } else { Pairing::ByName };
     let findings = then.constraints.as_ref().map(|constraints| {
@@ -251,6 +266,10 @@ async fn reference(stores: &Stores, request: &Examine) -> Result<Then, JobError>
             let kept = KeptReference::Profile(std::mem::take(&mut pass.profile));
             Ok(Then { kept, constraints: None, calls: Some((pass, source.clone())) })
         }
+        Against::Nothing => {
+            let kept = KeptReference::Profile(DatasetProfile::default());
+            Ok(Then { kept, constraints: None, calls: None })
+        }
     }
 }
 
@@ -283,7 +302,7 @@ fn causes(kept: &KeptReference, now: &Collector, drifted: &[(String, bool)], tol
     let statistics = match kept {
         KeptReference::File(statistics) => statistics,
         KeptReference::Profile(profile) if drifted.is_empty() => {
-            debug_assert!(profile.rows > 0, "our bug: a reference without rows is an error before");
+            debug_assert!(profile.rows > 0 || drifted.is_empty(), "our bug: nothing drifts from nothing");
             return Vec::new();
         }
         KeptReference::Profile(profile) => {

@@ -102,8 +102,10 @@ fn row(out: &mut String, column: &ColumnDrift, sides: &Sides<'_>, words: &Words,
     }
     let missing = |side: Presence| side.missing as f64 / (side.missing + side.present).max(1) as f64;
     let (then, now) = (missing(column.reference), missing(column.current));
-    let shown = if then == 0.0 && now == 0.0 {
+    let shown = if now == 0.0 && (then == 0.0 || sides.alone()) {
         "0".to_owned()
+    } else if sides.alone() {
+        words.percent(now)
     } else {
         format!("{} → {}", words.percent(then), words.percent(now))
     };
@@ -111,7 +113,8 @@ fn row(out: &mut String, column: &ColumnDrift, sides: &Sides<'_>, words: &Words,
     match &samples {
         Some((Sample::Numbers(then), Sample::Numbers(now))) if then.rows > 0 && now.rows > 0 => {
             let (then, now) = (then.mean_and_deviation().0, now.mean_and_deviation().0);
-            cell(out, Some(now), &format!("{} → {}", words.value(then), words.value(now)));
+            let then = if sides.alone() { String::new() } else { format!("{} → ", words.value(then)) };
+            cell(out, Some(now), &format!("{then}{}", words.value(now)));
         }
         _ => cell(out, None, ""),
     }

@@ -119,7 +119,8 @@ fn header(out: &mut String, subject: &str, grounds: &Grounds, found: &Examinatio
     let counts = [data.rows, data.columns.len() as u64, data.records, data.objects, found.reference_rows];
     let counts = counts.map(|number| words.count(number));
     let counts: Vec<&str> = counts.iter().map(String::as_str).collect();
-    let _ = write!(out, "<p>{}", words.fill(words.account, &counts));
+    let account = if found.is_alone() { words.account_alone } else { words.account };
+    let _ = write!(out, "<p>{}", words.fill(account, &counts));
     if let Some(period) = found.period {
         let _ = write!(out, " {}", words.fill(words.period, &[&period.from.to_string(), &period.to.to_string()]));
     }
@@ -129,6 +130,7 @@ fn header(out: &mut String, subject: &str, grounds: &Grounds, found: &Examinatio
     out.push_str("</p>");
     let (drifted, all) = (found.drift.count(Verdict::Drifted) as u64, found.drift.columns.len() as u64);
     let headline = match drifted {
+        0 if found.is_alone() => words.alone,
         0 if found.cannot_tell() => words.cannot_tell,
         0 => words.drifted_none,
         1 => words.drifted_one,
@@ -139,7 +141,7 @@ fn header(out: &mut String, subject: &str, grounds: &Grounds, found: &Examinatio
     let tolerance = words.decimals(found.drift.rule.tolerance, 2);
     for verdict in told::VERDICTS {
         let count = found.drift.count(verdict);
-        if count > 0 {
+        if count > 0 && !found.is_alone() {
             let means = words.fill(words.verdicts_mean[verdict as usize], &[&tolerance]);
             let shown = words.count(count as u64);
             let badge = told::badge(verdict, words);
@@ -266,7 +268,7 @@ fn consumers(out: &mut String, found: &Examination, words: &Words) {
         out.push_str("</tr>");
     }
     end_table(out, found.consumers.len(), words);
-    if found.consumers.iter().all(|consumer| consumer.reference.is_none()) {
+    if !found.is_alone() && found.consumers.iter().all(|consumer| consumer.reference.is_none()) {
         let _ = write!(out, "<p class=\"soft\">{}</p>", escaped(words.then_unknown));
     }
     out.push_str("</section>");

@@ -34,6 +34,7 @@ pub(super) fn badge(verdict: Verdict, words: &Words) -> String {
 pub(super) struct Sides<'a> {
     then: BTreeMap<&'a str, ReferenceColumn<'a>>,
     now: BTreeMap<&'a str, &'a ColumnProfile>,
+    alone: bool,
 }
 
 impl<'a> Sides<'a> {
@@ -42,11 +43,21 @@ impl<'a> Sides<'a> {
         Self {
             then: then.into_iter().map(|column| (column.name(), column)).collect(),
             now: found.profile.columns.iter().map(|column| (column.name.as_str(), column)).collect(),
+            alone: found.is_alone(),
         }
     }
 
-    /// The samples of a column.
+    /// Whether there is no reference.
+    pub(super) fn alone(&self) -> bool {
+        self.alone
+    }
+
+    /// The samples of a column; without a reference twice its own.
     pub(super) fn samples(&self, feature: &str) -> Option<(Sample<'a>, Sample<'a>)> {
+        if self.alone {
+            let now = Sample::of_profile(self.now.get(feature)?);
+            return Some((now.clone(), now));
+        }
         let then = self.then.get(feature)?.sample();
         let now = Sample::like(self.now.get(feature)?, &then);
         Some((then, now))

@@ -100,3 +100,16 @@ async fn few_rows_cannot_tell() {
     let found = examined(dir.path(), &asked(&now, Against::Data(source(&[&text(&then)])), None)).await;
     assert!(found.cannot_tell() && !found.is_alarming(), "{:?}", found.drift);
 }
+
+#[tokio::test]
+async fn without_anything_to_hold_it_against_data_is_described_and_not_judged() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = dir.path().join("now");
+    capture(&now, 0..600, usize::MAX, 1);
+    let found = examined(dir.path(), &asked(&now, Against::Nothing, None)).await;
+    assert!(found.is_alone() && found.cannot_tell() && !found.is_alarming(), "{:?}", found.drift);
+    assert_eq!((found.drift.columns.len(), found.profile.rows), (4, 600));
+    let grounds = captura_monitor::report::Grounds::Unknown("nobody knows".into());
+    let page = captura_monitor::report::page("x", &grounds, &found, captura_monitor::report::Language::English);
+    assert!(page.contains("Described, and not judged") && page.matches("<path class=\"then\"").count() == 4, "{page}");
+}
