@@ -21,10 +21,10 @@ pub(crate) struct Bias {
     /// The label: its column in a table, its name for captures
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
-    /// Positive outcomes, or a threshold above which outcomes are positive; may be given several times
+    /// Positive outcomes, or as '>NUMBER' a threshold above which outcomes are positive; may be given several times
     #[arg(long, value_name = "VALUE")]
     label_values_or_threshold: Vec<String>,
-    /// A facet: COLUMN, COLUMN=VALUE, COLUMN=VALUE,VALUE or COLUMN=THRESHOLD; may be given several times
+    /// A facet: COLUMN, COLUMN=VALUE, COLUMN=VALUE,VALUE or 'COLUMN>THRESHOLD'; may be given several times
     #[arg(long, value_name = "COLUMN[=VALUES]")]
     facet: Vec<String>,
     /// Column whose values are the groups of conditional disparities
@@ -134,6 +134,9 @@ impl Bias {
 }
 
 fn parse_facet(text: &str) -> FacetConfig {
+    if let Some((column, threshold)) = text.split_once('>').filter(|_| !text.contains('=')) {
+        return FacetConfig { column: column.to_owned(), values: vec![format!(">{threshold}")] };
+    }
     let (column, values) = text.split_once('=').unwrap_or((text, ""));
     let values = values.split(',').filter(|value| !value.is_empty()).map(str::to_owned).collect();
     FacetConfig { column: column.to_owned(), values }

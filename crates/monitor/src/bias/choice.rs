@@ -8,7 +8,8 @@
 //!
 //! Values choose as in Clarify: a column of fractions, or of whole numbers of which more than one in twenty rows brings
 //! a new one, is continuous, and its one value a threshold: what lies above it is chosen. Any other column is
-//! categorical, and its listed values are chosen. A facet without values is looked at value by value.
+//! categorical, and its listed values are chosen. That depends on the number of rows, so `>40` always means a threshold.
+//! A facet without values is looked at value by value.
 //!
 //! Invariant: members that are not needed here are ignored. Refuses to: guess which outcomes are positive.
 
@@ -182,8 +183,9 @@ impl Values<'_> {
     /// What listed values choose; without any, one choice for each value.
     #[must_use]
     pub fn choose(&self, listed: &[String]) -> Vec<Chosen> {
-        if let [threshold] = listed
-            && self.is_continuous()
+        if let [one] = listed
+            && let (told, threshold) = one.strip_prefix('>').map_or((false, one.as_str()), |rest| (true, rest))
+            && (told || self.is_continuous())
             && let Parsed::Number { value: threshold, .. } = number(threshold)
         {
             return vec![self.above(threshold)];
@@ -251,6 +253,8 @@ mod tests {
             choice(&["20", "40", "65"], &[0, 1, 2], &["40"]),
             [("(40, 65]".to_owned(), vec![false, false, true])]
         );
+        assert_eq!(choice(&["20", "40", "65"], &many, &["40"])[0].1, [false, true, false], "few different numbers");
+        assert_eq!(choice(&["20", "40", "65"], &many, &[">40"]), [("(40, 65]".to_owned(), vec![false, false, true])]);
         assert_eq!(choice(&["0.5", "2"], &many, &["1"]), [("(1.0, 2.0]".to_owned(), vec![false, true])]);
         assert_eq!(
             choice(&["y", "x"], &many, &[]),
