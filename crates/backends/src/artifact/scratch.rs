@@ -26,6 +26,9 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
+    /// What the names of all begin with.
+    pub(crate) const PREFIX: &str = PREFIX;
+
     /// A new, empty folder below `parent`, which is made; what dead processes left there is removed.
     pub(crate) fn new(parent: &Path) -> io::Result<Self> {
         fs::create_dir_all(parent)?;

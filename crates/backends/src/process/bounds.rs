@@ -18,6 +18,7 @@ use std::time::Duration;
 use rustix::process::geteuid;
 
 use super::rule::ProcessRule;
+use crate::artifact::Scratch;
 
 /// Bytes of a disk for each file that it may hold: files cost memory that no size counts.
 const BYTES_OF_FILE: u64 = 16 * 1024;
@@ -43,8 +44,7 @@ impl Bounds {
     /// What is not available of what the rule asks for.
     pub(super) fn of(rule: &ProcessRule, folder: &Path) -> Result<Self, String> {
         let disk = rule.disk_max_bytes.map(|bytes| Disk::mount(folder, bytes)).transpose()?;
-        let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let group = rule.cgroup.as_ref().map(|parent| Group::new(parent, name, rule)).transpose()?;
+        let group = rule.cgroup.as_ref().map(|parent| Group::new(parent, folder, rule)).transpose()?;
         Ok(Self { disk, group })
     }
 
@@ -117,7 +117,8 @@ struct Group {
 }
 
 impl Group {
-    fn new(parent: &Path, name: &str, rule: &ProcessRule) -> Result<Self, String> {
+    /// Of the name that the instance's folder has.
+    fn new(parent: &Path, place: &Path, rule: &ProcessRule) -> Result<Self, String> {
         let missing = |what: String| format!("cgroup is not available: {what}");
         let controllers = fs::read_to_string(parent.join("cgroup.controllers"));
         let controllers = controllers
@@ -125,7 +126,8 @@ impl Group {
         if let Some(lacking) = CONTROLLERS.iter().find(|one| !controllers.split_whitespace().any(|has| has == **one)) {
             return Err(missing(format!("{} has no controller for {lacking}", parent.display())));
         }
-        let folder = parent.join(name);
+        sweep(parent, place);
+        let folder = parent.join(place.file_name().unwrap_or_default());
         let made = || -> io::Result<File> {
             fs::write(parent.join("cgroup.subtree_control"), "+memory +pids")?;
             fs::create_dir(&folder)?;
@@ -155,6 +157,18 @@ impl Drop for Group {
     fn drop(&mut self) {
         self.kill();
         let _ = fs::remove_dir(&self.folder);
+    }
+}
+
+/// Removes the groups of instances that have no folder any more beside this one: those of a server that was killed. One with
+/// a living process in it stays, whoever made it.
+fn sweep(parent: &Path, place: &Path) {
+    let (Ok(groups), Some(folders)) = (fs::read_dir(parent), place.parent()) else { return };
+    for group in groups.flatten().filter(|group| !folders.join(group.file_name()).exists()) {
+        // Whatever else is there was made by somebody else.
+        if group.file_name().to_str().is_some_and(|name| name.starts_with(Scratch::PREFIX)) {
+            let _ = fs::remove_dir(group.path());
+        }
     }
 }
 
@@ -197,5 +211,41 @@ mod tests {
         assert_eq!(said("cgroup.procs"), "0", "whoever writes 0 means itself");
         drop(bounds);
         assert_eq!(said("cgroup.kill"), "1");
+    }
+
+    #[test]
+    fn groups_of_instances_that_are_gone_are_removed_and_others_stay() {
+        let (groups, folders) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(groups.path().join("cgroup.controllers"), "memory pids\n").unwrap();
+        for name in ["loading-gone", "loading-alive", "loading-busy"] {
+            fs::create_dir(groups.path().join(name)).unwrap();
+        }
+        // The kernel does not remove a group with processes, as it does not remove a folder with files.
+        fs::write(groups.path().join("loading-busy/cgroup.procs"), "7").unwrap();
+        fs::create_dir(folders.path().join("loading-alive")).unwrap();
+        let rule = ProcessRule { cgroup: Some(groups.path().to_owned()), ..ProcessRule::default() };
+        let _bounds = Bounds::of(&rule, &folders.path().join("loading-new")).unwrap();
+        let is_there = |name: &str| groups.path().join(name).exists();
+        assert_eq!(
+            ["loading-gone", "loading-alive", "loading-busy", "loading-new"].map(is_there),
+            [false, true, true, true]
+        );
+    }
+
+    #[test]
+    fn a_disk_that_a_killed_server_left_is_taken_away_with_its_folder() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("loading-gone");
+        fs::create_dir(&folder).unwrap();
+        fs::write(parent.path().join("loading-gone.lock"), "").unwrap();
+        match Disk::mount(&folder, 1 << 20) {
+            Ok(disk) => std::mem::forget(disk),
+            Err(why) => return assert!(!geteuid().is_root() && why.contains("not available"), "{why}"),
+        }
+        let mounts = || fs::read_to_string("/proc/self/mounts").unwrap();
+        let name = folder.canonicalize().unwrap().display().to_string();
+        assert!(mounts().contains(&name));
+        super::super::kill_orphans(parent.path());
+        assert!(!mounts().contains(&name));
     }
 }
