@@ -37,6 +37,8 @@ pub use uploader::{Overdue, Uploader, UploaderSettings};
 
 #[cfg(test)]
 mod fake_journal;
+#[cfg(all(test, feature = "cloud"))]
+mod fake_s3;
 #[cfg(test)]
 mod fake_table;
 #[cfg(test)]

@@ -2,7 +2,11 @@
 //!
 //! Invariant: `Ok` means that the store answered for exactly these bytes under this key; whatever was lost on the way,
 //! doing it again ends in the same state.
-//! Refuses to: retry; when and how often is the uploader's business.
+//! Refuses to: retry what fails; when and how often is the uploader's business. Only what the store itself asks to send
+//! again, because another conditional write to the key is under way, is sent again here.
+//!
+//! What is larger than [`PART_BYTES`] goes in parts, whose upload is aborted when it fails. Parts of a process that died
+//! stay where the store keeps such; a rule of the bucket's lifecycle removes them.
 
 use std::future::Future;
 use std::time::Duration;
@@ -29,6 +33,13 @@ pub(crate) async fn in_time<T>(
     let late = |_| PutError::TimedOut { path: path.to_owned(), seconds: limit.as_secs() };
     tokio::time::timeout(limit, exchange).await.map_err(late)?
 }
+
+/// Largest object that goes in one request, and size of the parts of others, bytes: a request that is cut off costs no more.
+const PART_BYTES: usize = 64 << 20;
+/// How often an object is sent that meets another conditional write to its key.
+const CONFLICTS_MAX: u32 = 4;
+/// The pause after the first such conflict; each later one is twice as long.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How the object came to be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,8 +154,20 @@ pub struct Wanted<'a> {
 /// When the store cannot be brought to answer for the bytes.
 pub async fn place(store: &dyn ObjectStore, wanted: Wanted<'_>) -> Result<Placed, PutError> {
     let failed = |act: &'static str| move |source| PutError::Failed { act, path: wanted.path.clone(), source };
-    let put = |mode: PutMode| store.put_opts(wanted.path, wanted.bytes.clone().into(), PutOptions::from(mode));
-    let placed = match put(PutMode::Create).await {
+    let put = |mode: PutMode| write(store, wanted, mode);
+    let mut created = put(PutMode::Create).await;
+    let mut pause = CONFLICT_PAUSE;
+    for _ in 1..CONFLICTS_MAX {
+        if !created.as_ref().is_err_and(is_conflict) {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+        created = put(PutMode::Create).await;
+    }
+    let placed = match created {
+        // Nothing is known to be there.
+        Err(source) if is_conflict(&source) => return Err(failed("write")(source)),
         Ok(_) => Placed::Created,
         // S3 without conditional writes, or an emulation of it, can only be asked before.
         Err(
@@ -181,6 +204,47 @@ pub async fn place(store: &dyn ObjectStore, wanted: Wanted<'_>) -> Result<Placed
         }),
         Err(source) => Err(failed("verify")(source)),
     }
+}
+
+/// Writes the object, in parts where it is large. Those have no condition: who wants a new object looks first, and what two
+/// write at a time under one key is the same.
+async fn write(store: &dyn ObjectStore, wanted: Wanted<'_>, mode: PutMode) -> Result<(), Error> {
+    if wanted.bytes.len() <= PART_BYTES {
+        let options = PutOptions::from(mode);
+        return store.put_opts(wanted.path, wanted.bytes.clone().into(), options).await.map(drop);
+    }
+    if mode == PutMode::Create {
+        match store.head(wanted.path).await {
+            Ok(_) => {
+                let (path, source) = (wanted.path.to_string(), "it is there".into());
+                return Err(Error::AlreadyExists { path, source });
+            }
+            Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut upload = store.put_multipart(wanted.path).await?;
+    let sent = async {
+        for start in (0..wanted.bytes.len()).step_by(PART_BYTES) {
+            let end = wanted.bytes.len().min(start + PART_BYTES);
+            upload.put_part(wanted.bytes.slice(start..end).into()).await?;
+        }
+        upload.complete().await
+    };
+    let sent = sent.await;
+    if sent.is_err() {
+        // Failing that, they are what a process leaves that dies.
+        let _ = upload.abort().await;
+    }
+    sent.map(drop)
+}
+
+/// Whether S3 asks to send it again: 409 stands for another write that is under way, and only with other services for an
+/// object that is there.
+fn is_conflict(error: &Error) -> bool {
+    let Error::AlreadyExists { source, .. } = error else { return false };
+    let said = source.to_string();
+    ["ConditionalRequestConflict", "OperationAborted"].iter().any(|code| said.contains(code))
 }
 
 /// What is under the key when it is not what is wanted.
@@ -285,5 +349,91 @@ mod tests {
         assert!(probe(&store, &Path::parse("d").unwrap()).await.unwrap_err().is_refusal());
         probe(&store, &Path::parse("d").unwrap()).await.unwrap();
         assert!(store.inner().head(&Path::parse("d/.captura-probe").unwrap()).await.is_err(), "nothing is left");
+    }
+}
+
+#[cfg(all(test, feature = "cloud"))]
+mod s3_tests {
+    use captura_names::S3Uri;
+
+    use super::*;
+    use crate::fake_s3::FakeS3;
+
+    async fn put(fake: &FakeS3, bytes: &Bytes, kms_key_id: Option<&str>) -> Result<Placed, PutError> {
+        let data = tempfile::tempdir().unwrap();
+        let uri = S3Uri::parse("s3://captures/d/x.jsonl").unwrap();
+        let (store, path) = fake.stores(data.path()).resolve_encrypted(&uri, kms_key_id).unwrap();
+        let sha256 = sha256_hex(bytes);
+        place(&*store, Wanted { path: &path, bytes, sha256: &sha256, read_back: true }).await
+    }
+
+    const BYTES: Bytes = Bytes::from_static(b"{\"a\":1}\n");
+
+    #[tokio::test]
+    async fn a_conflict_with_a_write_under_way_is_no_object_and_is_sent_again() {
+        let fake = FakeS3::start().await;
+        fake.answer_next(&[(409, "ConditionalRequestConflict"); 2]);
+        assert_eq!(put(&fake, &BYTES, None).await.unwrap(), Placed::Created);
+        assert_eq!(fake.object("s3://captures/d/x.jsonl").unwrap(), BYTES);
+        let puts = fake.asked().into_iter().filter(|asked| asked.line.starts_with("PUT")).collect::<Vec<_>>();
+        assert_eq!(puts.len(), 3);
+        assert!(puts.iter().all(|put| put.headers["if-none-match"] == "*"), "never without the condition: {puts:?}");
+
+        let other = FakeS3::start().await;
+        other.answer_next(&[(409, "ConditionalRequestConflict"); 4]);
+        let failed = put(&other, &BYTES, None).await.unwrap_err();
+        assert!(failed.to_string().contains("ConditionalRequestConflict") && !failed.is_refusal(), "{failed}");
+        assert_eq!(other.object("s3://captures/d/x.jsonl"), None, "nothing was overwritten");
+    }
+
+    #[tokio::test]
+    async fn an_object_that_is_there_is_compared_and_only_another_one_replaced() {
+        let fake = FakeS3::start().await;
+        assert_eq!(put(&fake, &BYTES, None).await.unwrap(), Placed::Created);
+        assert_eq!(put(&fake, &BYTES, None).await.unwrap(), Placed::AlreadyThere);
+        let other = Bytes::from_static(b"{\"b\":2}\n");
+        assert_eq!(put(&fake, &other, None).await.unwrap(), Placed::Replaced);
+        assert_eq!(fake.object("s3://captures/d/x.jsonl").unwrap(), other);
+    }
+
+    #[tokio::test]
+    async fn the_key_of_server_side_encryption_goes_with_every_write() {
+        let fake = FakeS3::start().await;
+        let key = "arn:aws:kms:eu-west-1:000000000000:key/k";
+        let large = Bytes::from(vec![b'x'; PART_BYTES + 1]);
+        for bytes in [&BYTES, &large] {
+            put(&fake, bytes, Some(key)).await.unwrap();
+        }
+        // Parts carry none: the upload that they belong to does.
+        let begins = |asked: &crate::fake_s3::Asked| {
+            let line = &asked.line;
+            line.starts_with("PUT") && !line.contains("partNumber")
+                || line.starts_with("POST") && line.contains("uploads")
+        };
+        let asked: Vec<_> = fake.asked().into_iter().filter(begins).collect();
+        assert_eq!(asked.len(), 2, "{asked:?}");
+        for request in &asked {
+            assert_eq!(request.headers["x-amz-server-side-encryption"], "aws:kms");
+            assert_eq!(request.headers["x-amz-server-side-encryption-aws-kms-key-id"], key);
+        }
+        put(&fake, &Bytes::from_static(b"plain"), None).await.unwrap();
+        assert!(fake.asked().iter().all(|asked| !asked.headers.contains_key("x-amz-server-side-encryption")));
+    }
+
+    #[tokio::test]
+    async fn a_large_object_goes_in_parts_and_a_failed_upload_leaves_none() {
+        let fake = FakeS3::start().await;
+        let large: Bytes = (0..2 * PART_BYTES + 5).map(|at| (at % 251) as u8).collect::<Vec<u8>>().into();
+        assert_eq!(put(&fake, &large, None).await.unwrap(), Placed::Created);
+        assert_eq!(fake.object("s3://captures/d/x.jsonl").unwrap(), large);
+        let parts = fake.asked().iter().filter(|asked| asked.line.contains("partNumber")).count();
+        assert_eq!((parts, fake.uploads()), (3, 0));
+        assert_eq!(put(&fake, &large, None).await.unwrap(), Placed::AlreadyThere);
+
+        let other = FakeS3::start().await;
+        other.answer_next(&[(403, "AccessDenied")]);
+        let failed = put(&other, &large, None).await.unwrap_err();
+        assert!(failed.is_refusal(), "{failed}");
+        assert_eq!((other.uploads(), other.object("s3://captures/d/x.jsonl")), (0, None), "the upload was aborted");
     }
 }
