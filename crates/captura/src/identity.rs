@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 use captura_gateway::{ClientAuth, Tls};
 use captura_keys::{Guard, GuardSettings, Keyring, Proxy, Registry, Store};
 use captura_route::Clock;
+use captura_tasks::Tasks;
 use captura_wire::sigv4::Verifier;
 
 use crate::config::auth::policy;
@@ -45,10 +46,14 @@ pub(crate) fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
     let load = |tls: &crate::config::Tls| {
         let clients = tls.client_ca.clone().map(|authorities| ClientAuth {
             authorities,
+            revoked: tls.client_crl.clone(),
             required: tls.client_auth == crate::config::ClientAuth::Required,
         });
         if clients.is_none() && tls.client_auth == crate::config::ClientAuth::Required {
             bail!("client_auth = \"required\" needs a client_ca that signs the certificates of clients");
+        }
+        if clients.is_none() && tls.client_crl.is_some() {
+            bail!("client_crl needs a client_ca whose certificates it revokes");
         }
         Ok(Tls::load(tls.certificate.clone(), tls.key.clone(), clients)?)
     };
@@ -57,7 +62,11 @@ pub(crate) fn tls(config: &Config) -> anyhow::Result<Option<Tls>> {
 
 /// Who is asked before a request is routed; nobody where everybody comes in and nothing is known of anyone. Where
 /// signatures count, a data directory without any key gets one, so that there is somebody to begin with.
-pub(crate) async fn verifier(config: &Config, clock: &Clock) -> anyhow::Result<(Option<Arc<dyn Verifier>>, Fetching)> {
+pub(crate) async fn verifier(
+    config: &Config,
+    clock: &Clock,
+    tasks: &Tasks,
+) -> anyhow::Result<(Option<Arc<dyn Verifier>>, Fetching)> {
     let is_open = config.auth.mode == AuthMode::Open;
     if is_open && !is_anybody_known(config) {
         return Ok((None, Fetching::default()));
@@ -73,7 +82,7 @@ pub(crate) async fn verifier(config: &Config, clock: &Clock) -> anyhow::Result<(
     let auth = &config.auth;
     let allowed = captura_gateway::Settings::default().allowed_hosts.into_iter();
     let allowed = allowed.chain(config.server.allowed_hosts.iter().cloned());
-    let (issuers, fetching) = issuers::start(&auth.jwt).await?;
+    let (issuers, fetching) = issuers::start(&auth.jwt, tasks).await?;
     let settings = GuardSettings {
         account: config.aws.account.clone(),
         regions: auth.regions.clone(),
@@ -121,6 +130,7 @@ mod tests {
             certificate: "c".into(),
             key: "k".into(),
             client_ca: None,
+            client_crl: None,
             client_auth: crate::config::ClientAuth::Optional,
         });
         check(&config).err().map(|error| error.to_string())

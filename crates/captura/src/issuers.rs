@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use captura_keys::{Issuer, KEY_SET_MAX_BYTES, KeySet, Policy, Renewal, TokenRule};
+use captura_tasks::Tasks;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
@@ -50,14 +51,14 @@ impl Drop for Fetching {
 }
 
 /// Builds the issuers of the configuration and begins to fetch their keys; the first fetch of each is waited for.
-pub(crate) async fn start(configured: &[Jwt]) -> anyhow::Result<(Vec<Issuer>, Fetching)> {
+pub(crate) async fn start(configured: &[Jwt], tasks: &Tasks) -> anyhow::Result<(Vec<Issuer>, Fetching)> {
     let (mut issuers, mut fetching) = (Vec::new(), Fetching::default());
     for jwt in configured {
         let keys = Arc::new(KeySet::default());
         let place = place(&jwt.jwks).with_context(|| unusable(jwt))?;
         let fetcher = Fetcher { place, keys: Arc::clone(&keys) };
         fetcher.renew().await;
-        let (renewal, task) = fetcher.keep(jwt.refresh.0);
+        let (renewal, task) = fetcher.keep(jwt.refresh.0, tasks);
         fetching.0.push(task);
         issuers.push(issuer(jwt, keys, renewal));
     }
@@ -117,7 +118,29 @@ fn place(jwks: &str) -> anyhow::Result<Place> {
         return Ok(Place::File(jwks.strip_prefix("file://").unwrap_or(jwks).into()));
     }
     let uri: http::Uri = jwks.parse().with_context(|| format!("jwks = {jwks:?} is no URL"))?;
+    if jwks.starts_with("http://") && !is_loopback(&uri) {
+        bail!(
+            "jwks = {jwks:?} would be fetched in clear, and whoever is on the way could give keys of their own; use https://"
+        );
+    }
     Ok(Place::Url(uri, Box::new(Client::builder(TokioExecutor::new()).build(trust::connector(jwks)?))))
+}
+
+/// What one issuer's task goes by: a panic in it leaves the keys that are there.
+type Keeping = (Fetcher, Arc<Notify>, watch::Sender<u64>, Duration);
+
+async fn keep_renewing((fetcher, asked, ended, interval): &mut Keeping) {
+    loop {
+        let _ = tokio::time::timeout(*interval, asked.notified()).await;
+        fetcher.renew().await;
+        ended.send_modify(|count| *count += 1);
+    }
+}
+
+/// Whether nobody is on the way.
+fn is_loopback(uri: &http::Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 struct Fetcher {
@@ -168,7 +191,7 @@ impl Fetcher {
     }
 
     /// Reads the keys again and again, and when somebody asks.
-    fn keep(self, refresh: Duration) -> (Renewal, JoinHandle<()>) {
+    fn keep(self, refresh: Duration, tasks: &Tasks) -> (Renewal, JoinHandle<()>) {
         let interval = match &self.place {
             Place::File(_) => refresh.min(FILE_INTERVAL),
             Place::Url(..) => refresh,
@@ -177,14 +200,8 @@ impl Fetcher {
         // How many fetches have ended.
         let (ended, ends) = watch::channel(0_u64);
         let task = {
-            let asked = Arc::clone(&asked);
-            tokio::spawn(async move {
-                loop {
-                    let _ = tokio::time::timeout(interval, asked.notified()).await;
-                    self.renew().await;
-                    ended.send_modify(|count| *count += 1);
-                }
-            })
+            let state = (self, Arc::clone(&asked), ended, interval);
+            tasks.spawn("issuers", state, |state| Box::pin(keep_renewing(state)))
         };
         // When one was asked for last, and how many had ended then.
         let last = Mutex::new(None::<(Instant, u64)>);
@@ -208,3 +225,6 @@ impl Fetcher {
         (renewal, task)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,7 +148,7 @@ impl Running {
         let memory = MemoryBudget::new(config.limits.memory_budget.0);
         let (capture, consumers) = open_capture(&config, &memory, &clock)?;
         opened.capture = Some(capture.clone());
-        let (verifier, fetching) = identity::verifier(&config, &clock).await?;
+        let (verifier, fetching) = identity::verifier(&config, &clock, &tasks).await?;
         let stores = crate::cloud::stores(&data_dir, config.stores.clone());
 
         let cloudwatch = cloudwatch(&config, &clock, &tasks)?;
@@ -226,7 +226,7 @@ impl Running {
             backends,
             stop_gateway,
             gateway,
-            consumers: consumers.start().context("the book of consumers cannot be written")?,
+            consumers: consumers.start(&tasks).context("the book of consumers cannot be written")?,
             _fetching: fetching,
             backlog,
             archiving,

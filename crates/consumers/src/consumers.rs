@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use captura_capture::journal::reader::SegmentReader;
 use captura_capture::{SealedSegment, Seen, Witness};
+use captura_tasks::Tasks;
 
 use crate::book::{Book, Consumer, OTHERS, Total};
 use crate::file::{self, BookError};
@@ -106,15 +107,15 @@ impl Consumers {
         file::replace(&self.0.folder, &bytes).inspect_err(|_| self.state().is_dirty = true)
     }
 
-    /// Begins to write the book down by itself.
+    /// Begins to write the book down by itself; a panic on the way is counted, and the writing begun again.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(&self) -> io::Result<Flushing> {
+    pub fn start(&self, tasks: &Tasks) -> io::Result<Flushing> {
         let (stop, stopped) = sync_channel(1);
-        let consumers = self.clone();
-        let thread =
-            std::thread::Builder::new().name("consumers".into()).spawn(move || consumers.keep_flushing(&stopped))?;
+        let (consumers, tasks) = (self.clone(), tasks.clone());
+        let keep = move || tasks.run("consumers", || consumers.keep_flushing(&stopped));
+        let thread = std::thread::Builder::new().name("consumers".into()).spawn(keep)?;
         Ok(Flushing { stop, thread })
     }
 

@@ -1,7 +1,7 @@
 //! Encrypted connections: a certificate and its key in two files, read again when they have changed.
 //!
 //! Invariant: connections that stand are not touched by a change; a pair of files that cannot be used leaves the one
-//! before in place, loudly. Certificates of clients are taken as far as the authorities of a third file have signed them. Refuses to: start with files that cannot be used, speak anything older than TLS 1.2, or use a
+//! before in place, loudly. Certificates of clients are taken as far as the authorities of a third file have signed them and lists in a fourth do not name them. Refuses to: start with files that cannot be used, speak anything older than TLS 1.2, or use a
 //! key that every user of the machine can read.
 
 use std::fs::Metadata;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
@@ -51,6 +51,9 @@ pub enum TlsError {
 pub struct ClientAuth {
     /// PEM: the authorities that have signed them.
     pub authorities: PathBuf,
+    /// PEM: lists of certificates that those authorities have revoked. With them a certificate is taken only if the list of
+    /// each authority of its chain is there and does not name it.
+    pub revoked: Option<PathBuf>,
     /// Whether there is no connection without one.
     pub required: bool,
 }
@@ -75,13 +78,14 @@ struct State {
 
 /// Which contents a file has, as far as can be told without reading it.
 #[derive(Debug, PartialEq, Eq)]
-struct Versions([Option<(u64, u64, i64, i64)>; 3]);
+struct Versions([Option<(u64, u64, i64, i64)>; 4]);
 
 impl Versions {
     fn of(certificate: &Path, key: &Path, clients: Option<&ClientAuth>) -> Self {
         let of = |found: Metadata| (found.ino(), found.len(), found.mtime(), found.mtime_nsec());
         let authorities = clients.map(|clients| &*clients.authorities);
-        Self([Some(certificate), Some(key), authorities].map(|path| std::fs::metadata(path?).ok().map(of)))
+        let revoked = clients.and_then(|clients| clients.revoked.as_deref());
+        Self([Some(certificate), Some(key), authorities, revoked].map(|path| std::fs::metadata(path?).ok().map(of)))
     }
 }
 
@@ -160,6 +164,14 @@ fn configuration(certificate: &Path, key: &Path, clients: Option<&ClientAuth>) -
     Ok(Arc::new(config))
 }
 
+/// The lists of revoked certificates. One whose time is over counts on: what it names stays revoked.
+fn lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let unreadable = |why: String| TlsError::Read { path: path.to_owned(), why };
+    let lists = CertificateRevocationListDer::pem_file_iter(path).map_err(|error| unreadable(error.to_string()))?;
+    let lists = lists.collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(error.to_string()))?;
+    if lists.is_empty() { Err(unreadable("it holds no list of revoked certificates".into())) } else { Ok(lists) }
+}
+
 /// Who judges the certificates of clients.
 fn verifier(clients: &ClientAuth) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let path = &clients.authorities;
@@ -172,6 +184,10 @@ fn verifier(clients: &ClientAuth) -> Result<Arc<dyn ClientCertVerifier>, TlsErro
         return Err(unreadable("it holds no certificate".into()));
     }
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()));
+    let builder = match &clients.revoked {
+        None => builder,
+        Some(path) => builder.with_crls(lists(path)?),
+    };
     let builder = if clients.required { builder } else { builder.allow_unauthenticated() };
     builder.build().map_err(|error| unreadable(error.to_string()))
 }

@@ -15,7 +15,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use captura_names::Timestamp;
 use captura_wire::denial::Denial;
-use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::policy::Policy;
@@ -82,7 +83,47 @@ pub(crate) struct Bearer<'a> {
 struct Head {
     alg: String,
     kid: Option<String>,
-    crit: Option<Value>,
+    typ: Option<String>,
+    /// Present, even as `null`.
+    #[serde(default, deserialize_with = "present")]
+    crit: bool,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    serde::de::IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
+/// Types of tokens that are for who serves a resource; others of the same issuer (of logout, of proof of possession) are
+/// not, even where their audience fits (RFC 8725, section 3.11).
+const TYPES: [&str; 4] = ["jwt", "application/jwt", "at+jwt", "application/at+jwt"];
+
+/// Claims, each once: of two values nobody could tell which another reader would take.
+struct Claims(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Claims {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ClaimsVisitor)
+    }
+}
+
+struct ClaimsVisitor;
+
+impl<'de> Visitor<'de> for ClaimsVisitor {
+    type Value = Claims;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("claims")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Claims, A::Error> {
+        let mut claims = Map::new();
+        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+            if claims.insert(name, value).is_some() {
+                return Err(serde::de::Error::custom("a claim stands twice"));
+            }
+        }
+        Ok(Claims(claims))
+    }
 }
 
 /// The parts of a token, taken apart and not yet believed.
@@ -105,7 +146,7 @@ impl<'t> Parts<'t> {
         let decoded = |part: &str| BASE64.decode(part).map_err(|_| UNREADABLE);
         Ok(Self {
             head: serde_json::from_slice(&decoded(head)?).map_err(|_| UNREADABLE)?,
-            claims: serde_json::from_slice(&decoded(claims)?).map_err(|_| UNREADABLE)?,
+            claims: serde_json::from_slice::<Claims>(&decoded(claims)?).map_err(|_| UNREADABLE)?.0,
             signed,
             signature: decoded(signature)?,
         })
@@ -151,8 +192,12 @@ impl Issuer {
         if !matches!(algorithm, "RS256" | "PS256" | "ES256" | "EdDSA") {
             return Err(Denial::BadToken("its algorithm is not one of RS256, PS256, ES256 and EdDSA"));
         }
-        if parts.head.crit.is_some() {
+        if parts.head.crit {
             return Err(Denial::BadToken("it demands something of whoever reads it that is not known here"));
+        }
+        let is_other = |typ: &String| !TYPES.contains(&typ.to_ascii_lowercase().as_str());
+        if parts.head.typ.as_ref().is_some_and(is_other) {
+            return Err(Denial::BadToken("it is of a type that is not for calls"));
         }
         let keys = self.keys.current();
         let mut fitting = keys.iter().filter(|key| key.fits(algorithm, id)).peekable();

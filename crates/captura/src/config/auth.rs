@@ -174,6 +174,8 @@ pub(crate) struct Tls {
     pub(crate) key: PathBuf,
     /// PEM: the authorities that sign the certificates of clients. Without it no client is asked for one.
     pub(crate) client_ca: Option<PathBuf>,
+    /// PEM: lists of the certificates that these authorities have revoked, one of each. Read again when it changes.
+    pub(crate) client_crl: Option<PathBuf>,
     /// Whether there is no connection without a client's certificate.
     #[serde(default)]
     pub(crate) client_auth: ClientAuth,

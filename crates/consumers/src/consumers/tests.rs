@@ -185,7 +185,7 @@ async fn a_kill_loses_calls_without_records_only_and_the_ledger_tells_how_many()
 async fn the_thread_writes_the_book_when_it_ends() {
     let dir = tempfile::tempdir().unwrap();
     let world = World::open(dir.path());
-    let flushing = world.consumers.start().unwrap();
+    let flushing = world.consumers.start(&captura_tasks::Tasks::default()).unwrap();
     world.call("billing", 0, 7).await;
     flushing.stop();
     let again = Consumers::open(&dir.path().join("consumers")).unwrap();

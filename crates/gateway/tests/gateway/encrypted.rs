@@ -128,7 +128,7 @@ async fn a_client_is_known_by_a_certificate_that_its_authority_has_signed() {
     let ((ours, ours_pem), (strange, _)) = (authority("ours"), authority("strange"));
     std::fs::write(folder.path().join("clients.pem"), ours_pem).unwrap();
     for required in [false, true] {
-        let clients = ClientAuth { authorities: folder.path().join("clients.pem"), required };
+        let clients = ClientAuth { authorities: folder.path().join("clients.pem"), revoked: None, required };
         let tls = Tls::load(folder.path().join("tls.pem"), folder.path().join("tls.key"), Some(clients)).unwrap();
         let porter = Arc::new(Porter::default());
         let verifier = Some(Arc::clone(&porter) as Arc<dyn captura_wire::sigv4::Verifier>);
@@ -148,6 +148,61 @@ async fn a_client_is_known_by_a_certificate_that_its_authority_has_signed() {
         let unknown = porter.0.lock().unwrap().pop();
         assert_eq!(unknown, (!required).then_some(None), "who has shown none is nobody");
     }
+}
+
+#[tokio::test]
+async fn a_revoked_certificate_is_not_taken_from_the_moment_that_the_list_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = certify(folder.path());
+    let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+    let key = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(folder.path().join("clients.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+    let authority = rcgen::Issuer::new(params, key);
+    let client = |serial: u64| {
+        let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.serial_number = Some(serial.into());
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let key = rcgen::KeyPair::generate().unwrap();
+        (params.signed_by(&key, &authority).unwrap(), key)
+    };
+    let revoke = |number: u64, serials: &[u64]| {
+        let revoked = |serial: &u64| rcgen::RevokedCertParams {
+            serial_number: (*serial).into(),
+            revocation_time: rcgen::date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = rcgen::CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2024, 1, 1),
+            next_update: rcgen::date_time_ymd(2024, 1, 2),
+            crl_number: number.into(),
+            issuing_distribution_point: None,
+            revoked_certs: serials.iter().map(revoked).collect(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        std::fs::write(folder.path().join("revoked.pem"), list.signed_by(&authority).unwrap().pem().unwrap()).unwrap();
+    };
+    let load = |revoked: &str| {
+        let authorities = folder.path().join("clients.pem");
+        let clients = ClientAuth { authorities, revoked: Some(folder.path().join(revoked)), required: true };
+        Tls::load(folder.path().join("tls.pem"), folder.path().join("tls.key"), Some(clients))
+    };
+    assert!(load("tls.pem").unwrap_err().to_string().contains("no list of revoked certificates"));
+    revoke(1, &[7]);
+    let verifier = Some(Arc::new(Porter::default()) as Arc<dyn captura_wire::sigv4::Verifier>);
+    let tls = Some(load("revoked.pem").unwrap());
+    let world = World::with(Settings { tls, verifier, ..Settings::default() }).await;
+    let (seven, eight) = (client(7), client(8));
+    assert!(ask_with(&world, &trusted, Some((&seven.0, &seven.1))).await.is_err(), "it is on the list");
+    ask_with(&world, &trusted, Some((&eight.0, &eight.1))).await.unwrap();
+
+    revoke(2, &[7, 8]);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::resume();
+    assert!(ask_with(&world, &trusted, Some((&eight.0, &eight.1))).await.is_err(), "and now this one is, too");
 }
 
 async fn serving(folder: &Path) -> World {

@@ -108,6 +108,18 @@ impl KeySet {
         Ok(count)
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.current().len()
+    }
+
+    /// Whether there are none: then no token of the issuer is taken.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub(super) fn current(&self) -> Arc<Vec<PublicKey>> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }

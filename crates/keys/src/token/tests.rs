@@ -266,3 +266,97 @@ fn a_set_of_keys_that_cannot_be_used_leaves_the_one_before() {
     assert!(matches!(keys.replace(b"<html>"), Err(InvalidKeySet::Shape(_))));
     assert_eq!(keys.current().len(), 3);
 }
+
+/// A token whose head and claims stand as written, signed as it should be.
+fn signed_as_written(signer: &Signer, head: &str, claims: &str) -> String {
+    let signed = format!("{}.{}", BASE64.encode(head), BASE64.encode(claims));
+    let signature = signer.ed25519.sign(signed.as_bytes());
+    format!("{signed}.{}", BASE64.encode(signature.as_ref()))
+}
+
+#[test]
+fn what_two_readers_could_read_differently_is_not_read_at_all() {
+    let world = World::new();
+    let (head, claims) = (r#"{"alg":"EdDSA","kid":"e"}"#, claims().to_string());
+    let open = claims.trim_end_matches('}');
+    assert!(world.verify(&signed_as_written(&world.signer, head, &claims)).is_ok());
+    let nested = format!("{open},\"x\":{}{}}}", "[".repeat(5_000), "]".repeat(5_000));
+    for (head, claims) in [
+        (head, format!("{open},\"aud\":\"captura\"}}")),
+        (head, format!("{open},\"sub\":\"admin\"}}")),
+        (head, format!("{open},\"x\":1e400}}")),
+        (head, format!("{claims} x")),
+        (head, format!("[{claims}]")),
+        (head, nested),
+        (head, "null".to_owned()),
+        (r#"{"alg":"none","alg":"EdDSA","kid":"e"}"#, claims.clone()),
+        (r#"{"alg":"EdDSA","kid":"x","kid":"e"}"#, claims.clone()),
+        (r#"{"alg":"EdDSA","kid":7}"#, claims.clone()),
+        (r#"{"alg":["EdDSA"],"kid":"e"}"#, claims.clone()),
+        (r#"{"kid":"e"}"#, claims.clone()),
+        (r#"{"alg":"EdDSA","kid":"e","crit":null}"#, claims.clone()),
+        (r#"{"alg":"EdDSA","kid":"e","crit":[]}"#, claims.clone()),
+        (r#"{"alg":"EdDSA","kid":"e","b64":false,"crit":["b64"]}"#, claims.clone()),
+        (r#"{"alg":"eddsa","kid":"e"}"#, claims.clone()),
+        (r#"{"alg":"EdDSA","kid":"e","typ":"logout+jwt"}"#, claims.clone()),
+        (r#"{"alg":"EdDSA","kid":"e","typ":"dpop+jwt"}"#, claims.clone()),
+    ] {
+        let verified = world.verify(&signed_as_written(&world.signer, head, &claims));
+        assert!(matches!(verified, Err(Denial::BadToken(_))), "{head} {verified:?}");
+    }
+    let pointing = r#"{"typ":"JWT","alg":"EdDSA","jku":"https://evil.example","jwk":{"kty":"oct"}}"#;
+    for head in [r#"{"alg":"EdDSA","kid":"e","typ":"at+JWT"}"#, pointing] {
+        assert!(world.verify(&signed_as_written(&world.signer, head, &claims)).is_ok(), "{head}");
+    }
+}
+
+#[test]
+fn a_token_is_one_text_and_no_other_stands_for_it() {
+    let world = World::new();
+    let token = world.signer.sign(&json!({ "alg": "EdDSA", "kid": "e" }), &claims());
+    let [head, body, signature] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
+    // Bits that no byte has, another alphabet, padding, blanks, and the five parts of an encrypted token.
+    let unused_bits = match signature.chars().last().unwrap() {
+        'A' => 'B',
+        'Q' => 'R',
+        'g' => 'h',
+        _ => 'x',
+    };
+    for other in [
+        format!("{head}.{body}.{}{unused_bits}", &signature[..signature.len() - 1]),
+        format!("{head}.{body}.{}+", signature.replace(['-', '_'], "+")),
+        format!("{head}=.{body}.{signature}"),
+        format!("{head}.{body} .{signature}"),
+        format!("{token}.a.b"),
+        format!(" {token}"),
+    ] {
+        assert!(matches!(world.verify(&other), Err(Denial::BadToken(_))), "{other}");
+    }
+    let sized = |pad: usize| {
+        let mut padded = claims();
+        padded["pad"] = json!("x".repeat(pad));
+        world.signer.sign(&json!({ "alg": "EdDSA", "kid": "e" }), &padded)
+    };
+    let short = sized(11_000);
+    assert!(short.len() <= TOKEN_MAX_BYTES && world.verify(&short).is_ok());
+    let long = sized(13_000);
+    assert!(long.len() > TOKEN_MAX_BYTES);
+    assert_eq!(world.verify(&long), Err(Denial::BadToken("it is too long")));
+}
+
+#[test]
+fn a_key_of_one_issuer_signs_nothing_of_another() {
+    let (world, other) = (World::new(), Signer::new());
+    let mut second = issuer(&other);
+    second.issuer = "https://other.example/".into();
+    let World { signer, issuers: [first] } = world;
+    let issuers = [first, second];
+    let now = Timestamp::from_unix_us(NOW_SECONDS * 1_000_000);
+    let head = json!({ "alg": "EdDSA", "kid": "e" });
+    let theirs = with("iss", json!("https://other.example/"));
+    assert!(verify(&issuers, &other.sign(&head, &theirs), now).is_ok());
+    for (signer, claims) in [(&other, &claims()), (&signer, &theirs)] {
+        let verified = verify(&issuers, &signer.sign(&head, claims), now).map(|bearer| bearer.principal);
+        assert!(matches!(verified, Err(Denial::BadToken(_))), "{verified:?}");
+    }
+}
