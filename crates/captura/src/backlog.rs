@@ -10,7 +10,7 @@ use captura_archive::Stores;
 use captura_backlog::{Backlog, Doors, OpenError, RealDisk, Settings, Use};
 use captura_gateway::{BacklogDoor, Runner};
 use captura_privacy::Terms;
-use captura_route::{Clock, Held, Holder, MemoryBudget};
+use captura_route::{Clock, Held, Holder, MemoryBudget, Served};
 use captura_tasks::Tasks;
 
 use crate::telling::Teller;
@@ -24,9 +24,13 @@ pub(crate) fn open((data_dir, account): (&Path, &str), clock: &Clock, tasks: &Ta
     Backlog::open(settings, Arc::new(RealDisk), clock.clone())
 }
 
-/// Memory of a payload while its call runs, counted in the budget; the queue's own limit decides how many run.
-fn counted(memory: &MemoryBudget, body: &Bytes) -> Held {
-    memory.count(Holder::Asynchronous, body.len() as u64)
+/// Memory of a payload while its call runs; without it the call goes back to its place and is tried again. One that is larger
+/// than the whole budget would wait for ever: it is counted.
+fn taken(memory: &MemoryBudget, body: &Bytes) -> Option<Held> {
+    let bytes = body.len() as u64;
+    let fits_never = bytes > memory.limit_bytes();
+    let count = || memory.count(Holder::Asynchronous, bytes);
+    if fits_never { Some(count()) } else { memory.take(Holder::Asynchronous, bytes) }
 }
 
 /// The way into the queue. A body waits there as it came, so it waits no longer than captures of its endpoint are kept.
@@ -46,8 +50,11 @@ pub(crate) fn doors(runner: Runner, memory: MemoryBudget, (stores, teller): (Sto
     Doors {
         lanes: Arc::new(move |endpoint| lanes.lanes(endpoint)),
         run: Arc::new(move |deferred, body| {
-            let (runner, held) = (runner.clone(), counted(&memory, &body));
+            let (runner, held) = (runner.clone(), taken(&memory, &body));
             Box::pin(async move {
+                let Some(held) = held else {
+                    return Served::NotNow("there is no memory for its payload now".into());
+                };
                 let served = runner.run(&deferred, body).await;
                 drop(held);
                 served
