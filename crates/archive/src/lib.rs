@@ -37,7 +37,8 @@ pub use uploader::{Overdue, Uploader, UploaderSettings};
 
 #[cfg(test)]
 mod fake_journal;
-#[cfg(all(test, feature = "cloud"))]
+#[cfg(test)]
+#[cfg(feature = "cloud")]
 mod fake_s3;
 #[cfg(test)]
 mod fake_table;
