@@ -103,9 +103,9 @@ assert [feature["attributions"] for feature in one] == [feature["attributions"] 
 assert list(one[0]) == ["attributions"], one
 
 # What cannot be explained is said where it is asked for.
-text = {"TextConfig": {"Language": "ja", "Granularity": "token"}}
+text = {"TextConfig": {"Language": "fr", "Granularity": "token"}}
 code, message = refusal(configure, name="text", model="one", explainer=clarify({"ShapBaseline": "x"}, shap=text))
-assert code == "ValidationException" and "TextConfig has Language ja, whose texts captura cannot cut" in message, (code, message)
+assert code == "ValidationException" and "TextConfig has Language fr, whose texts captura cannot cut" in message, (code, message)
 configure("absent", "one", clarify({"ShapBaselineUri": "s3://models/absent.csv"}))
 sagemaker.create_endpoint(EndpointName="absent", EndpointConfigName="absent")
 try:

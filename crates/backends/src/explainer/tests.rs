@@ -428,13 +428,13 @@ fn configurations_that_cannot_be_carried_out_are_refused() {
     let baseline = |baseline: Value| shap(json!({"ShapBaselineConfig": baseline}));
     let inference = |inference: Value| with("/InferenceConfig", inference);
     let text =
-        json!({"ShapBaselineConfig": {"ShapBaseline": "x"}, "TextConfig": {"Language": "ja", "Granularity": "token"}});
+        json!({"ShapBaselineConfig": {"ShapBaseline": "x"}, "TextConfig": {"Language": "fr", "Granularity": "token"}});
     let numbers =
         json!({"ShapBaselineConfig": {"ShapBaseline": "1"}, "TextConfig": {"Language": "en", "Granularity": "token"}});
     let samples = json!({"ShapBaselineConfig": {"ShapBaseline": vec!["0"; 20].join(",")}, "NumberOfSamples": 100_000});
     for (config, words) in [
         (json!({}), "ExplainerConfig names no explainer"),
-        (shap(text), "TextConfig has Language ja, whose texts captura cannot cut"),
+        (shap(text), "TextConfig has Language fr, whose texts captura cannot cut"),
         (inference(json!({"FeatureTypes": ["text"]})), "FeatureTypes names texts, and no TextConfig says"),
         (shap(numbers), "TextConfig finds no text to cut"),
         (inference(json!({"FeatureHeaders": ["a"]})), "FeatureHeaders names 1 features, and the SHAP baseline has 2"),
