@@ -36,7 +36,7 @@ pub(crate) struct Erase {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["subject", "endpoint", "certificate"])]
     verify: Option<PathBuf>,
     /// Erase on the data directory of a stopped server, instead of asking a running one
-    #[arg(long, conflicts_with_all = ["verify", "url"])]
+    #[arg(long, conflicts_with = "verify")]
     stopped: bool,
     /// The server's data directory, for --verify and --stopped [default: ./captura-data]
     #[arg(long)]

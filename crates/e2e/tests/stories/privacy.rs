@@ -61,9 +61,9 @@ fn reconcile(home: &Home) {
     assert_eq!(proof.status.code(), Some(0), "{}", said(&proof));
 }
 
-fn revealed(home: &Home) -> String {
+fn revealed(home: &Home, captures: &str) -> String {
     let data_dir = home.data_dir();
-    let shown = run(home, &["privacy", "reveal", "s3://captures/people", "--data-dir", data_dir.to_str().unwrap()]);
+    let shown = run(home, &["privacy", "reveal", captures, "--data-dir", data_dir.to_str().unwrap()]);
     assert!(shown.status.success(), "{}", said(&shown));
     String::from_utf8(shown.stdout).unwrap()
 }
@@ -89,7 +89,10 @@ fn a_person_is_sealed_in_what_is_captured_and_gone_from_it_when_they_ask() {
     let withheld = lines.iter().filter(|line| line.json["captura"]["requestWithheld"] == true).count();
     assert_eq!(withheld, 1, "the body that is no CSV");
     assert!(lines.iter().all(|line| line.json["captura"]["redactionPolicy"].is_string()));
-    assert!(revealed(&home).contains(&format!("{PERSON}@example.org")), "who has the keys reads on");
+    assert!(
+        revealed(&home, "s3://captures/people").contains(&format!("{PERSON}@example.org")),
+        "who has the keys reads on"
+    );
 
     let data_dir = home.data_dir();
     let data_dir = data_dir.to_str().unwrap();
@@ -109,12 +112,30 @@ fn a_person_is_sealed_in_what_is_captured_and_gone_from_it_when_they_ask() {
     let done = erase(&home, &server, &["--certificate", certificate.to_str().unwrap()]);
     assert!(done.status.success(), "{}\n-- server\n{}", said(&done), home.log());
     assert_eq!(erased(&home, &server), 5);
-    let left = revealed(&home);
+    let left = revealed(&home, "s3://captures/people");
     assert!(!left.contains(PERSON) && left.contains("somebody-else@example.org"), "{left}");
+    // A single call, whoever's it is.
+    let lines = captured::read(&folder);
+    let line = lines.iter().find(|line| line.json["captureData"]["endpointInput"].is_object()).unwrap();
+    let event_id = line.json["eventMetadata"]["eventId"].as_str().unwrap().to_owned();
+    let url = server.url();
+    let taken = run(&home, &["erase", "--event-id", &event_id, "--endpoint", "people", "--url", &url]);
+    assert!(taken.status.success() && said(&taken).contains("1 records are taken out"), "{}", said(&taken));
+    let stays = captured::read(&folder).into_iter().find(|line| line.json["eventMetadata"]["eventId"] == *event_id);
+    assert_eq!(stays.unwrap().json["captureData"], serde_json::json!({}));
     assert!(server.stop().success(), "{}", home.log());
     let verify = run(&home, &["erase", "--verify", certificate.to_str().unwrap(), "--data-dir", data_dir]);
     assert_eq!(verify.status.code(), Some(0), "{}", said(&verify));
     assert_nowhere(&home);
+    reconcile(&home);
+
+    // Without a server: somebody else, on the same data directory.
+    let alone = ["erase", "--subject", "somebody-else", "--stopped", "--data-dir", data_dir];
+    let erased = run(&home, &alone);
+    assert!(erased.status.success(), "{}", said(&erased));
+    let again = run(&home, &alone);
+    assert_eq!(again.status.code(), Some(2), "{}", said(&again));
+    assert!(!revealed(&home, "s3://captures/people").contains("somebody-else"));
     reconcile(&home);
 }
 
@@ -154,7 +175,7 @@ fn an_erasure_that_is_killed_is_taken_up_by_the_next_start() {
     }
     assert!(server.stop().success(), "{}", home.log());
     assert_nowhere(&home);
-    let left = revealed(&home);
+    let left = revealed(&home, "s3://captures/stories");
     assert!(!left.contains(PERSON) && left.contains("[ENCRYPTED k="), "what is there stays closed: {left}");
     reconcile(&home);
 }
