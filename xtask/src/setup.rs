@@ -15,8 +15,8 @@ use crate::program::Program;
 
 /// ONNX Runtime's shared library comes out of its Python wheel; this is the release that the exported models were tried on.
 const ONNXRUNTIME: &str = "1.31.1";
-/// What stories told through Python import.
-const PACKAGES: [&str; 4] = ["awscli", "boto3", "numpy", "sagemaker<3"];
+/// What stories told through Python import; DuckDB and pyarrow read the invocation table as its users do.
+const PACKAGES: [&str; 6] = ["awscli", "boto3", "duckdb", "numpy", "pyarrow", "sagemaker<3"];
 /// Programs of cargo that checks use.
 const CARGO_DENY: &str = "0.20.2";
 const CARGO_FUZZ: &str = "0.13.2";

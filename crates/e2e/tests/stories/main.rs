@@ -30,4 +30,5 @@ mod reports;
 mod rust_sdk;
 mod scaling;
 mod streaming;
+mod table;
 mod trouble;
