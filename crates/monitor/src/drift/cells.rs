@@ -1,7 +1,7 @@
 //! Two samples in the same few cells: deciles of the reference for numbers, values for categories.
 //!
 //! Invariant: the counts of each side sum to its rows. Cells in which the smaller side expects fewer than
-//! [`SMALL_CELL`] rows are put together, for the laws of chance hold for cells that are filled: a rare value that
+//! `SMALL_CELL` rows are put together, for the laws of chance hold for cells that are filled: a rare value that
 //! appears is seen in what the rare values have together, one rare value that replaces another is not.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,7 +3,7 @@
 //! | measure | of | law of chance |
 //! | --- | --- | --- |
 //! | Kolmogorov–Smirnov | numbers | exact for small samples, else Kolmogorov's limit |
-//! | Wasserstein ÷ deviation of the reference | numbers | gamma with the mean and variance of `∫ \|noise\|`, see [`Noise`] |
+//! | Wasserstein ÷ deviation of the reference | numbers | gamma with the mean and variance of `∫ \|noise\|`, see `Noise` |
 //! | population stability index | both | `PSI/(1/n+1/m)` is chi-square with cells − 1 degrees |
 //! | Jensen–Shannon distance (base 2) | both | `8·ln 2·JS²/(1/n+1/m)` likewise |
 //! | chi-square of two samples | both | chi-square |

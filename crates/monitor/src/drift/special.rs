@@ -70,7 +70,7 @@ pub fn normal_quantile(probability: f64) -> f64 {
 }
 
 /// Upper tail of the gamma distribution with this mean and variance; of no variance, a step at the mean. Beyond a shape
-/// of [`LARGE_SHAPE`] its cube root is taken as normal (Wilson and Hilferty), which is off by less than 1e-4 there.
+/// of `LARGE_SHAPE` its cube root is taken as normal (Wilson and Hilferty), which is off by less than 1e-4 there.
 #[must_use]
 pub fn gamma_tail(x: f64, mean: f64, variance: f64) -> f64 {
     if variance <= 0.0 || mean <= 0.0 {

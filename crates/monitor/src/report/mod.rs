@@ -1,7 +1,7 @@
 //! One self-contained HTML page for people: what the data stands on, what changed, through whom, since when.
 //!
 //! Invariants: same input, same bytes (no clock, no chance); less than [`MAX_BYTES`] whatever the input; nothing that came
-//! from data can act as markup or script (see [`html`]), and a content security policy by digest forbids the page every
+//! from data can act as markup or script (see `html`), and a content security policy by digest forbids the page every
 //! request and every script but its own. Refuses to: show a single row.
 
 mod columns;
