@@ -5,7 +5,7 @@
 //! Refuses to: retry what fails; when and how often is the uploader's business. Only what the store itself asks to send
 //! again, because another conditional write to the key is under way, is sent again here.
 //!
-//! What is larger than [`PART_BYTES`] goes in parts, whose upload is aborted when it fails. Parts of a process that died
+//! What is larger than `PART_BYTES` goes in parts, whose upload is aborted when it fails. Parts of a process that died
 //! stay where the store keeps such; a rule of the bucket's lifecycle removes them.
 
 use std::future::Future;
