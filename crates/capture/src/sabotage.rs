@@ -16,6 +16,8 @@ pub enum Sabotage {
     RetryFsync,
     /// Replies say written and durable before anything is.
     AcknowledgeEarly,
+    /// Dropped captures are told as queued.
+    HideDrops,
     /// A segment is unlinked before the book says that it may be.
     UnlinkFirst,
     /// Checksums of records are not looked at.
@@ -30,11 +32,12 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::SkipFsync,
         Self::SkipDirectoryFsync,
         Self::RetryFsync,
         Self::AcknowledgeEarly,
+        Self::HideDrops,
         Self::UnlinkFirst,
         Self::NoChecksum,
         Self::FreeUnconfirmed,
@@ -50,6 +53,7 @@ impl Sabotage {
             Self::SkipDirectoryFsync => "skip-directory-fsync",
             Self::RetryFsync => "retry-fsync",
             Self::AcknowledgeEarly => "acknowledge-early",
+            Self::HideDrops => "hide-drops",
             Self::UnlinkFirst => "unlink-first",
             Self::NoChecksum => "no-checksum",
             Self::FreeUnconfirmed => "free-unconfirmed",

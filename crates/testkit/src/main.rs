@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     if let Some(name) = &arguments.sabotage {
         captura_capture::sabotage::choose(name).expect("there is such a sabotage");
     }
-    let told = (test.run)(&Order::within(arguments.units, arguments.seed, Duration::from_secs(arguments.seconds)));
+    let told = test.run(&Order::within(arguments.units, arguments.seed, Duration::from_secs(arguments.seconds)));
     if let Some(path) = &arguments.report {
         std::fs::write(path, serde_json::to_vec(&told).expect("our bug: figures are JSON"))
             .expect("the report is written");

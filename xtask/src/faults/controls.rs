@@ -21,7 +21,7 @@ const CONTROLS: &[(&str, &str, u64)] = &[
     ("T22", "acknowledge-early", 60),
     ("T22", "unlink-first", 60),
     ("T02", "acknowledge-early", 180),
-    ("T08", "acknowledge-early", 120),
+    ("T08", "hide-drops", 120),
     ("T10", "no-checksum", 60),
     ("T14", "free-unconfirmed", 120),
     ("T15", "random-keys", 180),

@@ -147,7 +147,7 @@ impl Clients {
             }
             figures.add("calls dropped as disk_full, each counted and told", full);
         }
-        figures.add("calls acknowledged", compared.promised as u64);
+        figures.add(super::ACKNOWLEDGED, compared.promised as u64);
         figures.add("acknowledged calls lost", 0);
         let reconciled = proof::reconcile(home, &self.oracle);
         if reconciled.status.success() { Ok(()) } else { Err(said(&reconciled)) }

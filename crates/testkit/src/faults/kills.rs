@@ -175,7 +175,7 @@ fn prove(scene: &Scene, figures: &mut Figures) -> Result<(), String> {
     if !reconciled.status.success() {
         return Err(said(&reconciled));
     }
-    figures.add("calls acknowledged", compared.promised as u64);
+    figures.add(super::ACKNOWLEDGED, compared.promised as u64);
     figures.add("calls captured", compared.captured.len() as u64);
     figures.add("acknowledged calls lost", 0);
     figures.add("calls twice", 0);

@@ -13,7 +13,7 @@ pub mod stores;
 
 use serde::Serialize;
 
-use crate::order::{Order, Told};
+use crate::order::{Broken, Order, Told};
 
 /// A numbered test.
 #[derive(Debug, Serialize)]
@@ -28,9 +28,27 @@ pub struct Test {
     pub goal: u64,
     /// Its share of the time, beside the others'.
     pub weight: u64,
-    /// Runs it.
     #[serde(skip)]
-    pub run: fn(&Order) -> Told,
+    run: fn(&Order) -> Told,
+}
+
+/// What tests of acknowledged calls count.
+pub(crate) const ACKNOWLEDGED: &str = "calls acknowledged";
+
+impl Test {
+    /// Runs it. Where calls are counted and none was acknowledged, nothing could be lost and nothing was shown: that is
+    /// no promise that held.
+    #[must_use]
+    pub fn run(&self, order: &Order) -> Told {
+        match (self.run)(order) {
+            Told::Held(figures) if figures.counts.get(ACKNOWLEDGED) == Some(&0) => {
+                let seed = order.seeds().next().unwrap_or_default();
+                let what = format!("no call was acknowledged in {} units, so they show nothing", figures.units);
+                Told::Broken(Broken { seed, what })
+            }
+            told => told,
+        }
+    }
 }
 
 /// All tests, in the order of their worth.

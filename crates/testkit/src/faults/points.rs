@@ -114,7 +114,7 @@ fn points(
     if let Some(lost) = compared.missing.first() {
         return Err(format!("{} acknowledged calls are lost, one is {lost:?}", compared.missing.len()));
     }
-    figures.add("calls acknowledged", compared.promised as u64);
+    figures.add(super::ACKNOWLEDGED, compared.promised as u64);
     figures.add("acknowledged calls lost", 0);
     let reconciled = proof::reconcile(&scene.home, &scene.oracle);
     if reconciled.status.success() { Ok(()) } else { Err(said(&reconciled)) }

@@ -82,7 +82,7 @@ impl Pair {
         }
         let objects: HashSet<PathBuf> = compared_objects(&self.bucket());
         figures.add("objects uploaded", objects.len() as u64);
-        figures.add("calls acknowledged", compared.promised as u64);
+        figures.add(super::ACKNOWLEDGED, compared.promised as u64);
         figures.add("calls captured", compared.captured.len() as u64);
         let (faults, lost_replies) = self.proxy.faults();
         figures.add("connections broken", faults);

@@ -15,7 +15,7 @@ fn tell(name: &str, units: u64) -> Figures {
 
 fn tell_from(name: &str, units: u64, seed: u64) -> Figures {
     let test = faults::ALL.iter().find(|test| test.name == name).expect("our bug: a test has this name");
-    let figures = (test.run)(&Order::of(units, seed)).held();
+    let figures = test.run(&Order::of(units, seed)).held();
     println!("{name}: {figures}");
     figures
 }
