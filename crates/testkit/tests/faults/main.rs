@@ -33,6 +33,11 @@ fn t02_killed_at_any_system_call_it_loses_nothing_it_acknowledged() {
 }
 
 #[test]
+fn t04_a_power_cut_costs_nothing_durable() {
+    tell("T04-ext4", 100);
+}
+
+#[test]
 fn t06_whatever_a_crash_leaves_of_unsynced_writes_nothing_told_is_lost() {
     let figures = tell("T06", 200);
     assert!(figures.count("power cuts") > 200);
