@@ -24,7 +24,7 @@ use crate::journal::line::Line;
 use crate::journal::recovery::{self, RecoveryReport, Unreadable};
 use crate::journal::segment::{AccountRecords, SealedSegment, SegmentName};
 use crate::journal::space::{Space, SpaceFigures};
-use crate::journal::writer::{Shared, Written, lock};
+use crate::journal::writer::{Recent, Shared, Written, lock};
 use crate::journal::{LOCK_FILE, PAGE_FILE, boot_id};
 use crate::ledger::minutes::{self, MinuteBook, MinuteQuery};
 use crate::ledger::{AccountId, AccountKey, DropReason, Ledger, Left, Page, Snapshot};
@@ -278,9 +278,9 @@ impl Capture {
         let ring: Vec<_> = lock(&shared.written).ring.iter().cloned().collect();
         let policies = shared.policies.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut found: VecDeque<(Lsn, Bytes)> = VecDeque::new();
-        'ring: for (stamp, bytes) in ring {
+        'ring: for Recent { stamp, offset, bytes } in ring {
             let mut at = 0;
-            while let Some(head) = FrameHead::parse(&bytes[at.min(bytes.len())..], stamp.seed, stamp.epoch) {
+            while let Some(head) = FrameHead::parse(&bytes[at.min(bytes.len())..], stamp, offset + at as u64) {
                 let end = at + usize::try_from(head.frame_bytes()).unwrap_or(usize::MAX - at);
                 if end > bytes.len() {
                     break;

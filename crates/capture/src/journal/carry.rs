@@ -197,7 +197,8 @@ impl<'a> Part<'a> {
     }
 
     fn put(&mut self, kind: FrameKind, payload: &[u8], n: u64) -> io::Result<()> {
-        self.buffer.extend(frame(kind, payload, self.stamp, n));
+        let offset = self.written + self.buffer.len() as u64;
+        self.buffer.extend(frame(kind, payload, self.stamp, n, offset));
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
@@ -213,7 +214,7 @@ impl<'a> Part<'a> {
     fn end(mut self) -> io::Result<(Tally, u64)> {
         self.flush()?;
         let footer = self.tally.footer(self.digest.digest());
-        let mut ending = frame(FrameKind::Footer, &footer.encode(), self.stamp, footer.end_n);
+        let mut ending = frame(FrameKind::Footer, &footer.encode(), self.stamp, footer.end_n, self.written);
         ending.extend(encode_trailer(self.written, self.stamp));
         write_all_at(self.file, &ending, self.written)?;
         Ok((self.tally, self.written + ending.len() as u64))

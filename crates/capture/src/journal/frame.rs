@@ -5,12 +5,12 @@
 //! ```text
 //! segment header, 64 bytes            frame
 //!  0  8  magic "CAPTJRNL"              0  2  magic CA F7
-//!  8  2  format version, 1             2  1  kind: 1 record, 2 policy, 3 ledger, 4 footer, 5 gap
+//!  8  2  format version, 2             2  1  kind: 1 record, 2 policy, 3 ledger, 4 footer, 5 gap
 //! 10  2  length of this header, 64     3  1  zero
 //! 12  4  node                          4  4  length of the payload
 //! 16  4  epoch                         8  4  epoch
 //! 20  4  seed of the frame checksums  12  8  n: the record's, else the n of the next record
-//! 24  8  sequence of the segment      20  4  CRC32C of bytes 0..20, continued from the seed
+//! 24  8  sequence of the segment      20  4  CRC32C of bytes 0..20, continued from seed ⊕ offset of the frame
 //! 32  8  created, µs since 1970       24  …  payload
 //! 40 20  zero                          …  4  CRC32C of the payload
 //! 60  4  CRC32C of bytes 0..60
@@ -18,7 +18,9 @@
 //!
 //! Invariant: a frame is believed only when both checksums hold. The seed is a secret of the data directory, so bytes
 //! that a caller sent can never pass for a frame when a reader searches behind damage, and neither can frames of another
-//! segment; the epoch keeps blocks of an earlier run from surfacing as new ones.
+//! segment; the epoch keeps blocks of an earlier run from surfacing as new ones. The offset binds a frame to its place: one
+//! that a disk put elsewhere is damage where it lies, and does not pass for the one that belongs there. Frames of version 1
+//! were continued from the seed alone and are believed at any place.
 //! Refuses to: know what payloads mean.
 
 use bytes::{Buf as _, BufMut, Bytes};
@@ -36,7 +38,7 @@ pub const MAX_PAYLOAD_BYTES: usize = 64 << 20;
 /// First bytes of a frame.
 pub const FRAME_MAGIC: [u8; 2] = [0xCA, 0xF7];
 /// Format version written; readers refuse newer ones.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 
 const SEGMENT_MAGIC: [u8; 8] = *b"CAPTJRNL";
 
@@ -83,33 +85,33 @@ pub struct FrameHead {
 }
 
 impl FrameHead {
-    /// Writes the head.
-    pub fn put(&self, seed: u32, out: &mut impl BufMut) {
+    /// Writes the head of a frame that stands at `offset`, bytes from the start of its segment.
+    pub fn put(&self, seed: u32, offset: u64, out: &mut impl BufMut) {
         let mut head = [0; FRAME_HEAD_BYTES];
         head[..2].copy_from_slice(&FRAME_MAGIC);
         head[2] = self.kind as u8;
         head[4..8].copy_from_slice(&self.payload_bytes.to_le_bytes());
         head[8..12].copy_from_slice(&self.epoch.to_le_bytes());
         head[12..20].copy_from_slice(&self.n.to_le_bytes());
-        let checksum = crc32c::crc32c_append(seed, &head[..20]);
+        let checksum = checksum(&head, bound(seed, offset));
         head[20..].copy_from_slice(&checksum.to_le_bytes());
         out.put_slice(&head);
     }
 
-    /// Reads a head; `None` when it is not one of this segment.
+    /// Reads the head at `offset`, bytes from the start of the segment; `None` when it is not one of this segment and place.
     #[must_use]
-    pub fn parse(bytes: &[u8], seed: u32, epoch: u32) -> Option<Self> {
-        let head = bytes.get(..FRAME_HEAD_BYTES)?;
+    pub fn parse(bytes: &[u8], stamp: Stamp, offset: u64) -> Option<Self> {
+        let head = bytes.first_chunk::<FRAME_HEAD_BYTES>()?;
         if head[..2] != FRAME_MAGIC || head[3] != 0 {
             return None;
         }
         let kind = FrameKind::from_byte(head[2])?;
         let mut rest = &head[4..];
-        let (payload_bytes, found_epoch, n, checksum) =
+        let (payload_bytes, epoch, n, told) =
             (rest.get_u32_le(), rest.get_u32_le(), rest.get_u64_le(), rest.get_u32_le());
-        let believed = found_epoch == epoch
+        let believed = epoch == stamp.epoch
             && payload_bytes as usize <= MAX_PAYLOAD_BYTES
-            && checksum == crc32c::crc32c_append(seed, &head[..20]);
+            && (told == checksum(head, bound(stamp.seed, offset)) || told == checksum(head, stamp.seed));
         believed.then_some(Self { kind, payload_bytes, epoch, n })
     }
 
@@ -120,12 +122,22 @@ impl FrameHead {
     }
 }
 
-/// A whole frame with a payload that is at hand.
+fn checksum(head: &[u8; FRAME_HEAD_BYTES], from: u32) -> u32 {
+    crc32c::crc32c_append(from, &head[..20])
+}
+
+/// What the checksum of a head continues from. Checksums of the same bytes from different numbers always differ, so a
+/// frame is believed at one place only; no segment is so long that its offsets repeat in 32 bits.
+fn bound(seed: u32, offset: u64) -> u32 {
+    seed ^ offset as u32
+}
+
+/// A whole frame with a payload that is at hand, to stand at `offset`, bytes from the start of its segment.
 #[must_use]
-pub fn frame(head_kind: FrameKind, payload: &[u8], stamp: Stamp, n: u64) -> Vec<u8> {
+pub fn frame(head_kind: FrameKind, payload: &[u8], stamp: Stamp, n: u64, offset: u64) -> Vec<u8> {
     let mut out = Vec::with_capacity(FRAME_OVERHEAD_BYTES + payload.len());
     let payload_bytes = u32::try_from(payload.len()).expect("our bug: payloads are bounded before they are framed");
-    FrameHead { kind: head_kind, payload_bytes, epoch: stamp.epoch, n }.put(stamp.seed, &mut out);
+    FrameHead { kind: head_kind, payload_bytes, epoch: stamp.epoch, n }.put(stamp.seed, offset, &mut out);
     out.put_slice(payload);
     out.put_u32_le(crc32c::crc32c(payload));
     out
@@ -230,9 +242,9 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_frame_never_change() {
-        let bytes = frame(FrameKind::Record, b"hello", STAMP, 42);
+        let bytes = frame(FrameKind::Record, b"hello", STAMP, 42, 4096);
         assert_eq!(hex(&bytes), FRAME_GOLDEN);
-        let head = FrameHead::parse(&bytes, STAMP.seed, STAMP.epoch).unwrap();
+        let head = FrameHead::parse(&bytes, STAMP, 4096).unwrap();
         assert_eq!(head, FrameHead { kind: FrameKind::Record, payload_bytes: 5, epoch: 7, n: 42 });
         assert_eq!(head.frame_bytes(), bytes.len() as u64);
         let payload = Bytes::from(bytes).slice(FRAME_HEAD_BYTES..);
@@ -240,29 +252,46 @@ mod tests {
     }
 
     #[test]
+    fn segments_of_the_first_version_are_read_and_their_frames_believed_wherever_they_stand() {
+        let bytes = |hex: &str| -> Vec<u8> {
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+        };
+        assert_eq!(SegmentHeader::parse(&bytes(HEADER_GOLDEN_1)).unwrap().stamp, STAMP);
+        let head = FrameHead { kind: FrameKind::Record, payload_bytes: 5, epoch: 7, n: 42 };
+        for offset in [64, 4096, 64 << 20] {
+            assert_eq!(FrameHead::parse(&bytes(FRAME_GOLDEN_1), STAMP, offset), Some(head));
+        }
+    }
+
+    #[test]
     fn a_flip_of_any_bit_of_a_head_is_seen() {
-        let bytes = frame(FrameKind::Record, b"", STAMP, 1);
+        let bytes = frame(FrameKind::Record, b"", STAMP, 1, 64);
         for bit in 0..FRAME_HEAD_BYTES * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(FrameHead::parse(&flipped, STAMP.seed, STAMP.epoch), None, "bit {bit}");
+            assert_eq!(FrameHead::parse(&flipped, STAMP, 64), None, "bit {bit}");
         }
-        assert_eq!(FrameHead::parse(&bytes, STAMP.seed ^ 1, STAMP.epoch), None, "another segment's frame");
-        assert_eq!(FrameHead::parse(&bytes, STAMP.seed, STAMP.epoch + 1), None, "another run's frame");
+        let parse = |stamp, offset| FrameHead::parse(&bytes, stamp, offset);
+        assert_eq!(parse(Stamp { seed: STAMP.seed ^ 1, ..STAMP }, 64), None, "another segment's frame");
+        assert_eq!(parse(Stamp { epoch: STAMP.epoch + 1, ..STAMP }, 64), None, "another run's frame");
+        assert_eq!(parse(STAMP, 64 + 512), None, "a frame in another place");
     }
 
     #[test]
     fn a_newer_format_is_told_from_damage() {
         let header = SegmentHeader { stamp: STAMP, sequence: 1, created_unix_us: 0 };
         let mut bytes = header.encode();
-        bytes[8] = 2;
+        bytes[8] = 3;
         assert_eq!(SegmentHeader::parse(&bytes), Err(BadHeader::Damaged));
         let checksum = crc32c::crc32c(&bytes[..60]);
         bytes[60..].copy_from_slice(&checksum.to_le_bytes());
-        assert_eq!(SegmentHeader::parse(&bytes), Err(BadHeader::Newer(2)));
+        assert_eq!(SegmentHeader::parse(&bytes), Err(BadHeader::Newer(3)));
     }
 
-    const HEADER_GOLDEN: &str = "434150544a524e4c010040000403020107000000ed5eed5e0900000000000000584902bfe2dc0500\
+    const HEADER_GOLDEN: &str = "434150544a524e4c020040000403020107000000ed5eed5e0900000000000000584902bfe2dc0500\
+        000000000000000000000000000000000000000080236a30";
+    const HEADER_GOLDEN_1: &str = "434150544a524e4c010040000403020107000000ed5eed5e0900000000000000584902bfe2dc0500\
         00000000000000000000000000000000000000008f4835d9";
-    const FRAME_GOLDEN: &str = "caf7010005000000070000002a00000000000000a946af8068656c6c6f4cbb719a";
+    const FRAME_GOLDEN_1: &str = "caf7010005000000070000002a00000000000000a946af8068656c6c6f4cbb719a";
+    const FRAME_GOLDEN: &str = "caf7010005000000070000002a0000000000000042a44c3268656c6c6f4cbb719a";
 }

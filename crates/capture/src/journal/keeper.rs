@@ -433,7 +433,8 @@ impl Keeper {
         let created_unix_us = shared.clock.now().unix_us();
         let mut bytes = SegmentHeader { stamp, sequence: name.sequence, created_unix_us }.encode().to_vec();
         let accounts = ledger_frame::encode(&shared.ledger.counters());
-        bytes.extend(frame(FrameKind::Ledger, &accounts, stamp, UNKNOWN_N));
+        let offset = bytes.len() as u64;
+        bytes.extend(frame(FrameKind::Ledger, &accounts, stamp, UNKNOWN_N, offset));
         debug_assert!(bytes.len() >= SEGMENT_HEADER_BYTES);
         write_all_at(&*file, &bytes, 0)?;
         sync_file(&*file)?;
@@ -576,7 +577,7 @@ impl Keeper {
             accounts.iter().map(|(account, records)| (self.shared.ledger.key(*account), *records)).collect();
         let footer = progress.tally.footer(progress.digest.digest());
         let footer_at = progress.written_end;
-        let mut bytes = frame(FrameKind::Footer, &footer.encode(), segment.stamp, footer.end_n);
+        let mut bytes = frame(FrameKind::Footer, &footer.encode(), segment.stamp, footer.end_n, footer_at);
         bytes.extend(encode_trailer(footer_at, segment.stamp));
         (footer_at, bytes)
     }

@@ -186,8 +186,10 @@ impl Line {
         &mut self.tail
     }
 
-    fn put(&mut self, bytes: &[u8]) {
-        self.tail_for(bytes.len()).put_slice(bytes);
+    fn put(&mut self, kind: FrameKind, payload: &[u8], stamp: Stamp, n: u64) {
+        let offset = self.current.as_ref().map_or(0, |current| current.end);
+        let bytes = frame(kind, payload, stamp, n, offset);
+        self.tail_for(bytes.len()).put_slice(&bytes);
         self.advance(bytes.len() as u64);
     }
 
@@ -237,11 +239,11 @@ impl Line {
         let current = self.current.as_ref()?;
         let (segment, stamp, n) = (Arc::clone(&current.segment), current.segment.stamp, self.next_n);
         if let Some(from) = self.gap_from.take() {
-            self.put(&frame(FrameKind::Gap, &encode_gap(from, n), stamp, n));
+            self.put(FrameKind::Gap, &encode_gap(from, n), stamp, n);
         }
         let index = self.segment_index(&segment);
         if self.current.as_mut().is_some_and(|current| current.policies.insert(entering.policy_id)) {
-            self.put(&frame(FrameKind::Policy, &encode_policy(entering.policy_id, entering.policy), stamp, n));
+            self.put(FrameKind::Policy, &encode_policy(entering.policy_id, entering.policy), stamp, n);
             self.pending.policies.push((index, Arc::clone(entering.policy)));
         }
         let encoded = &entering.encoded;
@@ -249,12 +251,12 @@ impl Line {
         let head = FrameHead { kind: FrameKind::Record, payload_bytes: encoded.payload_bytes, epoch: stamp.epoch, n };
         let length = head.frame_bytes();
         if let Some(mut big) = big {
-            head.put(stamp.seed, &mut &mut big[..FRAME_HEAD_BYTES]);
+            head.put(stamp.seed, offset, &mut &mut big[..FRAME_HEAD_BYTES]);
             self.cut_tail();
             self.pending.pieces.push(Piece { segment, offset, bytes: big.into() });
         } else {
             let tail = self.tail_for(length as usize);
-            head.put(stamp.seed, tail);
+            head.put(stamp.seed, offset, tail);
             put_payload(encoded, tail);
         }
         self.advance(length);
@@ -275,7 +277,7 @@ impl Line {
         if let Some(current) = &self.current {
             let (segment, stamp) = (Arc::clone(&current.segment), current.segment.stamp);
             self.segment_index(&segment);
-            self.put(&frame(kind, payload, stamp, self.next_n));
+            self.put(kind, payload, stamp, self.next_n);
         }
     }
 

@@ -299,7 +299,7 @@ impl SegmentReader {
 pub(crate) const UNKNOWN_N: u64 = u64::MAX;
 
 fn footer_at_offset(scanner: &mut Scanner, at: u64, stamp: Stamp) -> Option<Footer> {
-    let head = FrameHead::parse(&scanner.bytes(at, FRAME_HEAD_BYTES), stamp.seed, stamp.epoch)?;
+    let head = FrameHead::parse(&scanner.bytes(at, FRAME_HEAD_BYTES), stamp, at)?;
     let length = head.payload_bytes as usize + 4;
     let payload = scanner.bytes(at.checked_add(FRAME_HEAD_BYTES as u64)?, length);
     if head.kind != FrameKind::Footer || payload.len() != length {

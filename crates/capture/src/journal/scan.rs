@@ -125,7 +125,7 @@ impl Scanner {
 
     fn head_at(&mut self, offset: u64) -> Option<FrameHead> {
         let stamp = self.stamp;
-        let head = FrameHead::parse(&self.bytes(offset, FRAME_HEAD_BYTES), stamp.seed, stamp.epoch)?;
+        let head = FrameHead::parse(&self.bytes(offset, FRAME_HEAD_BYTES), stamp, offset)?;
         (offset.checked_add(head.frame_bytes())? <= self.limit).then_some(head)
     }
 

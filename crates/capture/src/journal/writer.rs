@@ -60,8 +60,17 @@ pub(crate) struct Written {
     pub(crate) commits: Vec<Arc<Commit>>,
     /// Memory of the unsynced bytes.
     pub(crate) held: Option<Held>,
-    pub(crate) ring: VecDeque<(Stamp, Bytes)>,
+    pub(crate) ring: VecDeque<Recent>,
     pub(crate) ring_bytes: u64,
+}
+
+/// Bytes of a segment that were written not long ago, kept for `tail`: whole frames.
+#[derive(Debug, Clone)]
+pub(crate) struct Recent {
+    pub(crate) stamp: Stamp,
+    /// Where they stand in their segment, bytes.
+    pub(crate) offset: u64,
+    pub(crate) bytes: Bytes,
 }
 
 /// Everything that callers and the keeper share.
@@ -421,16 +430,20 @@ impl Written {
     fn remember(&mut self, pieces: &[Piece], limit: u64) {
         for piece in pieces {
             self.ring_bytes += piece.bytes.len() as u64;
-            self.ring.push_back((piece.segment.stamp, piece.bytes.clone()));
+            self.ring.push_back(Recent {
+                stamp: piece.segment.stamp,
+                offset: piece.offset,
+                bytes: piece.bytes.clone(),
+            });
         }
         while self.ring_bytes > limit {
-            let Some((stamp, bytes)) = self.ring.front_mut() else { break };
+            let Some(Recent { stamp, offset, bytes }) = self.ring.front_mut() else { break };
             let excess = self.ring_bytes - limit;
             let length = bytes.len() as u64;
             let mut cut = 0;
             // Frame by frame, so that one large batch does not empty the ring.
             while cut < length.min(excess) {
-                let head = FrameHead::parse(&bytes[cut as usize..], stamp.seed, stamp.epoch);
+                let head = FrameHead::parse(&bytes[cut as usize..], *stamp, *offset + cut);
                 cut = head.map_or(length, |head| cut + head.frame_bytes()).min(length);
             }
             self.ring_bytes -= cut;
@@ -438,6 +451,7 @@ impl Written {
                 self.ring.pop_front();
             } else {
                 *bytes = bytes.slice(cut as usize..);
+                *offset += cut;
             }
         }
     }

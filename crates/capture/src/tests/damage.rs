@@ -29,7 +29,7 @@ fn record_frames(bytes: &[u8]) -> Vec<(usize, usize)> {
     let stamp = SegmentHeader::parse(bytes).unwrap().stamp;
     let mut frames = Vec::new();
     let mut at = SEGMENT_HEADER_BYTES;
-    while let Some(head) = FrameHead::parse(&bytes[at..], stamp.seed, stamp.epoch) {
+    while let Some(head) = FrameHead::parse(&bytes[at..], stamp, at as u64) {
         let end = at + usize::try_from(head.frame_bytes()).unwrap();
         if head.kind == crate::journal::frame::FrameKind::Record {
             frames.push((at, end));
@@ -92,6 +92,31 @@ async fn damage_inside_an_open_segment_costs_the_touched_record_only() {
         let read: Vec<_> = SegmentReader::open(path).unwrap().collect();
         assert_eq!(read.iter().flatten().map(number_of).collect::<Vec<_>>(), [0, 1, 3, 4]);
         assert_eq!(read.iter().filter_map(|item| item.as_ref().err()).map(|damage| damage.records()).sum::<u64>(), 1);
+    }
+}
+
+/// A disk that puts a piece of a segment where another belongs. Numbers of records alone would let the piece pass, and
+/// everything that it jumped over would seem to stand out of order.
+#[tokio::test]
+async fn a_frame_that_lands_in_another_place_costs_what_it_overwrites_only() {
+    let killed = killed_with(8).await;
+    let whole = std::fs::read(open_segment(killed.path())).unwrap();
+    let frames = record_frames(&whole);
+    for (from, to) in [(6, 1), (1, 6), (4, 3), (7, 2)] {
+        let dir = tempfile::tempdir().unwrap();
+        copy_dir(killed.path(), dir.path());
+        let mut damaged = whole.clone();
+        let piece = whole[frames[from].0..frames[from].1].to_vec();
+        assert_eq!(piece.len(), frames[to].1 - frames[to].0, "records of one size");
+        damaged[frames[to].0..frames[to].1].copy_from_slice(&piece);
+        std::fs::write(open_segment(dir.path()), &damaged).unwrap();
+        let (capture, report) = recover(dir.path());
+        let expected: Vec<u64> = (0..8).filter(|n| *n != to as u64).collect();
+        let reader = SegmentReader::open(&capture.sealed()[0].path).unwrap();
+        let found: Vec<u64> = reader.flatten().map(|record| number_of(&record)).collect();
+        assert_eq!(found, expected, "{from} over {to}");
+        assert_eq!((report.lost_unclean, report.damages.len()), (1, 1), "{:?}", report.damages);
+        assert_eq!(report.damages[0].1.records(), 1);
     }
 }
 

@@ -83,7 +83,7 @@ impl Journal {
             let mut records = reader.map(|record| record.expect("a sound record"));
             let stamp = SegmentHeader::parse(bytes).expect("a sound head").stamp;
             let mut at = SEGMENT_HEADER_BYTES;
-            while let Some(head) = FrameHead::parse(&bytes[at.min(bytes.len())..], stamp.seed, stamp.epoch) {
+            while let Some(head) = FrameHead::parse(&bytes[at.min(bytes.len())..], stamp, at as u64) {
                 let end = at + FRAME_HEAD_BYTES + head.payload_bytes as usize + 4;
                 let mut number = None;
                 if head.kind == FrameKind::Record {
