@@ -1,7 +1,9 @@
 //! Both bodies of a call to rows: output columns first, then input columns.
 //!
 //! The sides may be encoded differently. When both have k rows they pair by row; when the output is one flat list of k
-//! values and the input has k rows, each row gets one of them (containers join the answers of a batch with commas).
+//! values and the input has k rows, each row gets one of them (containers join the answers of a batch with commas). A CSV
+//! body whose first line only names its columns gives its other lines: the line is taken for names when every cell of it is
+//! a text of its own, every other line has a number, and the other side has one row less (or was not captured).
 //! Invariant: every row of one call has its output and its input part, or the call is refused with a reason.
 
 use std::borrow::Cow;
@@ -164,10 +166,16 @@ pub fn pairs<'b>(output: Option<&'b Body<'_>>, input: Option<&'b Body<'_>>) -> R
         body.map(Body::rows).transpose().map_err(|reason| format!("{name}: {reason}"))
     };
     let pairs: Vec<Pair<'b>> = match (rows_of(output, "output")?, rows_of(input, "input")?) {
-        (Some((rows, _)), None) => rows.into_iter().map(|row| (Some(row), None)).collect(),
-        (None, Some((rows, _))) => rows.into_iter().map(|row| (None, Some(row))).collect(),
+        (Some((rows, _)), None) => without_header(rows, None).into_iter().map(|row| (Some(row), None)).collect(),
+        (None, Some((rows, _))) => without_header(rows, None).into_iter().map(|row| (None, Some(row))).collect(),
         (None, None) => return Ok(Vec::new()),
         (Some((outputs, flat)), Some((inputs, _))) => {
+            let (output_rows, input_rows) = (outputs.len(), inputs.len());
+            let (outputs, inputs) = if has_header(&outputs) && has_header(&inputs) && output_rows == input_rows {
+                (without_header(outputs, None), without_header(inputs, None))
+            } else {
+                (without_header(outputs, Some(input_rows)), without_header(inputs, Some(output_rows)))
+            };
             let outputs = one_value_per_row(outputs, flat, inputs.len());
             if outputs.len() != inputs.len() {
                 return Err(format!("{} output rows do not pair with {} input rows", outputs.len(), inputs.len()));
@@ -176,6 +184,31 @@ pub fn pairs<'b>(output: Option<&'b Body<'_>>, input: Option<&'b Body<'_>>) -> R
         }
     };
     if pairs.is_empty() { Err("the bodies hold no rows".into()) } else { Ok(pairs) }
+}
+
+/// Whether the first of these rows names the columns of the others.
+fn has_header(rows: &[Row<'_>]) -> bool {
+    let Some((first, others)) = rows.split_first().filter(|(_, others)| !others.is_empty()) else { return false };
+    let mut seen = std::collections::HashSet::new();
+    let names = first.names.is_empty()
+        && first.cells.iter().all(|cell| matches!(cell, Cell::Text(text) if seen.insert(text.trim())));
+    names && others.iter().all(|row| row.cells.iter().any(|cell| matches!(cell, Cell::Number { .. })))
+}
+
+/// The rows with names from their header, when they have one and, without it, as many rows as the other side.
+fn without_header<'b>(mut rows: Vec<Row<'b>>, other_side: Option<usize>) -> Vec<Row<'b>> {
+    if other_side.is_some_and(|count| rows.len() != count + 1) || !has_header(&rows) {
+        return rows;
+    }
+    let names = rows.remove(0).cells.into_iter().map(|cell| match cell {
+        Cell::Text(name) => Some(name.trim().to_owned()),
+        Cell::Missing | Cell::Number { .. } => None,
+    });
+    let names: Vec<Option<String>> = names.collect();
+    for row in rows.iter_mut().filter(|row| row.cells.len() == names.len()) {
+        row.names.clone_from(&names);
+    }
+    rows
 }
 
 fn one_value_per_row(mut outputs: Vec<Row<'_>>, flat: bool, input_rows: usize) -> Vec<Row<'_>> {
@@ -242,6 +275,29 @@ mod tests {
         }
         assert_eq!(pair(&csv("0.1,0.9"), &csv("1")).unwrap(), [["0.1", "0.9", "1"]]);
         assert!(pair(&csv("0.1\n0.2"), &csv("1,2")).unwrap_err().contains("2 output rows do not pair with 1 input"));
+    }
+
+    #[test]
+    fn a_first_line_of_names_is_no_row() {
+        let body = |text: &str| Body { text: Cow::Owned(text.to_owned()), json: false };
+        let read = |output: Option<&str>, input: Option<&str>| -> Result<Vec<(String, usize)>, String> {
+            let (output, input) = (output.map(body), input.map(body));
+            let rows = paired(output.as_ref(), input.as_ref())?;
+            let shown = rows.iter().map(|row| {
+                let names: Vec<&str> = row.names.iter().map(|name| name.as_deref().unwrap_or("-")).collect();
+                (names.join(" "), row.cells.len())
+            });
+            Ok(shown.collect())
+        };
+        let two = "age,bmi\n25,22.5\n31,\n";
+        assert_eq!(read(None, Some(two)).unwrap(), [("age bmi".to_owned(), 2), ("age bmi".to_owned(), 2)]);
+        assert_eq!(read(Some("0.1\n0.2"), Some(two)).unwrap()[1], ("- age bmi".to_owned(), 3));
+        assert_eq!(read(Some("score\n0.1\n0.2"), Some(two)).unwrap()[1], ("score age bmi".to_owned(), 3));
+        assert_eq!(read(Some("score\n0.1\n0.2"), Some("25,22\n31,2")).unwrap()[1], ("score - -".to_owned(), 3));
+        assert_eq!(read(Some("0.1,0.9"), Some("age,bmi\n25,22\n")).unwrap(), [("- - age bmi".to_owned(), 4)]);
+        // Rows of texts are rows, and so is a first row that the other side has an answer to.
+        assert_eq!(read(None, Some("red,big\nblue,small\n")).unwrap().len(), 2);
+        assert_eq!(read(Some("1\n2\n3"), Some("red,big\n2,small\n3,x\n")).unwrap().len(), 3);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | `[[1, 2], [3, 4]]`, `[{…}, {…}]` | a row each |
 //! | `{"predictions": […]}`, `instances`, `inputs`, `dataframe_records` | as their value |
 //! | `{"dataframe_split": {"columns": […], "data": […]}}` | named rows |
+//! | `{"inputs": [{"name", "shape", "datatype", "data"}, …]}`, `outputs` | tensors of the open inference protocol, see `open_inference` |
 //! | any other object | one row, a named cell per member, `a.b` for members inside members, `a.0` for lists |
 //!
 //! `{"features": […]}` with nothing else is a plain list. Nesting deeper than [`MAX_DEPTH`] is refused.
@@ -16,6 +17,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::cell::Cell;
+use super::open_inference;
 
 /// Members inside members that are still followed.
 const MAX_DEPTH: usize = 16;
@@ -62,6 +64,9 @@ fn of_value(value: &Value, depth: usize) -> Result<JsonRows, String> {
             Ok(JsonRows { rows: vec![NamedRow { names: None, cells }], flat: true })
         }
         Value::Object(members) => {
+            if let Some(rows) = open_inference::rows(members) {
+                return rows;
+            }
             if let Some(inner) = WRAPPERS.iter().find_map(|name| members.get(*name)) {
                 if depth >= MAX_DEPTH {
                     return Err(too_deep());
@@ -154,7 +159,7 @@ fn too_deep() -> String {
     format!("the body is nested deeper than {MAX_DEPTH} levels")
 }
 
-fn cell(value: &Value) -> Cell<'static> {
+pub(super) fn cell(value: &Value) -> Cell<'static> {
     match value {
         Value::Null => Cell::Missing,
         Value::String(text) => Cell::Text(Cow::Owned(text.clone())),

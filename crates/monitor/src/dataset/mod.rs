@@ -10,6 +10,7 @@ mod csv_rows;
 mod explained;
 mod json_rows;
 mod layout;
+mod open_inference;
 mod reader;
 pub mod record;
 
