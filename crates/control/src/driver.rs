@@ -10,6 +10,7 @@ use crate::catalog::CatalogError;
 use crate::reconcile::endpoint::{EndpointReconciler, Open};
 use crate::reconcile::inference_component::ComponentReconciler;
 use crate::reconcile::managed::InstanceReconciler;
+use crate::reconcile::processing_job::JobReconciler;
 
 /// Longest time without a pass, in case a nudge was lost to a bug.
 const IDLE: Duration = Duration::from_secs(60);
@@ -23,6 +24,7 @@ pub(crate) struct Reconcilers {
     pub(crate) endpoints: Arc<EndpointReconciler>,
     pub(crate) components: Arc<ComponentReconciler>,
     pub(crate) instances: InstanceReconciler,
+    pub(crate) jobs: Arc<JobReconciler>,
 }
 
 impl Reconcilers {
@@ -31,6 +33,7 @@ impl Reconcilers {
         let mut open = self.endpoints.reconcile().await?;
         self.components.reconcile().await?;
         self.instances.reconcile().await?;
+        self.jobs.reconcile().await?;
         open.retry_at = open.retry_at.into_iter().chain(self.components.look_at().await).min();
         Ok(open)
     }

@@ -53,6 +53,11 @@ async fn dispatch(desk: &Desk, operation: Operation, input: &Map<String, Value>)
             ops::inference_component::update_runtime_config(desk, input).await
         }
         Operation::DeleteInferenceComponent => ops::inference_component::delete(desk, input).await,
+        Operation::CreateProcessingJob => ops::processing_job::create(desk, input).await,
+        Operation::DescribeProcessingJob => ops::processing_job::describe(desk, input).await,
+        Operation::ListProcessingJobs => ops::listing::list(desk, ResourceKind::ProcessingJob, input).await,
+        Operation::StopProcessingJob => ops::processing_job::stop(desk, input).await,
+        Operation::DeleteProcessingJob => ops::processing_job::delete(desk, input).await,
         Operation::AddTags => ops::tags::add(desk, input).await,
         Operation::ListTags => ops::tags::list(desk, input).await,
         Operation::DeleteTags => ops::tags::delete(desk, input).await,

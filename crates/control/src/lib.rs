@@ -18,6 +18,7 @@ mod fleet;
 mod guarantee;
 mod http;
 mod instance_type;
+mod jobs;
 mod models;
 mod notice;
 mod ops;
@@ -41,9 +42,10 @@ use captura_tasks::Tasks;
 pub use captura_wire::aws_json::Reply as Response;
 pub use catalog::{CatalogError, OpenError};
 pub use guarantee::{CaptureGuarantee, Guarantees};
+pub use jobs::{Halt, JobEnd, JobOrder, JobOutcome, JobRunner, RunningJob};
 pub use notice::{Notice, NoticeBell};
 pub use scaling::{InstanceCounts, ScalingError};
-pub use settings::{ColdStarts, LogSinks, Settings};
+pub use settings::{ColdStarts, Jobs, LogSinks, Settings};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -58,6 +60,7 @@ use crate::reconcile::endpoint::{Actual, EndpointReconciler};
 use crate::reconcile::inference_component::{ComponentReconciler, Components};
 use crate::reconcile::loads::Loads;
 use crate::reconcile::managed::InstanceReconciler;
+use crate::reconcile::processing_job::JobReconciler;
 
 /// A request of the control plane.
 #[derive(Debug, Clone)]
@@ -87,6 +90,7 @@ struct Inner {
     nudge: Arc<Notify>,
     reconciler: Arc<EndpointReconciler>,
     components: Arc<ComponentReconciler>,
+    jobs: Arc<JobReconciler>,
     served_components: ComponentsView,
     stop: watch::Sender<bool>,
     tasks: Tasks,
@@ -114,8 +118,18 @@ impl Control {
         clock: Clock,
     ) -> Result<Self, OpenError> {
         let common = settings.clone();
-        let Settings { catalog_path, account, load_timeout, recovery_timeout, alarms, bell, tasks, guarantees, .. } =
-            settings;
+        let Settings {
+            catalog_path,
+            account,
+            load_timeout,
+            recovery_timeout,
+            alarms,
+            bell,
+            tasks,
+            guarantees,
+            jobs,
+            ..
+        } = settings;
         let guarantees = Arc::new(guarantees);
         let catalog = Catalog::open(&catalog_path, Notices { bell, account: account.clone() })?;
         let alarms = Alarms(alarms);
@@ -132,6 +146,16 @@ impl Control {
             load_timeout,
             guarantees: Arc::clone(&guarantees),
             actual: tokio::sync::Mutex::new(Components::new(loads())),
+        });
+        let jobs = Arc::new(JobReconciler {
+            catalog: catalog.clone(),
+            clock: clock.clone(),
+            nudge: Arc::clone(&nudge),
+            account: account.clone(),
+            runner: jobs.runner,
+            jobs_max: jobs.at_a_time,
+            running: tokio::sync::Mutex::default(),
+            ends: Arc::default(),
         });
         let served_components = publisher.components();
         let standing = publisher.view();
@@ -157,6 +181,7 @@ impl Control {
             nudge,
             reconciler,
             components,
+            jobs,
             served_components,
             stop,
             tasks,
@@ -191,6 +216,7 @@ impl Control {
                 endpoints: reconciler,
                 components: Arc::clone(&self.inner.components),
                 instances: self.instances(),
+                jobs: Arc::clone(&self.inner.jobs),
             };
             let work = driver::Driver { reconcilers, nudge, stop: self.inner.stop.subscribe() };
             *driver = Some(self.inner.tasks.spawn("driver", work, |driver| Box::pin(driver.run())));
@@ -239,7 +265,7 @@ impl Control {
         self.inner.catalog.run(move |work| work.told(last)).await
     }
 
-    /// Stops the driver and closes the catalog; requests that come later are answered with 503. What is published
+    /// Stops the driver, ends processing jobs and closes the catalog; requests that come later are answered with 503. What is published
     /// stays published.
     pub async fn close(&self) {
         self.inner.stop.send_replace(true);
@@ -250,6 +276,7 @@ impl Control {
         } {
             tracing::error!(%error, "the driver of the control plane had ended in a bug");
         }
+        self.inner.jobs.close().await;
         self.inner.catalog.close().await;
     }
 }

@@ -11,6 +11,7 @@ use captura_tasks::Tasks;
 
 use crate::alarms::AlarmStates;
 use crate::guarantee::Guarantees;
+use crate::jobs::{JobRunner, NoJobs};
 use crate::notice::NoticeBell;
 
 /// What the operator decides about the control plane.
@@ -38,6 +39,24 @@ pub struct Settings {
     pub tasks: Tasks,
     /// How surely captures are kept where tags do not say.
     pub guarantees: Guarantees,
+    /// Who runs processing jobs.
+    pub jobs: Jobs,
+}
+
+/// Who runs processing jobs.
+#[derive(Debug, Clone)]
+pub struct Jobs {
+    /// What runs one.
+    pub runner: Arc<dyn JobRunner>,
+    /// How many run at a time; others wait in the order in which they were asked for.
+    pub at_a_time: usize,
+}
+
+impl Default for Jobs {
+    /// Nobody does.
+    fn default() -> Self {
+        Self { runner: Arc::new(NoJobs), at_a_time: Settings::DEFAULT_JOBS_AT_A_TIME }
+    }
 }
 
 /// Who is told of cold starts.
@@ -48,6 +67,9 @@ pub type LogSinks = Arc<dyn Fn(&EndpointName, &VariantName) -> LogSink + Send + 
 impl Settings {
     /// Longest time for loading one model, when nobody says otherwise.
     pub const DEFAULT_LOAD_TIMEOUT: Duration = Duration::from_secs(600);
+
+    /// How many processing jobs run at a time, when nobody says otherwise.
+    pub const DEFAULT_JOBS_AT_A_TIME: usize = 2;
 
     /// When a serverless variant sleeps, when nobody says otherwise.
     pub const DEFAULT_SERVERLESS_IDLE_AFTER: Duration = Duration::from_secs(600);
@@ -69,6 +91,7 @@ impl Settings {
             cold_starts: Arc::new(|_, _, _| {}),
             tasks: Tasks::default(),
             guarantees: Guarantees::default(),
+            jobs: Jobs::default(),
         }
     }
 }

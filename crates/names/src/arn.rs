@@ -13,10 +13,13 @@ pub enum ResourceKind {
     Endpoint,
     /// An inference component.
     InferenceComponent,
+    /// A processing job.
+    ProcessingJob,
 }
 
 impl ResourceKind {
-    const ALL: [Self; 4] = [Self::Model, Self::EndpointConfig, Self::Endpoint, Self::InferenceComponent];
+    const ALL: [Self; 5] =
+        [Self::Model, Self::EndpointConfig, Self::Endpoint, Self::InferenceComponent, Self::ProcessingJob];
 
     /// The word that stands in the ARN.
     #[must_use]
@@ -26,6 +29,7 @@ impl ResourceKind {
             Self::EndpointConfig => "endpoint-config",
             Self::Endpoint => "endpoint",
             Self::InferenceComponent => "inference-component",
+            Self::ProcessingJob => "processing-job",
         }
     }
 }
@@ -46,7 +50,7 @@ pub struct Arn {
 /// The text is not an ARN of a SageMaker resource that captura knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not an ARN of the form arn:aws:sagemaker:<region>:<account>:<model|endpoint-config|endpoint|inference-component>/<name>"
+    "{0:?} is not an ARN of the form arn:aws:sagemaker:<region>:<account>:<model|endpoint-config|endpoint|inference-component|processing-job>/<name>"
 )]
 pub struct InvalidArn(pub String);
 

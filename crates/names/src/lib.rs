@@ -17,7 +17,7 @@ pub use endpoint_pattern::{EndpointPattern, InvalidEndpointPattern};
 pub use event_id::EventId;
 pub use name::{
     ContainerHostname, EndpointConfigName, EndpointName, InferenceComponentName, InferenceId, InvalidName, ModelName,
-    VariantName,
+    ProcessingJobName, VariantName,
 };
 pub use percent::{InvalidPercent, Percent};
 pub use s3_uri::{InvalidS3Uri, S3Uri};

@@ -153,6 +153,10 @@ name!(
     InferenceComponentName, MODEL, is_hyphenated, 1, NAME_MAX_LENGTH
 );
 name!(
+    /// Name of a processing job.
+    ProcessingJobName, HYPHENATED, is_hyphenated, 1, NAME_MAX_LENGTH
+);
+name!(
     /// Identifier that a caller gives to one inference, the key by which labels are joined later.
     InferenceId, INFERENCE_ID, is_visible_ascii, 1, 64
 );

@@ -28,12 +28,13 @@ const SERVICES: [&str; 7] = [SAGEMAKER, S3, "sts", "application-autoscaling", "m
 /// Those that may be asked in a form.
 const IN_FORMS: [&str; 2] = ["sts", "monitoring"];
 /// Members of SageMaker's inputs that name resources, and the kind of each.
-const NAMED: [(&str, &str); 8] = [
+const NAMED: [(&str, &str); 9] = [
     ("EndpointName", "endpoint"),
     ("EndpointConfigName", "endpoint-config"),
     ("ModelName", "model"),
     ("InferenceComponentName", "inference-component"),
     ("MonitoringScheduleName", "monitoring-schedule"),
+    ("ProcessingJobName", "processing-job"),
     ("ResourceArn", ""),
     ("EndpointArn", ""),
     ("ModelArn", ""),

@@ -37,6 +37,21 @@ const STEPS: &[&str] = &[
     "ALTER TABLE endpoint_state ADD COLUMN rollout TEXT;",
     // Notices that were not told for certain; before, a kill between a change and its notice lost it.
     "CREATE TABLE notice (id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL) STRICT;",
+    // Processing jobs; before, there were none.
+    "
+    CREATE TABLE processing_job (
+        resource_id INTEGER PRIMARY KEY REFERENCES resource (id) ON DELETE CASCADE,
+        status TEXT NOT NULL,
+        modified_us INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        schedule_arn TEXT,
+        started_us INTEGER,
+        ended_us INTEGER,
+        exit_message TEXT,
+        failure_reason TEXT
+    ) STRICT;
+    CREATE INDEX processing_job_status ON processing_job (status);
+",
 ];
 
 pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {

@@ -11,6 +11,8 @@
 //! resource        id, kind, name (unique per kind without regard to case), region, created_us, definition (JSON)
 //! endpoint_state  resource_id, status, failure_reason, modified_us, current (JSON), pending (JSON),
 //!                 rollout (JSON)
+//! processing_job  resource_id, status, modified_us, attempts, schedule_arn, started_us, ended_us, exit_message,
+//!                 failure_reason
 //! tag             resource_id, key, value
 //! notice          id, event (JSON)
 //! ```
@@ -20,6 +22,7 @@ mod endpoints;
 mod migrations;
 mod notices;
 mod pages;
+mod processing_jobs;
 mod resources;
 mod tags;
 
@@ -33,6 +36,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub(crate) use components::ComponentRow;
 pub(crate) use endpoints::{EndpointRow, StateChange};
 pub(crate) use pages::{Cursor, Listed, PageQuery};
+pub(crate) use processing_jobs::{JobChange, JobRow};
 pub(crate) use resources::{NewResource, Resource};
 
 use crate::notice::Notices;

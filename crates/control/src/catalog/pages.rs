@@ -1,7 +1,7 @@
 //! Lists, page by page. A page begins after the last row of the one before, so it stays right while rows come and go.
 
 use captura_names::{EndpointName, ResourceKind, Timestamp, VariantName};
-use captura_wire::hosting::{EndpointStatus, SortBy};
+use captura_wire::hosting::SortBy;
 use rusqlite::{named_params, types};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub(crate) struct PageQuery {
     pub(crate) created_after: Option<Timestamp>,
     pub(crate) modified_before: Option<Timestamp>,
     pub(crate) modified_after: Option<Timestamp>,
-    pub(crate) status: Option<EndpointStatus>,
+    pub(crate) status: Option<String>,
     /// Only inference components of that endpoint.
     pub(crate) endpoint: Option<EndpointName>,
     /// Only inference components of that variant.
@@ -50,7 +50,7 @@ pub(crate) struct Listed {
     pub(crate) name: String,
     pub(crate) region: String,
     pub(crate) created_at: Timestamp,
-    /// State of an endpoint: status and when it last changed.
+    /// Status, and when it last changed, of what has one.
     pub(crate) state: Option<(String, Timestamp)>,
     /// Endpoint and variant of an inference component.
     pub(crate) place: Option<(String, String)>,
@@ -63,20 +63,21 @@ impl Work<'_> {
         let key = match query.sort_by {
             SortBy::Name => "r.name",
             SortBy::CreationTime => "r.created_us",
-            SortBy::Status => "s.status",
+            SortBy::Status => "coalesce(s.status, j.status)",
         };
         let (comparison, direction) = if query.descending { ("<", "DESC") } else { (">", "ASC") };
         let sql = format!(
-            "SELECT r.name, r.region, r.created_us, s.status, s.modified_us, {key},
+            "SELECT r.name, r.region, r.created_us, coalesce(s.status, j.status), coalesce(s.modified_us, j.modified_us), {key},
              json_extract(r.definition, '$.EndpointName'), json_extract(r.definition, '$.VariantName')
              FROM resource r LEFT JOIN endpoint_state s ON s.resource_id = r.id
+               LEFT JOIN processing_job j ON j.resource_id = r.id
              WHERE r.kind = :kind
                AND (:name_contains IS NULL OR instr(lower(r.name), lower(:name_contains)) > 0)
                AND (:created_before IS NULL OR r.created_us < :created_before)
                AND (:created_after IS NULL OR r.created_us >= :created_after)
-               AND (:modified_before IS NULL OR s.modified_us < :modified_before)
-               AND (:modified_after IS NULL OR s.modified_us >= :modified_after)
-               AND (:status IS NULL OR s.status = :status)
+               AND (:modified_before IS NULL OR coalesce(s.modified_us, j.modified_us) < :modified_before)
+               AND (:modified_after IS NULL OR coalesce(s.modified_us, j.modified_us) >= :modified_after)
+               AND (:status IS NULL OR coalesce(s.status, j.status) = :status)
                AND (:endpoint IS NULL OR json_extract(r.definition, '$.EndpointName') = :endpoint COLLATE NOCASE)
                AND (:variant IS NULL OR json_extract(r.definition, '$.VariantName') = :variant)
                AND (:cursor_key IS NULL OR ({key}, r.name) {comparison} (:cursor_key, :cursor_name))
@@ -95,7 +96,7 @@ impl Work<'_> {
                 ":created_after": query.created_after.map(Timestamp::unix_us),
                 ":modified_before": query.modified_before.map(Timestamp::unix_us),
                 ":modified_after": query.modified_after.map(Timestamp::unix_us),
-                ":status": query.status.map(EndpointStatus::as_str),
+                ":status": query.status,
                 ":endpoint": query.endpoint.as_ref().map(EndpointName::as_str),
                 ":variant": query.variant.as_ref().map(VariantName::as_str),
                 ":cursor_key": cursor_key,

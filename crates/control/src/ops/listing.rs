@@ -1,4 +1,4 @@
-//! Lists of models, endpoint configurations, endpoints and inference components.
+//! Lists of models, endpoint configurations, endpoints, inference components and processing jobs.
 //!
 //! A token holds where the page before ended and to which list it belongs, with a digest over both: a token of another
 //! list, another order or another filter is refused instead of answered with a page that belongs to neither.
@@ -40,16 +40,28 @@ pub(crate) async fn list(desk: &Desk, kind: ResourceKind, input: &Map<String, Va
         endpoint: request.endpoint_name_equals,
         variant: request.variant_name_equals,
     };
-    let mut rows = desk.act(move |_, work| work.page(&query).map_err(Failure::from)).await?;
+    let (mut rows, jobs) = desk
+        .act(move |_, work| {
+            let rows = work.page(&query)?;
+            // What a list tells of jobs beyond their status.
+            let of_jobs = rows.iter().filter(|_| kind == ResourceKind::ProcessingJob);
+            let jobs = of_jobs.map(|row| work.processing_job(&row.name)).collect::<Result<Vec<_>, _>>()?;
+            Ok((rows, jobs))
+        })
+        .await?;
     let has_more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let token = rows.last().filter(|_| has_more).map(|last| write_token(&last.cursor, &belongs_to));
-    let items: Vec<Value> = rows.iter().map(|row| summary(desk, kind, row)).collect();
+    let mut items: Vec<Value> = rows.iter().map(|row| summary(desk, kind, row)).collect();
+    for (item, job) in items.iter_mut().zip(jobs) {
+        super::processing_job::complete_summary(item, job);
+    }
     let key = match kind {
         ResourceKind::Model => "Models",
         ResourceKind::EndpointConfig => "EndpointConfigs",
         ResourceKind::Endpoint => "Endpoints",
         ResourceKind::InferenceComponent => "InferenceComponents",
+        ResourceKind::ProcessingJob => "ProcessingJobSummaries",
     };
     let mut output = Map::from_iter([(key.to_owned(), Value::Array(items))]);
     if let Some(token) = token {
@@ -64,6 +76,7 @@ fn summary(desk: &Desk, kind: ResourceKind, row: &Listed) -> Value {
         ResourceKind::EndpointConfig => "EndpointConfig",
         ResourceKind::Endpoint => "Endpoint",
         ResourceKind::InferenceComponent => "InferenceComponent",
+        ResourceKind::ProcessingJob => "ProcessingJob",
     };
     let mut members = Map::from_iter([
         (format!("{prefix}Name"), json!(row.name)),

@@ -8,6 +8,7 @@ pub(crate) mod inference_component;
 pub(crate) mod listing;
 pub(crate) mod model;
 mod model_containers;
+pub(crate) mod processing_job;
 pub(crate) mod tags;
 mod variant;
 mod variant_view;
@@ -108,6 +109,9 @@ impl Desk {
 }
 
 fn not_found(kind: ResourceKind, arn: &str) -> Fault {
+    if kind == ResourceKind::ProcessingJob {
+        return processing_job::not_found(arn.rsplit('/').next().unwrap_or(arn));
+    }
     Fault::validation(format!("Could not find {} \"{arn}\".", noun(kind)))
 }
 
@@ -117,6 +121,7 @@ fn noun(kind: ResourceKind) -> &'static str {
         ResourceKind::EndpointConfig => "endpoint configuration",
         ResourceKind::Endpoint => "endpoint",
         ResourceKind::InferenceComponent => "inference component",
+        ResourceKind::ProcessingJob => "processing job",
     }
 }
 

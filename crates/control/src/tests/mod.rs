@@ -11,6 +11,7 @@ mod lifecycle;
 mod lists;
 mod models;
 mod notices;
+mod processing_jobs;
 mod recovery;
 mod scaling;
 mod serverless;
@@ -42,6 +43,7 @@ pub(crate) struct House {
     table: watch::Receiver<Arc<RouteTable>>,
     folder: Arc<TempDir>,
     hands: Hands,
+    runner: processing_jobs::Runner,
 }
 
 /// What a test can do to the world around.
@@ -108,9 +110,11 @@ impl House {
     fn with(folder: Arc<TempDir>, file: &str, hands: Hands) -> Self {
         let (models, strings) = stand_in::models();
         let (sender, table) = watch::channel(Arc::new(RouteTable::default()));
-        let settings = hands.settings(folder.path().join(file));
+        let runner = processing_jobs::Runner::default();
+        let jobs = crate::Jobs { runner: Arc::new(runner.clone()), ..crate::Jobs::default() };
+        let settings = Settings { jobs, ..hands.settings(folder.path().join(file)) };
         let control = Control::open_with(settings, models, sender, hands.clock()).expect("our bug: the catalog opens");
-        Self { control, strings, table, folder, hands }
+        Self { control, strings, table, folder, hands, runner }
     }
 
     /// Time goes by.

@@ -4,10 +4,9 @@ use captura_names::{EndpointName, Timestamp, VariantName};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::EndpointStatus;
 use crate::aws_json::read_timestamp;
 
-/// Input of `ListModels`, `ListEndpointConfigs` and `ListEndpoints`.
+/// Input of the lists.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ListRequest {
@@ -27,14 +26,14 @@ pub struct ListRequest {
     /// Only what was created at this time or after.
     #[serde(deserialize_with = "moment")]
     pub creation_time_after: Option<Timestamp>,
-    /// Only what was last changed before; endpoints only.
+    /// Only what was last changed before; for what has a state.
     #[serde(deserialize_with = "moment")]
     pub last_modified_time_before: Option<Timestamp>,
-    /// Only what was last changed at this time or after; endpoints only.
+    /// Only what was last changed at this time or after; for what has a state.
     #[serde(deserialize_with = "moment")]
     pub last_modified_time_after: Option<Timestamp>,
-    /// Only this status; endpoints only.
-    pub status_equals: Option<EndpointStatus>,
+    /// Only this status; for what has one.
+    pub status_equals: Option<String>,
     /// Only what shares this endpoint; inference components only.
     pub endpoint_name_equals: Option<EndpointName>,
     /// Only what shares this variant; inference components only.
@@ -48,7 +47,7 @@ pub enum SortBy {
     Name,
     /// By time of creation.
     CreationTime,
-    /// By status; endpoints only.
+    /// By status; for what has one.
     Status,
 }
 
@@ -83,7 +82,7 @@ mod tests {
         assert_eq!(list.sort_by, Some(SortBy::Status));
         assert_eq!(list.creation_time_after, Some(Timestamp::from_unix_us(1_500_000)));
         assert_eq!(list.last_modified_time_before, Some(Timestamp::from_unix_us(2_000_000)));
-        assert_eq!(list.status_equals, Some(EndpointStatus::InService));
+        assert_eq!(list.status_equals, Some("InService".to_owned()));
         assert_eq!(list.creation_time_before, None);
     }
 }

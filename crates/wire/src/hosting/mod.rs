@@ -11,6 +11,7 @@ mod inference_component;
 mod listing;
 mod model;
 mod operation;
+mod processing_job;
 mod schema;
 mod tags;
 
@@ -43,4 +44,9 @@ pub use model::{
     S3DataSource, S3DataType,
 };
 pub use operation::{Operation, read};
+pub use processing_job::{
+    AppSpecification, CreateProcessingJob, DataDistribution, InputCompression, InputDataType, InputMode,
+    ProcessingClusterConfig, ProcessingInput, ProcessingJobStatus, ProcessingOutput, ProcessingOutputConfig,
+    ProcessingResources, ProcessingS3Input, ProcessingS3Output, StoppingCondition, UploadMode,
+};
 pub use tags::{AddTags, DeleteTags, ListTags, Tag};

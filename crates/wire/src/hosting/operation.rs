@@ -51,6 +51,16 @@ pub enum Operation {
     UpdateInferenceComponentRuntimeConfig,
     /// Takes an inference component out of service.
     DeleteInferenceComponent,
+    /// Asks for a processing job.
+    CreateProcessingJob,
+    /// Tells a processing job's state.
+    DescribeProcessingJob,
+    /// Pages through processing jobs.
+    ListProcessingJobs,
+    /// Ends a processing job early.
+    StopProcessingJob,
+    /// Forgets a processing job that has ended.
+    DeleteProcessingJob,
     /// Adds tags to a resource.
     AddTags,
     /// Tells the tags of a resource.
@@ -61,7 +71,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 28] = [
         Self::CreateModel,
         Self::DescribeModel,
         Self::ListModels,
@@ -82,6 +92,11 @@ impl Operation {
         Self::UpdateInferenceComponent,
         Self::UpdateInferenceComponentRuntimeConfig,
         Self::DeleteInferenceComponent,
+        Self::CreateProcessingJob,
+        Self::DescribeProcessingJob,
+        Self::ListProcessingJobs,
+        Self::StopProcessingJob,
+        Self::DeleteProcessingJob,
         Self::AddTags,
         Self::ListTags,
         Self::DeleteTags,
@@ -123,6 +138,11 @@ impl Operation {
             Self::UpdateInferenceComponent => "UpdateInferenceComponent",
             Self::UpdateInferenceComponentRuntimeConfig => "UpdateInferenceComponentRuntimeConfig",
             Self::DeleteInferenceComponent => "DeleteInferenceComponent",
+            Self::CreateProcessingJob => "CreateProcessingJob",
+            Self::DescribeProcessingJob => "DescribeProcessingJob",
+            Self::ListProcessingJobs => "ListProcessingJobs",
+            Self::StopProcessingJob => "StopProcessingJob",
+            Self::DeleteProcessingJob => "DeleteProcessingJob",
             Self::AddTags => "AddTags",
             Self::ListTags => "ListTags",
             Self::DeleteTags => "DeleteTags",
@@ -156,6 +176,11 @@ impl Operation {
             Self::UpdateInferenceComponent => schema::UPDATE_INFERENCE_COMPONENT,
             Self::UpdateInferenceComponentRuntimeConfig => schema::UPDATE_RUNTIME_CONFIG,
             Self::DescribeInferenceComponent | Self::DeleteInferenceComponent => schema::INFERENCE_COMPONENT_NAME_ONLY,
+            Self::CreateProcessingJob => schema::CREATE_PROCESSING_JOB,
+            Self::ListProcessingJobs => schema::LIST_PROCESSING_JOBS,
+            Self::DescribeProcessingJob | Self::StopProcessingJob | Self::DeleteProcessingJob => {
+                schema::PROCESSING_JOB_NAME_ONLY
+            }
             Self::AddTags => schema::ADD_TAGS,
             Self::ListTags => schema::LIST_TAGS,
             Self::DeleteTags => schema::DELETE_TAGS,
@@ -183,6 +208,11 @@ impl Operation {
             | Self::UpdateInferenceComponent
             | Self::UpdateInferenceComponentRuntimeConfig
             | Self::DeleteInferenceComponent => Some(ResourceKind::InferenceComponent),
+            Self::CreateProcessingJob
+            | Self::DescribeProcessingJob
+            | Self::ListProcessingJobs
+            | Self::StopProcessingJob
+            | Self::DeleteProcessingJob => Some(ResourceKind::ProcessingJob),
             Self::AddTags | Self::ListTags | Self::DeleteTags => None,
         }
     }
@@ -239,8 +269,8 @@ mod tests {
     }
     #[test]
     fn no_member_names_a_file_of_the_server() {
-        // A path of HTTP inside a container, and addresses in buckets.
-        let harmless = ["MetricsEndpointPath", "S3OutputPath", "S3FailurePath"];
+        // Paths inside a container or below a job's own folder, and addresses in buckets.
+        let harmless = ["MetricsEndpointPath", "S3OutputPath", "S3FailurePath", "LocalPath"];
         let of_files = ["path", "file", "folder", "directory", "socket", "mount"];
         let lines = include_str!("constraints.txt").lines().filter(|line| !line.starts_with('#'));
         for path in lines.filter_map(|line| line.split(' ').next()) {

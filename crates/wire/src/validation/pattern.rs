@@ -40,6 +40,11 @@ pub static MODEL_DATA: Pattern = Pattern {
                 || text.starts_with('/'))
     },
 };
+/// Where a processing job's data lies and goes to: in buckets only.
+pub static S3_URI: Pattern = Pattern {
+    text: "(https|s3)://([^/]+)/?(.*)",
+    matches: |text| one_line(text) && after_scheme(text).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/')),
+};
 /// Where captured objects go.
 pub static DESTINATION: Pattern = Pattern {
     text: "(https|s3)://([^/])/?(.*)",

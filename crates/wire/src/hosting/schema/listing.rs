@@ -56,3 +56,17 @@ pub(in crate::hosting) static LIST_INFERENCE_COMPONENTS: &[Member] = &[
     optional("EndpointNameEquals", &NAME),
     optional("VariantNameEquals", &NAME),
 ];
+static PROCESSING_JOB_STATUS: Shape = Shape::OneOf(&["InProgress", "Completed", "Failed", "Stopping", "Stopped"]);
+
+pub(in crate::hosting) static LIST_PROCESSING_JOBS: &[Member] = &[
+    optional("SortBy", &ENDPOINT_SORT_BY),
+    optional("SortOrder", &SORT_ORDER),
+    optional("NextToken", &NEXT_TOKEN),
+    optional("MaxResults", &MAX_RESULTS),
+    optional("NameContains", &STRING),
+    optional("CreationTimeBefore", &TIMESTAMP),
+    optional("CreationTimeAfter", &TIMESTAMP),
+    optional("LastModifiedTimeBefore", &TIMESTAMP),
+    optional("LastModifiedTimeAfter", &TIMESTAMP),
+    optional("StatusEquals", &PROCESSING_JOB_STATUS),
+];

@@ -10,6 +10,7 @@ mod explainer;
 mod inference_component;
 mod listing;
 mod model;
+mod processing_job;
 mod variant;
 
 pub(super) use endpoint::{CREATE_ENDPOINT, ENDPOINT_NAME_ONLY, UPDATE_ENDPOINT, UPDATE_WEIGHTS};
@@ -17,8 +18,9 @@ pub(super) use endpoint_config::{CREATE_ENDPOINT_CONFIG, ENDPOINT_CONFIG_NAME_ON
 pub(super) use inference_component::{
     CREATE_INFERENCE_COMPONENT, INFERENCE_COMPONENT_NAME_ONLY, UPDATE_INFERENCE_COMPONENT, UPDATE_RUNTIME_CONFIG,
 };
-pub(super) use listing::{LIST, LIST_ENDPOINTS, LIST_INFERENCE_COMPONENTS};
+pub(super) use listing::{LIST, LIST_ENDPOINTS, LIST_INFERENCE_COMPONENTS, LIST_PROCESSING_JOBS};
 pub(super) use model::{CREATE_MODEL, MODEL_NAME_ONLY};
+pub(super) use processing_job::{CREATE_PROCESSING_JOB, PROCESSING_JOB_NAME_ONLY};
 
 use crate::validation::{Member, Shape, UNLIMITED, pattern, pattern::Pattern};
 
