@@ -9,12 +9,13 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{Float64Builder, StringBuilder, TimestampMicrosecondBuilder, UInt32Builder};
+use arrow_array::builder::{StringBuilder, TimestampMicrosecondBuilder, UInt32Builder};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use captura_names::Timestamp;
 
-use super::cell::{Cell, Parsed, number};
+use super::cell::Cell;
+use super::column::Column;
 use crate::artefact::java_double;
 
 /// Rows of one batch.
@@ -22,6 +23,10 @@ pub const BATCH_ROWS: usize = 8192;
 /// Text of one batch, bytes; a batch is cut early beyond it. With [`super::MAX_ROW_BYTES`] it keeps Arrow's 32-bit
 /// offsets from overflowing.
 const BATCH_TEXT_BYTES: usize = 64 << 20;
+/// Cells of one batch: with very many columns it has fewer rows, so that it stays below 32 MiB of numbers.
+const BATCH_CELLS: usize = 4 << 20;
+/// Rows of one batch at the least, however many columns there are.
+const BATCH_ROWS_MIN: usize = 32;
 
 /// The columns of a data set, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -90,6 +95,12 @@ pub struct Kinds {
     pub text: u64,
 }
 
+impl Kinds {
+    pub(super) fn count_number(&mut self, integral: bool) {
+        *(if integral { &mut self.integral } else { &mut self.fractional }) += 1;
+    }
+}
+
 /// A batch of rows.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -117,20 +128,13 @@ pub(super) struct Call<'a> {
     pub(super) row: u32,
 }
 
-enum Buffer {
-    Number(Float64Builder),
-    Text(StringBuilder),
-}
-
 /// Collects rows into batches.
 pub(crate) struct Builder {
-    columns: Columns,
-    schema_changed: bool,
+    names: Vec<String>,
     schema: Arc<Schema>,
-    buffers: Vec<Buffer>,
-    kinds: Vec<Kinds>,
-    promoted: Vec<bool>,
+    columns: Vec<Column>,
     rows: usize,
+    rows_max: usize,
     text_bytes: usize,
     calls: Option<Calls>,
 }
@@ -186,62 +190,71 @@ impl Calls {
 
 impl Builder {
     pub(crate) fn new(columns: Columns, with_calls: bool) -> Self {
-        let count = columns.len();
-        let mut builder = Self {
+        Self {
             schema: schema_of(&columns),
-            schema_changed: false,
-            buffers: Vec::new(),
-            kinds: vec![Kinds::default(); count],
-            promoted: vec![false; count],
+            columns: columns.text.iter().map(|&text| Column::new(text)).collect(),
             rows: 0,
+            rows_max: (BATCH_CELLS / columns.len().max(1)).clamp(BATCH_ROWS_MIN, BATCH_ROWS),
             text_bytes: 0,
             calls: with_calls.then(Calls::new),
-            columns,
-        };
-        builder.buffers = builder.fresh_buffers();
-        builder
+            names: columns.names,
+        }
     }
 
-    pub(crate) fn columns(&self) -> &Columns {
-        &self.columns
+    /// How many columns there are.
+    pub(crate) fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The columns, with those as text that have become it.
+    pub(crate) fn columns(&self) -> Columns {
+        Columns { names: self.names.clone(), text: self.columns.iter().map(Column::is_text).collect() }
     }
 
     /// Columns that turned out to hold text after numbers had been taken in.
-    pub(crate) fn promoted(&self) -> &[bool] {
-        &self.promoted
+    pub(crate) fn promoted(&self) -> Vec<bool> {
+        self.columns.iter().map(Column::is_promoted).collect()
+    }
+
+    /// Adds a row of lines of CSV without quotes, one behind the other; the caller has checked that there is a cell for each
+    /// column.
+    pub(crate) fn push_lines<'c>(&mut self, lines: impl Iterator<Item = &'c str>, call: Call<'_>) {
+        let mut columns = self.columns.iter_mut();
+        let mut text_bytes = 0;
+        for line in lines {
+            let mut at = 0;
+            while at <= line.len() {
+                let column = columns.next().expect("our bug: rows are checked for their width before they are pushed");
+                let (end, held) = column.push_at(line, at);
+                at = end + 1;
+                text_bytes += held;
+            }
+        }
+        let left = columns.len();
+        self.end_row(left, text_bytes, call);
     }
 
     /// Adds a row of cells as text; the caller has checked that there is one per column.
-    pub(crate) fn push_texts<'c>(&mut self, cells: impl Iterator<Item = &'c str>, call: Call<'_>) {
-        let mut pushed = 0;
-        for (column, text) in cells.enumerate() {
-            match number(text) {
-                Parsed::Blank => self.push_missing(column),
-                Parsed::Number { value, integral } => self.push_number(column, value, integral, text),
-                Parsed::Text => self.push_text(column, text),
-            }
-            pushed += 1;
-        }
-        self.end_row(pushed, call);
+    pub(crate) fn push_texts<'c>(&mut self, cells: impl ExactSizeIterator<Item = &'c str>, call: Call<'_>) {
+        let left = self.columns.len().abs_diff(cells.len());
+        let pushed = self.columns.iter_mut().zip(cells).map(|(column, text)| column.push_text_of(text)).sum();
+        self.end_row(left, pushed, call);
     }
 
     /// Adds a row of classified cells; the caller has checked that there is one per column.
-    pub(crate) fn push_cells<'c, 't: 'c>(&mut self, cells: impl Iterator<Item = &'c Cell<'t>>, call: Call<'_>) {
-        let mut pushed = 0;
-        for (column, cell) in cells.enumerate() {
-            match cell {
-                Cell::Missing => self.push_missing(column),
-                Cell::Number { value, integral, text } => self.push_number(column, *value, *integral, text),
-                Cell::Text(text) => self.push_text(column, text),
-            }
-            pushed += 1;
-        }
-        self.end_row(pushed, call);
+    pub(crate) fn push_cells<'c, 't: 'c>(
+        &mut self,
+        cells: impl ExactSizeIterator<Item = &'c Cell<'t>>,
+        call: Call<'_>,
+    ) {
+        let left = self.columns.len().abs_diff(cells.len());
+        let pushed = self.columns.iter_mut().zip(cells).map(|(column, cell)| column.push(cell)).sum();
+        self.end_row(left, pushed, call);
     }
 
     /// Whether a batch is full and should be taken.
     pub(crate) fn is_full(&self) -> bool {
-        self.rows >= BATCH_ROWS || self.text_bytes >= BATCH_TEXT_BYTES
+        self.rows >= self.rows_max || self.text_bytes >= BATCH_TEXT_BYTES
     }
 
     /// Takes the rows collected so far; `None` when there are none.
@@ -249,72 +262,24 @@ impl Builder {
         if self.rows == 0 {
             return None;
         }
-        if std::mem::take(&mut self.schema_changed) {
-            self.schema = schema_of(&self.columns);
+        let rows = self.rows;
+        let (arrays, kinds): (Vec<ArrayRef>, Vec<Kinds>) =
+            self.columns.iter_mut().map(|column| column.take(rows)).unzip();
+        if self.schema.fields().iter().zip(&arrays).any(|(field, array)| field.data_type() != array.data_type()) {
+            self.schema = schema_of(&self.columns());
         }
-        let arrays = self
-            .buffers
-            .iter_mut()
-            .map(|buffer| match buffer {
-                Buffer::Number(builder) => Arc::new(builder.finish()) as ArrayRef,
-                Buffer::Text(builder) => Arc::new(builder.finish()) as ArrayRef,
-            })
-            .collect();
-        let rows = RecordBatch::try_new(Arc::clone(&self.schema), arrays).expect("our bug: buffers match the schema");
+        let rows = RecordBatch::try_new(Arc::clone(&self.schema), arrays).expect("our bug: columns match the schema");
         (self.rows, self.text_bytes) = (0, 0);
-        let kinds = std::mem::replace(&mut self.kinds, vec![Kinds::default(); self.columns.len()]);
         Some(Batch { rows, kinds, calls: self.calls.as_mut().map(Calls::finish) })
     }
 
-    fn push_missing(&mut self, column: usize) {
-        match &mut self.buffers[column] {
-            Buffer::Number(builder) => builder.append_null(),
-            Buffer::Text(builder) => builder.append_null(),
-        }
-    }
-
-    fn push_number(&mut self, column: usize, value: f64, integral: bool, text: &str) {
-        let kinds = &mut self.kinds[column];
-        *(if integral { &mut kinds.integral } else { &mut kinds.fractional }) += 1;
-        match &mut self.buffers[column] {
-            Buffer::Number(builder) => builder.append_value(value),
-            Buffer::Text(builder) => {
-                builder.append_value(text);
-                self.text_bytes += text.len();
-            }
-        }
-    }
-
-    fn push_text(&mut self, column: usize, text: &str) {
-        self.kinds[column].text += 1;
-        if let Buffer::Number(builder) = &mut self.buffers[column] {
-            let mut texts = StringBuilder::new();
-            let numbers = builder.finish();
-            numbers.iter().for_each(|number| texts.append_option(number.map(number_text)));
-            self.buffers[column] = Buffer::Text(texts);
-            self.promoted[column] = true;
-            self.columns.text[column] = true;
-            self.schema_changed = true;
-        }
-        if let Buffer::Text(builder) = &mut self.buffers[column] {
-            builder.append_value(text);
-            self.text_bytes += text.len();
-        }
-    }
-
-    fn end_row(&mut self, pushed: usize, call: Call<'_>) {
-        assert_eq!(pushed, self.columns.len(), "our bug: rows are checked for their width before they are pushed");
+    fn end_row(&mut self, left: usize, text_bytes: usize, call: Call<'_>) {
+        assert_eq!(left, 0, "our bug: rows are checked for their width before they are pushed");
         self.rows += 1;
+        self.text_bytes += text_bytes;
         if let Some(calls) = &mut self.calls {
             calls.push(call);
         }
-    }
-
-    fn fresh_buffers(&self) -> Vec<Buffer> {
-        let buffer = |&text: &bool| {
-            if text { Buffer::Text(StringBuilder::new()) } else { Buffer::Number(Float64Builder::new()) }
-        };
-        self.columns.text.iter().map(buffer).collect()
     }
 }
 

@@ -6,6 +6,7 @@
 mod batch;
 mod body;
 mod cell;
+mod column;
 mod csv_rows;
 mod explained;
 mod json_rows;
@@ -13,6 +14,7 @@ mod layout;
 mod open_inference;
 mod reader;
 pub mod record;
+mod scanner;
 
 pub(crate) use batch::number_text;
 pub use batch::{BATCH_ROWS, Batch, Columns, Kinds};

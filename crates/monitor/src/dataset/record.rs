@@ -128,6 +128,9 @@ impl<'a> CapturedRecord<'a> {
     /// # Errors
     /// Why it is no captured record.
     pub fn parse(line: &'a [u8]) -> Result<Self, String> {
+        if let Some(record) = super::scanner::scan(line) {
+            return Ok(record);
+        }
         serde_json::from_slice(line).map_err(|error| {
             let column = error.column();
             let text = error.to_string();

@@ -58,25 +58,26 @@ impl ColumnProfile {
         }
     }
 
-    pub(super) fn update(&mut self, array: &ArrayRef, kinds: Kinds) {
+    /// Adds the cells of a batch; `numbers` is room that all columns of the batch use in turn.
+    pub(super) fn update(&mut self, array: &ArrayRef, kinds: Kinds, numbers: &mut Vec<f64>) {
         self.missing += array.null_count() as u64;
         self.kinds.integral += kinds.integral;
         self.kinds.fractional += kinds.fractional;
         self.kinds.text += kinds.text;
+        numbers.clear();
         if *array.data_type() == DataType::Float64 {
             let array = array.as_primitive::<Float64Type>();
-            if array.null_count() == 0 {
-                self.take_numbers(array.values());
-            } else {
-                self.take_numbers(&array.iter().flatten().collect::<Vec<f64>>());
-            }
             if array.null_count() < array.len() {
                 self.categories.give_up();
             }
-            array.iter().flatten().for_each(|value| self.distinct_numbers.insert_number(value));
-            return;
+            let Some(gaps) = array.nulls().filter(|gaps| gaps.null_count() > 0) else {
+                self.distinct_numbers.insert_numbers(array.values());
+                return self.take_numbers(array.values());
+            };
+            gaps.valid_slices().for_each(|(start, end)| numbers.extend_from_slice(&array.values()[start..end]));
+            self.distinct_numbers.insert_numbers(numbers);
+            return self.take_numbers(numbers);
         }
-        let mut numbers = Vec::new();
         for text in array.as_string::<i32>().iter().flatten() {
             if let Parsed::Number { value, .. } = number(text) {
                 numbers.push(value);
@@ -84,12 +85,12 @@ impl ColumnProfile {
             self.distinct_texts.insert_text(text);
             self.categories.insert(text);
         }
-        self.take_numbers(&numbers);
+        self.take_numbers(numbers);
     }
 
     fn take_numbers(&mut self, values: &[f64]) {
         self.moments.merge(&Moments::of(values));
-        values.iter().for_each(|&value| self.quantiles.insert(value));
+        self.quantiles.insert_all(values);
     }
 
     pub(super) fn merge(&mut self, other: &Self) {

@@ -52,8 +52,9 @@ impl DatasetProfile {
             "our bug: batches of one data set share their columns"
         );
         self.rows += batch.rows.num_rows() as u64;
+        let mut numbers = Vec::new();
         for ((column, array), kinds) in self.columns.iter_mut().zip(batch.rows.columns()).zip(&batch.kinds) {
-            column.update(array, *kinds);
+            column.update(array, *kinds, &mut numbers);
         }
     }
 

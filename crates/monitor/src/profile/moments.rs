@@ -3,6 +3,9 @@
 //! Sums are compensated (Neumaier), spreads merged by Chan, Golub and LeVeque's formula. Invariant: merging in any
 //! order gives the same count and extremes, and sums within a few units in the last place.
 
+/// Sums that are made side by side.
+const LANES: usize = 8;
+
 /// Moments of the numbers seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Moments {
@@ -23,17 +26,33 @@ impl Default for Moments {
 }
 
 impl Moments {
-    /// Of a slice, in two passes: sum first, then differences from the mean.
+    /// Of a slice, in two passes: sums first, then differences from the mean. Both go in [`LANES`] that do not wait for each
+    /// other.
     #[must_use]
     pub fn of(values: &[f64]) -> Self {
         let mut moments = Self { count: values.len() as u64, ..Self::default() };
-        for &value in values {
-            moments.add_to_sum(value);
-            moments.min = moments.min.min(value);
-            moments.max = moments.max.max(value);
+        let (mut sums, mut carries) = ([0.0; LANES], [0.0; LANES]);
+        let (mut least, mut most) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
+        let chunks = values.chunks_exact(LANES);
+        let rest = chunks.remainder();
+        for chunk in chunks {
+            for lane in 0..LANES {
+                let value = chunk[lane];
+                let sum = sums[lane] + value;
+                carries[lane] += lost(sums[lane], value, sum);
+                sums[lane] = sum;
+                least[lane] = if value < least[lane] { value } else { least[lane] };
+                most[lane] = if value > most[lane] { value } else { most[lane] };
+            }
         }
+        for value in sums.into_iter().chain(rest.iter().copied()) {
+            moments.add_to_sum(value);
+        }
+        carries.into_iter().for_each(|carry| moments.add_to_sum(carry));
+        moments.min = least.into_iter().chain(rest.iter().copied()).fold(moments.min, f64::min);
+        moments.max = most.into_iter().chain(rest.iter().copied()).fold(moments.max, f64::max);
         if let Some(mean) = moments.mean() {
-            moments.squares = values.iter().map(|value| (value - mean) * (value - mean)).sum();
+            moments.squares = squared_differences(values, mean);
         }
         moments
     }
@@ -94,7 +113,26 @@ impl Moments {
 
     fn add_to_sum(&mut self, value: f64) {
         let sum = self.sum + value;
-        self.carry += if self.sum.abs() >= value.abs() { (self.sum - sum) + value } else { (value - sum) + self.sum };
+        self.carry += lost(self.sum, value, sum);
         self.sum = sum;
     }
+}
+
+/// What rounding took when `sum` was made of these two.
+fn lost(before: f64, value: f64, sum: f64) -> f64 {
+    let (large, small) = if before.abs() >= value.abs() { (before, value) } else { (value, before) };
+    (large - sum) + small
+}
+
+fn squared_differences(values: &[f64], mean: f64) -> f64 {
+    let square = |value: f64| (value - mean) * (value - mean);
+    let mut sums = [0.0; LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest: f64 = chunks.remainder().iter().map(|&value| square(value)).sum();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            sums[lane] += square(chunk[lane]);
+        }
+    }
+    sums.into_iter().sum::<f64>() + rest
 }

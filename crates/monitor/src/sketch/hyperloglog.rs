@@ -24,6 +24,11 @@ impl HyperLogLog {
         self.insert_hash(mix(bits ^ 0x9E37_79B9_7F4A_7C15));
     }
 
+    /// Adds numbers.
+    pub fn insert_numbers(&mut self, values: &[f64]) {
+        values.iter().for_each(|&value| self.insert_number(value));
+    }
+
     /// Adds a text.
     pub fn insert_text(&mut self, value: &str) {
         let mut hash = 0xCBF2_9CE4_8422_2325 ^ value.len() as u64;

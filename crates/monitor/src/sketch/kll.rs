@@ -115,6 +115,19 @@ impl Kll {
         }
     }
 
+    /// Adds values in this order, as one by one.
+    pub fn insert_all(&mut self, mut values: &[f64]) {
+        while !values.is_empty() {
+            let (now, later) = values.split_at(values.len().min(self.limit.saturating_sub(self.held) + 1));
+            self.levels[0].values.extend_from_slice(now);
+            self.held += now.len();
+            if self.held > self.limit {
+                self.condense();
+            }
+            values = later;
+        }
+    }
+
     /// Takes in the rows of another sketch; the result has the error bound of one sketch over all rows.
     pub fn merge(&mut self, other: &Self) {
         while self.levels.len() < other.levels.len() {
@@ -193,7 +206,7 @@ impl Kll {
                     self.grow();
                 }
                 let (below, above) = self.levels.split_at_mut(height + 1);
-                below[height].compact_into(&mut above[0].values);
+                below[height].compact_into(&mut above[0].values, height == 0);
             }
             height += 1;
         }
@@ -202,14 +215,24 @@ impl Kll {
 }
 
 impl Level {
-    fn compact_into(&mut self, above: &mut Vec<f64>) {
-        self.values.sort_unstable_by(f64::total_cmp);
+    fn compact_into(&mut self, above: &mut Vec<f64>, is_lowest: bool) {
+        // Values come in as they like, but go up in order: the sort that looks for runs finds them on higher levels.
+        if is_lowest {
+            sort(&mut self.values);
+        } else {
+            self.values.sort_by(f64::total_cmp);
+        }
         let left_behind = if self.values.len() % 2 == 1 { self.values.pop() } else { None };
         above.extend(self.values.iter().skip(usize::from(self.odd_next)).step_by(2));
         self.odd_next = !self.odd_next;
         self.values.clear();
         self.values.extend(left_behind);
     }
+}
+
+/// Sorts as [`f64::total_cmp`] does.
+fn sort(values: &mut [f64]) {
+    values.sort_unstable_by(f64::total_cmp);
 }
 
 /// One part of a histogram: `lower_bound ≤ value < upper_bound`, the last part of a histogram closed on both sides.
