@@ -13,7 +13,6 @@ pub mod embedded;
 mod explainer;
 pub mod http_contract;
 mod image;
-mod jmespath;
 mod load_error;
 mod logs;
 mod multi_model;

@@ -1,6 +1,7 @@
 //! The binary: a doormat. Parses the command line, runs one verb, turns its outcome into an exit code.
 
 mod archive;
+mod asking;
 mod backlog;
 mod buckets;
 mod cli;

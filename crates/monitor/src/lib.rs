@@ -4,6 +4,7 @@
 //! know the gateway, control or backends.
 
 pub mod artefact;
+pub mod attribution;
 pub mod bias;
 pub mod calibration;
 pub mod cause;

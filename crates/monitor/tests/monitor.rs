@@ -1,6 +1,7 @@
 //! Jobs on files, as the command line runs them.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+mod attribution;
 mod bias;
 mod examining;
 mod quality;

@@ -6,12 +6,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use captura_route::{Backend, BackendError, ModelRequest};
+use captura_attribution::outputs::Outputs;
+use captura_attribution::record::Layout;
+use captura_route::{Answer, Backend, BackendError, ModelRequest};
 
 use super::limits::BATCH_STEP;
-use super::outputs::Outputs;
-use super::record::Layout;
 use super::spec::ExplainerSpec;
+use crate::payload::ContentType;
 
 /// A model and how it is asked.
 pub(super) struct Asking<'a> {
@@ -88,7 +89,7 @@ impl Asking<'_> {
     async fn answers(&self, body: Vec<u8>, records: usize) -> Result<Vec<Vec<f64>>, BackendError> {
         let request = ModelRequest { body: body.into(), ..self.request.clone() };
         let answer = self.model.invoke(&request).await?;
-        let outputs = Outputs::read(&answer, records).map_err(BackendError::refused)?;
+        let outputs = outputs_of(&answer, records).map_err(BackendError::refused)?;
         let numbers = |record: usize| {
             let numbers = outputs.numbers(record, &self.spec.places).map_err(BackendError::refused)?;
             if numbers.len() != self.outputs {
@@ -101,6 +102,34 @@ impl Asking<'_> {
         };
         (0..records).map(numbers).collect()
     }
+}
+
+/// How the records of a body are written.
+///
+/// # Errors
+/// When the content type is none that an explainer reads.
+pub(super) fn layout_of(content_type: Option<&str>) -> Result<Layout, String> {
+    match ContentType::parse(content_type) {
+        Ok(ContentType::Csv { header: false }) => Ok(Layout::Csv),
+        Ok(ContentType::JsonLines) => Ok(Layout::JsonLines),
+        Ok(ContentType::Csv { header: true }) => {
+            Err("\"header=present\" is not read by the explainer; send the records alone".to_owned())
+        }
+        Ok(ContentType::Json) | Err(_) => Err(format!(
+            "{:?} is not read by the explainer, which reads text/csv and application/jsonlines",
+            content_type.unwrap_or_default()
+        )),
+    }
+}
+
+/// Reads an answer to so many records.
+///
+/// # Errors
+/// When it is in no known layout, or has another number of records.
+pub(super) fn outputs_of(answer: &Answer, count: usize) -> Result<Outputs, String> {
+    let layout = layout_of(answer.content_type.as_deref())
+        .map_err(|why| format!("the model's answer cannot be explained: {why}; ask for one of them with Accept"))?;
+    Outputs::read(layout, &answer.body, count)
 }
 
 /// Whether fewer records at a time may help.

@@ -6,18 +6,18 @@
 
 use std::sync::Arc;
 
+use captura_attribution::jmespath::Expression;
+use captura_attribution::kernel::{Coalitions, attributions};
+use captura_attribution::outputs::Outputs;
+use captura_attribution::record::{self, Layout, Record};
 use captura_route::{Answer, Backend, BackendError, Extras, Invoking, ModelRequest, Signature};
 use serde_json::Value;
 
 use super::answer::{Explanation, Told};
-use super::asking::Asking;
-use super::kernel::{Coalitions, attributions};
+use super::asking::{Asking, layout_of, outputs_of};
 use super::limits::{ATTRIBUTIONS_MAX, EVALUATED_AT_ONCE, FEATURES_MAX, READ_AT_ONCE_MAX_BYTES, SYNTHETIC_RECORDS_MAX};
-use super::outputs::Outputs;
-use super::record::{self, Layout, Record};
 use super::units::{Texts, Unit, mixed};
 use super::{Explainer, samples};
-use crate::jmespath::Expression;
 
 /// Log-odds of probabilities are computed no nearer to 0 and 1 than this, where they are infinite.
 const PROBABILITY_MARGIN: f64 = f64::EPSILON;
@@ -92,7 +92,7 @@ impl Explained {
             outputs: 1,
         };
         if let Some((layout, records)) = records {
-            let outputs = Outputs::read(&answer, records.len()).map_err(BackendError::refused)?;
+            let outputs = outputs_of(&answer, records.len()).map_err(BackendError::refused)?;
             let explained = chosen(&enabled, &outputs).await.map_err(BackendError::refused)?;
             if let Some(&first) = explained.first() {
                 if told.label_headers.is_none() {
@@ -107,7 +107,7 @@ impl Explained {
 
     async fn records_of(&self, request: &ModelRequest) -> Result<(Layout, Vec<Record>), BackendError> {
         let shape = &self.explainer.spec.shape;
-        let layout = Layout::of(request.content_type.as_deref())
+        let layout = layout_of(request.content_type.as_deref())
             .map_err(|why| BackendError::refused(format!("ContentType {why}")))?;
         if layout == Layout::JsonLines && shape.template.is_none() {
             return Err(BackendError::refused(

@@ -7,10 +7,6 @@
 pub(super) const FEATURES_MAX: usize = 512;
 /// Most subsets of the features of one record.
 pub(super) const SAMPLES_MAX: usize = 1 << 14;
-/// Most outputs of a model that are explained together.
-pub(super) const OUTPUTS_MAX: usize = 64;
-/// Most values in the records of a call, or of a baseline: in memory each takes many times its bytes.
-pub(super) const VALUES_MAX: usize = 500_000;
 /// Bodies above this are read on a thread that may take its time, bytes.
 pub(super) const READ_AT_ONCE_MAX_BYTES: usize = 64 << 10;
 /// Records after which others have their turn while an expression is evaluated on each.

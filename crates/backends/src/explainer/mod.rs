@@ -17,10 +17,7 @@ mod asking;
 #[cfg(test)]
 mod elsewhere_tests;
 mod explained;
-mod kernel;
 mod limits;
-mod outputs;
-mod record;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -30,12 +27,12 @@ mod units;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use captura_attribution::kernel::subsets;
+use captura_attribution::record::{self, Record};
 use tokio::sync::Semaphore;
 
 pub(crate) use self::explained::Explained;
-use self::kernel::subsets;
 use self::limits::{BASELINE_MAX_BYTES, FEATURES_MAX, FITS_AT_ONCE, SAMPLES_MAX, SYNTHETIC_RECORDS_MAX};
-use self::record::Record;
 use self::spec::Baseline;
 pub use self::spec::{ExplainerSpec, ExplainerSpecError};
 use self::units::Texts;

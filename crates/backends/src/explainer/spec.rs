@@ -1,15 +1,16 @@
 //! What a `ClarifyExplainerConfig` says, parsed once.
 
+use captura_attribution::jmespath::Expression;
+use captura_attribution::outputs::Places;
+use captura_attribution::record::{self, Feature, Layout, Record, Shape, Template};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Explainer;
+use super::asking::layout_of;
 use super::limits::{BATCH_RECORDS_MAX, PAYLOAD_DEFAULT_MB};
-use super::outputs::Places;
-use super::record::{self, Feature, Layout, Record, Shape, Template};
 use super::text::{Cutting, Granularity};
 use super::units::Texts;
-use crate::jmespath::Expression;
 
 const BYTES_PER_MB: usize = 1 << 20;
 
@@ -159,11 +160,11 @@ fn cutting_of(
 }
 
 fn baseline_of(config: ShapBaselineConfig, shape: &Shape) -> Result<(Baseline, Layout), ExplainerSpecError> {
-    let layout =
-        match config.mime_type.as_deref().filter(|given| !given.is_empty()).map(|given| Layout::of(Some(given))) {
-            None => Layout::Csv,
-            Some(layout) => layout.map_err(|why| wrong("MimeType", format!(": {why}")))?,
-        };
+    let layout = match config.mime_type.as_deref().filter(|given| !given.is_empty()).map(|given| layout_of(Some(given)))
+    {
+        None => Layout::Csv,
+        Some(layout) => layout.map_err(|why| wrong("MimeType", format!(": {why}")))?,
+    };
     let baseline = match (config.shap_baseline, config.shap_baseline_uri) {
         (Some(_), Some(_)) => return Err(wrong("ShapBaseline", "and ShapBaselineUri exclude each other")),
         (None, None) => return Err(wrong("ShapBaselineConfig", "needs a ShapBaseline or a ShapBaselineUri")),

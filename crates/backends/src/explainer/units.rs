@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::record::{Feature, Record};
+use captura_attribution::record::{Feature, Record};
+
 use super::text::Cutting;
 
 /// A feature, or a part of its text.

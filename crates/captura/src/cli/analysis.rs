@@ -19,13 +19,13 @@ use crate::credentials::Credentials;
 pub(super) struct Input {
     /// Data directory whose buckets `s3://` addresses mean [default: ./captura-data]
     #[arg(long)]
-    data_dir: Option<PathBuf>,
+    pub(super) data_dir: Option<PathBuf>,
     /// Configuration file with the stores of other buckets [default: captura.toml, where there is one]
     #[arg(long)]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// Server whose ledger tells on how many of the calls the report stands [default: the ledger in the data directory]
     #[arg(long)]
-    url: Option<String>,
+    pub(super) url: Option<String>,
     /// Print JSON instead of text
     #[arg(long)]
     pub(super) json: bool,

@@ -4,6 +4,7 @@
 //! Refuses to: know more of a server than its public API.
 
 mod analysis;
+mod attribution;
 mod bias;
 mod consumers;
 mod demo;
@@ -80,6 +81,7 @@ enum Verb {
     Check(analysis::Check),
     Quality(quality::Quality),
     Bias(bias::Bias),
+    Attribution(attribution::Attribution),
     /// Has the data changed, by how much, through whom, since when; exits 2 on drift
     Drift(drift::Drift),
     /// One self-contained HTML page: what changed, through whom, since when
@@ -145,6 +147,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Verb::Check(verb) => block_on(verb.run()),
         Verb::Quality(verb) => block_on(verb.run()),
         Verb::Bias(verb) => block_on(verb.run()),
+        Verb::Attribution(verb) => block_on(verb.run()),
         Verb::Drift(verb) => block_on(verb.run()),
         Verb::Report(verb) => block_on(verb.run()),
     };

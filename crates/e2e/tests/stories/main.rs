@@ -8,6 +8,7 @@
 mod access;
 mod alarms;
 mod asynchronous;
+mod attributing;
 mod buckets;
 mod callers;
 mod capture;

@@ -5,17 +5,20 @@
 //!   "post_training_bias_metrics" : { "label" : "y", "facets" : { "sex" : [ { "value_or_threshold" : "0",
 //!     "metrics" : [ { "name" : "AD", "description" : "Accuracy Difference (AD)", "value" : -0.1 } ] } ] },
 //!     "label_value_or_threshold" : "1" },
-//!   "pre_training_bias_metrics" : { … } }
+//!   "pre_training_bias_metrics" : { … },
+//!   "explanations" : { "kernel_shap" : { "label0" : { "global_shap_values" : { "age" : 0.1 }, "expected_value" : 0.3 } } } }
 //! ```
 //!
 //! Invariant: metrics come by name; infinite values are the texts `"Infinity"` and `"-Infinity"`, and bare ones, which
-//! Clarify has been seen to write, are read too. Refuses to: keep what Clarify explains beside bias.
+//! Clarify has been seen to write, are read too. Refuses to: keep members that nobody here reads.
 
 use std::borrow::Cow;
 
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
+
+use crate::attribution::Explanations;
 
 /// The file.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -29,6 +32,9 @@ pub struct Analysis {
     /// Of labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pre_training_bias_metrics: Option<BiasMetrics>,
+    /// What features add to the answers; absent where nobody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanations: Option<Explanations>,
 }
 
 /// Metrics of one stage.
@@ -160,7 +166,8 @@ mod tests {
         {"name": "TE", "description": "Treatment Equality (TE)", "value": -Infinity},
         {"name": "DI", "description": "Infinity", "value": "Infinity"},
         {"name": "FT", "description": "Flip Test (FT)", "value": null, "error": "text"}]}]},
-        "label_value_or_threshold": "1"}, "explanations": {"kernel_shap": {}}}"#;
+        "label_value_or_threshold": "1"}, "explanations": {"kernel_shap": {"label0": {"global_shap_values": {"age": 0.5},
+        "expected_value": 0.25}}}}"#;
 
     #[test]
     fn files_of_clarify_are_read_with_bare_infinities_and_written_as_json() {
@@ -172,9 +179,6 @@ mod tests {
         let text = serde_json::to_string(&analysis).unwrap();
         assert_eq!(read_json::<Analysis>(&text).unwrap(), analysis);
         assert!(text.starts_with(r#"{"version":"1.0","post_training_bias_metrics":{"label":"y"#), "{text}");
-        assert!(
-            text.contains(r#""value":"-Infinity""#) && text.ends_with(r#""label_value_or_threshold":"1"}}"#),
-            "{text}"
-        );
+        assert!(text.contains(r#""value":"-Infinity""#) && text.ends_with(r#""expected_value":0.25}}}}"#), "{text}");
     }
 }

@@ -22,6 +22,7 @@ pub use body::{Body, Pair, Row, pairs};
 pub use cell::Cell;
 pub(crate) use cell::{Parsed, number};
 pub(crate) use csv_rows::each_row as each_csv_row;
+pub(crate) use reader::is_header;
 pub use reader::{BadRecord, Header, MAX_DESCRIBED, Matching, Plan, Reader, Tally};
 
 /// Longest row that is taken in, bytes of its text.

@@ -359,7 +359,8 @@ fn call_of<'a>(record: &'a CapturedRecord<'a>) -> Call<'a> {
     }
 }
 
-fn is_header(cells: &csv_rows::TextRow<'_>, header: Header) -> bool {
+/// Whether a first line names the columns.
+pub(crate) fn is_header(cells: &csv_rows::TextRow<'_>, header: Header) -> bool {
     match header {
         Header::Yes => true,
         Header::No => false,

@@ -119,7 +119,7 @@ pub async fn bias(stores: &Stores, request: &Bias) -> Result<BiasSummary, Qualit
     Ok(summary)
 }
 
-fn pretty(value: &impl Serialize) -> String {
+pub(super) fn pretty(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).expect("our bug: artefacts are structs and lists that JSON can hold")
 }
 
@@ -132,13 +132,13 @@ pub async fn bias_config(stores: &Stores, address: &str) -> Result<BiasConfig, Q
     Ok(BiasConfig::parse(&file)?)
 }
 
-async fn read_analysis(stores: &Stores, address: &str) -> Result<Analysis, JobError> {
+pub(super) async fn read_analysis(stores: &Stores, address: &str) -> Result<Analysis, JobError> {
     let address = if address.ends_with(".json") { address.to_owned() } else { below(address, ANALYSIS) };
     read_file(stores, &address).await
 }
 
 /// Reads JSON that Python may have written.
-async fn read_file<T: DeserializeOwned>(stores: &Stores, address: &str) -> Result<T, JobError> {
+pub(super) async fn read_file<T: DeserializeOwned>(stores: &Stores, address: &str) -> Result<T, JobError> {
     let failed = |reason: String| JobError::ReadArtefact { address: address.to_owned(), reason };
     let found = list(stores, address, &Selection::default()).await?;
     let [object] = &found[..] else { return Err(failed("it is a folder, not a file".into())) };
@@ -242,6 +242,7 @@ fn measure(request: &Bias, gathered: &Gathered) -> Result<Measured, QualityError
         version: "1.0".to_owned(),
         post_training_bias_metrics: (request.predicts() && !judged.is_empty()).then(|| stage(post)),
         pre_training_bias_metrics: Some(stage(pre)),
+        explanations: None,
     };
     Ok(Measured { analysis, findings, labelled: labelled.len() as u64, judged: judged.len() as u64 })
 }

@@ -7,6 +7,7 @@
 //! Invariant: an artefact is replaced as a whole or not at all; the same objects give the same bytes. Bad records are
 //! counted and described in the summary, never fatal. Refuses to: judge an empty data set.
 
+mod attribution;
 mod bias;
 mod examination;
 mod files;
@@ -27,6 +28,10 @@ use crate::drift::windows::TooManyWindows;
 use crate::profile::InferredType;
 use crate::violations::{FeatureDrift, Pairing, check as check_profile};
 
+pub use attribution::{
+    ATTRIBUTION, AskError, AskModel, Attribution, AttributionError, AttributionSummary, LOCAL_VALUES, LabelAttribution,
+    ModelAnswer, OWN_INFERENCE_ID, Question, RowsAccount, SHAP_BASELINE, attribution, attribution_config,
+};
 pub use bias::{ANALYSIS, BIAS, Bias, BiasSummary, bias, bias_config};
 pub use examination::{Against, ConsumerRows, Examination, Examine, KeptReference, Period, examine};
 pub use files::{CONSTRAINTS, STATISTICS, VIOLATIONS};

@@ -93,7 +93,7 @@ async fn read(objects: &[Found], source: &Source, plan: &Plan, sink: impl FnMut(
 }
 
 /// Captured lines by name, or when the first thing in the object is a JSON object.
-fn is_captures(address: &str, bytes: &[u8]) -> bool {
+pub(super) fn is_captures(address: &str, bytes: &[u8]) -> bool {
     let name = address.strip_suffix(".gz").unwrap_or(address);
     match name.rsplit_once('.').map(|(_, ending)| ending) {
         Some("jsonl") => true,

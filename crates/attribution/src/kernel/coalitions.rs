@@ -11,16 +11,19 @@ const DRAWS_EACH: usize = 4;
 
 /// Proper subsets of the features, each with its weight. The weights add up to 1.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::explainer) struct Coalitions {
+pub struct Coalitions {
     features: usize,
     /// Words of 64 features for each subset.
     words: usize,
     bits: Vec<u64>,
     weights: Vec<f64>,
+    /// How many come before those that were drawn by chance.
+    chosen: usize,
 }
 
 /// How many proper subsets so many features have: neither none of them, nor all.
-pub(in crate::explainer) fn subsets(features: usize) -> usize {
+#[must_use]
+pub fn subsets(features: usize) -> usize {
     match u32::try_from(features).ok().and_then(|features| 1_usize.checked_shl(features)) {
         Some(all) if all > 0 => all.saturating_sub(2),
         _ => usize::MAX,
@@ -29,9 +32,11 @@ pub(in crate::explainer) fn subsets(features: usize) -> usize {
 
 impl Coalitions {
     /// At most `budget` subsets; all of them where they are no more.
-    pub(in crate::explainer) fn draw(features: usize, budget: usize, seed: u64) -> Self {
+    #[must_use]
+    pub fn draw(features: usize, budget: usize, seed: u64) -> Self {
         let budget = budget.min(subsets(features));
-        let mut drawn = Self { features, words: features.div_ceil(WORD_BITS), bits: Vec::new(), weights: Vec::new() };
+        let mut drawn =
+            Self { features, words: features.div_ceil(WORD_BITS), bits: Vec::new(), weights: Vec::new(), chosen: 0 };
         let shares = size_shares(features);
         let mut whole = 0;
         for (index, share) in shares.iter().enumerate() {
@@ -45,6 +50,7 @@ impl Coalitions {
             }
             whole = size;
         }
+        drawn.chosen = drawn.len();
         let left = budget - drawn.len();
         if whole < shares.len() && left > 0 {
             drawn.push_random(&shares, whole, left, seed);
@@ -54,12 +60,50 @@ impl Coalitions {
     }
 
     /// How many there are.
-    pub(in crate::explainer) fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.weights.len()
     }
 
+    /// Whether there are none, because a record has one feature or none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.weights.is_empty()
+    }
+
+    /// Whether every subset is among them, so that nothing is left to chance.
+    #[must_use]
+    pub fn is_exhaustive(&self) -> bool {
+        self.len() == subsets(self.features)
+    }
+
+    /// The same without every `groups`-th pair of those that chance chose, the others weighing for them.
+    pub(super) fn without(&self, group: usize, groups: usize) -> Self {
+        let mut kept = self.clone();
+        let first = if self.chosen == self.len() { 0 } else { self.chosen };
+        let sum: f64 = self.weights[first..].iter().sum();
+        for (place, weight) in kept.weights[first..].iter_mut().enumerate() {
+            if place / 2 % groups == group {
+                *weight = 0.0;
+            }
+        }
+        let left: f64 = kept.weights[first..].iter().sum();
+        if left > 0.0 {
+            for weight in &mut kept.weights[first..] {
+                *weight *= sum / left;
+            }
+        }
+        kept
+    }
+
+    /// How many of them chance chose.
+    pub(super) fn by_chance(&self) -> usize {
+        self.len() - self.chosen
+    }
+
     /// Whether a subset has a feature.
-    pub(in crate::explainer) fn has(&self, subset: usize, feature: usize) -> bool {
+    #[must_use]
+    pub fn has(&self, subset: usize, feature: usize) -> bool {
         self.mask(subset)[feature / WORD_BITS] >> (feature % WORD_BITS) & 1 == 1
     }
 

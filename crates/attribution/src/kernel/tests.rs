@@ -133,3 +133,51 @@ fn so_many_subsets_there_are() {
     assert_eq!((subsets(1), subsets(2), subsets(10)), (0, 2, 1_022));
     assert_eq!((subsets(0), subsets(200)), (0, usize::MAX));
 }
+
+/// Features that count alone, and pairs of neighbours, and of strangers, that only count together.
+fn tangled(features: usize) -> Vec<f64> {
+    let worth = |set: usize| {
+        let has = |feature: usize| f64::from(u8::from(set >> feature & 1 == 1));
+        let alone: f64 = (0..features).map(|feature| feature as f64 * has(feature)).sum();
+        let pairs: f64 = (1..features).map(|feature| 3.0 * has(feature) * has(feature - 1)).sum();
+        let strangers: f64 = (0..features / 2).map(|feature| 5.0 * has(feature) * has(features - 1 - feature)).sum();
+        alone + pairs + strangers + 4.0 * has(0) * has(2) * has(5)
+    };
+    (0..1 << features).map(worth).collect()
+}
+
+#[test]
+fn the_error_that_is_told_is_the_error_that_is_made() {
+    let (features, budget, draws) = (12, 400, 60);
+    let worth = tangled(features);
+    let exact = shapley(features, &worth);
+    let (mut within, mut told, mut made) = (0, 0.0, 0.0);
+    for seed in 0..draws {
+        let drawn = Coalitions::draw(features, budget, seed);
+        let gains: Vec<f64> = (0..drawn.len()).map(|subset| worth[bits(&drawn, subset)] - worth[0]).collect();
+        let whole = [worth[worth.len() - 1] - worth[0]];
+        let fit = attributions(&drawn, &gains, &whole);
+        let deviations = deviations(&drawn, &gains, &whole).unwrap();
+        for ((fit, exact), deviation) in fit.iter().zip(&exact).zip(&deviations) {
+            within += u64::from((fit - exact).abs() <= 2.0 * deviation);
+            told += deviation * deviation;
+            made += (fit - exact).powi(2);
+        }
+    }
+    let share = within as f64 / (draws * features as u64) as f64;
+    assert!(share > 0.9, "two deviations held {share} of the values");
+    assert!((0.7..2.5).contains(&(told / made)), "told {told}, made {made}");
+}
+
+#[test]
+fn nothing_is_told_of_too_few_subsets_and_no_error_of_all() {
+    let worth = tangled(8);
+    let of = |budget: usize| {
+        let drawn = Coalitions::draw(8, budget, 1);
+        let gains: Vec<f64> = (0..drawn.len()).map(|subset| worth[bits(&drawn, subset)] - worth[0]).collect();
+        deviations(&drawn, &gains, &[worth[255] - worth[0]])
+    };
+    assert_eq!(of(usize::MAX), Some(vec![0.0; 8]));
+    assert_eq!(of(20), None);
+    assert!(of(60).unwrap().iter().all(|&deviation| deviation > 0.0));
+}

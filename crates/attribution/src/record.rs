@@ -7,16 +7,16 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::limits::VALUES_MAX;
 use crate::jmespath::Expression;
-use crate::payload::ContentType;
 
+/// Most values in the records of a call, or of a baseline: in memory each takes many times its bytes.
+pub const VALUES_MAX: usize = 500_000;
 /// What stands for the features in a template.
 const PLACEHOLDERS: [&str; 2] = ["${features}", "$features"];
 
 /// One feature's value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Feature {
+pub enum Feature {
     /// A cell of CSV, unquoted.
     Cell(Box<str>),
     /// A member of a JSON list.
@@ -24,55 +24,39 @@ pub(super) enum Feature {
 }
 
 /// A record: its features.
-pub(super) type Record = Vec<Feature>;
+pub type Record = Vec<Feature>;
 
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layout {
+pub enum Layout {
+    /// Cells between commas, a line each.
     Csv,
+    /// A JSON value a line.
     JsonLines,
-}
-
-impl Layout {
-    /// Of a content type.
-    ///
-    /// # Errors
-    /// When it is none that an explainer reads.
-    pub(super) fn of(content_type: Option<&str>) -> Result<Self, String> {
-        match ContentType::parse(content_type) {
-            Ok(ContentType::Csv { header: false }) => Ok(Self::Csv),
-            Ok(ContentType::JsonLines) => Ok(Self::JsonLines),
-            Ok(ContentType::Csv { header: true }) => {
-                Err("\"header=present\" is not read by the explainer; send the records alone".to_owned())
-            }
-            Ok(ContentType::Json) | Err(_) => Err(format!(
-                "{:?} is not read by the explainer, which reads text/csv and application/jsonlines",
-                content_type.unwrap_or_default()
-            )),
-        }
-    }
 }
 
 /// How JSON records hold their features.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Shape {
+pub struct Shape {
     /// Where the features are in a record; a record is the list itself where nothing is said.
-    pub(super) features: Option<Expression>,
+    pub features: Option<Expression>,
     /// What a record is written as.
-    pub(super) template: Option<Template>,
+    pub template: Option<Template>,
 }
 
 /// A JSON record with a place for its features.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Template {
+pub struct Template {
     before: String,
     after: String,
 }
 
 impl Template {
+    /// Reads a template with one `$features` in it.
+    ///
     /// # Errors
     /// When there is not exactly one place for the features.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let one_place = || format!("needs exactly one {}", PLACEHOLDERS[1]);
         let found = PLACEHOLDERS.iter().find_map(|place| text.split_once(place)).ok_or_else(one_place)?;
         if PLACEHOLDERS.iter().any(|place| found.1.contains(place)) {
@@ -87,7 +71,8 @@ impl Template {
 
 impl Feature {
     /// Whether replacing one by the other changes nothing.
-    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
         match (self.number(), other.number()) {
             (Some(one), Some(other)) => one == other,
             (None, None) => self == other || self.as_cell() == other.as_cell(),
@@ -95,19 +80,24 @@ impl Feature {
         }
     }
 
-    pub(super) fn is_number(&self) -> bool {
+    /// Whether it is a number, or a text that reads as one.
+    #[must_use]
+    pub fn is_number(&self) -> bool {
         self.number().is_some()
     }
 
     /// The same kind of feature with another text.
-    pub(super) fn with_text(&self, text: String) -> Self {
+    #[must_use]
+    pub fn with_text(&self, text: String) -> Self {
         match self {
             Self::Cell(_) => Self::Cell(text.into()),
             Self::Json(_) => Self::Json(Value::String(text)),
         }
     }
 
-    fn number(&self) -> Option<f64> {
+    /// Its number, where it is one.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
         match self {
             Self::Cell(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
             Self::Json(value) => value.as_f64(),
@@ -115,7 +105,8 @@ impl Feature {
     }
 
     /// As a cell of CSV before it is quoted.
-    pub(super) fn as_cell(&self) -> Cow<'_, str> {
+    #[must_use]
+    pub fn as_cell(&self) -> Cow<'_, str> {
         match self {
             Self::Cell(text) => Cow::Borrowed(text),
             Self::Json(Value::String(text)) => Cow::Borrowed(text),
@@ -135,7 +126,8 @@ impl Feature {
         }
     }
 
-    fn write_json(&self, body: &mut Vec<u8>) {
+    /// Writes it as a member of a JSON list.
+    pub fn write_json(&self, body: &mut Vec<u8>) {
         let written = match self {
             Self::Json(value) => value.to_string(),
             Self::Cell(text) if text.is_empty() => "null".to_owned(),
@@ -152,7 +144,7 @@ impl Feature {
 ///
 /// # Errors
 /// Says which record cannot be read, and why.
-pub(super) fn read(body: &[u8], layout: Layout, shape: &Shape) -> Result<Vec<Record>, String> {
+pub fn read(body: &[u8], layout: Layout, shape: &Shape) -> Result<Vec<Record>, String> {
     let mut left = VALUES_MAX;
     let mut records = Vec::new();
     let mut keep = |record: Record| {
@@ -209,12 +201,7 @@ fn features_of(line: &str, shape: &Shape) -> Result<Record, String> {
 }
 
 /// Writes one record, without a line end.
-pub(super) fn write<'a>(
-    features: impl Iterator<Item = &'a Feature>,
-    layout: Layout,
-    shape: &Shape,
-    body: &mut Vec<u8>,
-) {
+pub fn write<'a>(features: impl Iterator<Item = &'a Feature>, layout: Layout, shape: &Shape, body: &mut Vec<u8>) {
     let begin = body.len();
     if let (Layout::JsonLines, Some(template)) = (layout, &shape.template) {
         body.extend_from_slice(template.before.as_bytes());

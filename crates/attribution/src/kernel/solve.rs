@@ -10,7 +10,7 @@ const RIDGE_STEP: f64 = 100.0;
 /// What each feature adds, `features × outputs`, row by row.
 ///
 /// `gains` holds for each subset, and `whole` for all features together, how much each output differs from the baseline's.
-pub(in crate::explainer) fn attributions(coalitions: &Coalitions, gains: &[f64], whole: &[f64]) -> Vec<f64> {
+pub fn attributions(coalitions: &Coalitions, gains: &[f64], whole: &[f64]) -> Vec<f64> {
     let (features, outputs) = (coalitions.features(), whole.len());
     if features <= 1 {
         return whole[..outputs * features].to_vec();

@@ -14,9 +14,11 @@
 //! constrained fit is that of I. Covert, S.-I. Lee, "Improving KernelSHAP", AISTATS 2021.
 
 mod coalitions;
+mod deviation;
 mod solve;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::coalitions::{Coalitions, subsets};
-pub(super) use self::solve::attributions;
+pub use self::coalitions::{Coalitions, subsets};
+pub use self::deviation::deviations;
+pub use self::solve::attributions;

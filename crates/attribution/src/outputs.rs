@@ -9,28 +9,32 @@
 //!
 //! Refuses to: explain an answer whose records cannot be told apart.
 
-use captura_route::Answer;
 use serde_json::Value;
 
-use super::limits::OUTPUTS_MAX;
-use super::record::Layout;
 use crate::jmespath::Expression;
+use crate::record::Layout;
 
+/// Most outputs of a model that are explained together.
+pub const OUTPUTS_MAX: usize = 64;
 /// How many characters of an answer a refusal quotes.
 const QUOTED_MAX_LENGTH: usize = 60;
 
 /// Where in a record of an answer the numbers and the names of classes are.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Places {
-    pub(super) probability_index: Option<usize>,
-    pub(super) probability_attribute: Option<Expression>,
-    pub(super) label_index: Option<usize>,
-    pub(super) label_attribute: Option<Expression>,
+pub struct Places {
+    /// Column of the numbers in an answer in CSV; all of it where nothing is said.
+    pub probability_index: Option<usize>,
+    /// Where the numbers are in a JSON value.
+    pub probability_attribute: Option<Expression>,
+    /// Column of the names of classes.
+    pub label_index: Option<usize>,
+    /// Where the names of classes are in a JSON value.
+    pub label_attribute: Option<Expression>,
 }
 
 /// The records of an answer.
 #[derive(Debug)]
-pub(super) struct Outputs {
+pub struct Outputs {
     layout: Layout,
     records: Vec<Value>,
 }
@@ -40,10 +44,8 @@ impl Outputs {
     ///
     /// # Errors
     /// When it is in no known layout, or has another number of records.
-    pub(super) fn read(answer: &Answer, count: usize) -> Result<Self, String> {
-        let layout = Layout::of(answer.content_type.as_deref())
-            .map_err(|why| format!("the model's answer cannot be explained: {why}; ask for one of them with Accept"))?;
-        let text = std::str::from_utf8(&answer.body).map_err(|_| "the model's answer is not UTF-8".to_owned())?;
+    pub fn read(layout: Layout, body: &[u8], count: usize) -> Result<Self, String> {
+        let text = std::str::from_utf8(body).map_err(|_| "the model's answer is not UTF-8".to_owned())?;
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         let records = match (layout, lines.as_slice()) {
             (Layout::Csv, [line]) if count > 1 || line.trim_start().starts_with('[') => one_line(line, count)?,
@@ -56,6 +58,35 @@ impl Outputs {
                 lines.iter().map(value).collect::<Result<_, _>>()?
             }
         };
+        Self::counted(layout, records, count)
+    }
+
+    /// Reads an answer that is one JSON document: its records are what `path` finds there, and the whole where nothing is
+    /// said. What is found at `path` is the numbers themselves, so nothing is left to say where they are.
+    ///
+    /// # Errors
+    /// When it is no JSON, or holds another number of records.
+    pub fn of_document(body: &[u8], path: Option<&Expression>, count: usize) -> Result<Self, String> {
+        let document: Value =
+            serde_json::from_slice(body).map_err(|error| format!("the model's answer is not JSON: {error}"))?;
+        let found = match path {
+            None => document,
+            Some(path) => path.search(&document).map_err(|why| format!("{path} of the model's answer: {why}"))?,
+        };
+        let records = match found {
+            Value::Array(records) if count > 1 || records.len() == 1 => records,
+            Value::Null => {
+                return Err(format!(
+                    "the model's answer has nothing there: {}",
+                    quoted(&String::from_utf8_lossy(body))
+                ));
+            }
+            one => vec![one],
+        };
+        Self::counted(Layout::JsonLines, records, count)
+    }
+
+    fn counted(layout: Layout, records: Vec<Value>, count: usize) -> Result<Self, String> {
         if records.len() != count {
             let found = records.len();
             return Err(format!("the model answered {found} records to {count}"));
@@ -64,7 +95,8 @@ impl Outputs {
     }
 
     /// The records, as expressions see them.
-    pub(super) fn records(&self) -> &[Value] {
+    #[must_use]
+    pub fn records(&self) -> &[Value] {
         &self.records
     }
 
@@ -72,7 +104,7 @@ impl Outputs {
     ///
     /// # Errors
     /// When there are none, or they are not all numbers.
-    pub(super) fn numbers(&self, record: usize, places: &Places) -> Result<Vec<f64>, String> {
+    pub fn numbers(&self, record: usize, places: &Places) -> Result<Vec<f64>, String> {
         let (found, member) = match self.layout {
             Layout::Csv => (self.at(record, places.probability_index), "ProbabilityIndex"),
             Layout::JsonLines => (self.found(record, places.probability_attribute.as_ref()), "ProbabilityAttribute"),
@@ -107,7 +139,7 @@ impl Outputs {
     ///
     /// # Errors
     /// When there are none.
-    pub(super) fn labels(&self, record: usize, places: &Places) -> Result<Option<Vec<Value>>, String> {
+    pub fn labels(&self, record: usize, places: &Places) -> Result<Option<Vec<Value>>, String> {
         let (found, member) = match self.layout {
             Layout::Csv if places.label_index.is_some() => (self.at(record, places.label_index), "LabelIndex"),
             Layout::JsonLines if places.label_attribute.is_some() => {

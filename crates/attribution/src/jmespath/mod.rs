@@ -31,7 +31,7 @@ const VALUES_MAX: usize = 1 << 20;
 
 /// A compiled expression. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Expression {
+pub struct Expression {
     text: Arc<str>,
     node: Arc<Node>,
 }
@@ -41,12 +41,12 @@ impl Expression {
     ///
     /// # Errors
     /// Says in words for a person why it cannot be evaluated.
-    pub(crate) fn search(&self, value: &Value) -> Result<Value, String> {
+    pub fn search(&self, value: &Value) -> Result<Value, String> {
         evaluate::search(&self.node, value)
     }
 
     /// What it is for every value, where it is a literal.
-    pub(crate) fn constant(&self) -> Option<&Value> {
+    pub fn constant(&self) -> Option<&Value> {
         match &*self.node {
             Node::Literal(value) => Some(value),
             _ => None,

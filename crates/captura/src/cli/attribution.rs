@@ -1,0 +1,287 @@
+//! `captura attribution`: what each feature adds to an endpoint's answers, by Kernel SHAP, asked as any client asks; and whether
+//! that has changed since a baseline.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use captura_monitor::attribution::NDCG_THRESHOLD;
+use captura_monitor::attribution::{
+    Aggregation, AttributionConfig, AttributionDrift, AttributionVerdict, Budget, ShapBaseline,
+};
+use captura_monitor::job::{
+    self, Attribution as AttributionRequest, AttributionError, AttributionSummary, JobError, Source,
+};
+use clap::{Args, ValueEnum};
+
+use super::analysis::{Input, source, with_standing};
+use super::quality::{names, number, window};
+use super::standing::Standing;
+use super::{Outcome, Server, note, say, table};
+use crate::asking::EndpointModel;
+
+/// Features of a label that the table shows; the JSON has all of them.
+const SHOWN: usize = 40;
+
+/// What each feature adds to an endpoint's answers (Kernel SHAP); exits 2 when features rank otherwise than at a baseline, 3
+/// when it cannot tell
+#[derive(Debug, Args)]
+pub(crate) struct Attribution {
+    /// Captured objects, or CSV files of the model's inputs
+    #[arg(required = true)]
+    addresses: Vec<String>,
+    /// The endpoint that is asked
+    #[arg(long, value_name = "NAME")]
+    endpoint: Option<String>,
+    /// Clarify's analysis_config.json; the options below win over it
+    #[arg(long, value_name = "FILE")]
+    analysis_config: Option<String>,
+    /// Column of a table that the model is not given
+    #[arg(long, value_name = "COLUMN")]
+    label: Option<String>,
+    /// Further columns of a table that the model is not given, with commas between them
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    excluded_columns: Vec<String>,
+    /// Names of the features, with commas between them, where the data has none
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    headers: Vec<String>,
+    /// Rows that stand for a feature's absence: a table or captures [default: made of the data by clustering]
+    #[arg(long, value_name = "URI")]
+    shap_baseline: Option<String>,
+    /// Into how many rows the data, or --shap-baseline, is clustered [default: 1, of the data]
+    #[arg(long, value_name = "NUMBER")]
+    num_clusters: Option<usize>,
+    /// Subsets of the features that are asked about for a row [default: what the calls allow]
+    #[arg(long, value_name = "NUMBER")]
+    num_samples: Option<usize>,
+    /// How rows' values become a feature's
+    #[arg(long, value_enum)]
+    agg_method: Option<AggMethod>,
+    /// Explain log-odds of probabilities
+    #[arg(long)]
+    use_logit: bool,
+    /// Of everything that is left to chance
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Media type of requests [default: text/csv]
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
+    /// Media type wanted back
+    #[arg(long, value_name = "TYPE")]
+    accept_type: Option<String>,
+    /// A request in JSON with $records in it, or a line of JSON Lines with $features or $features_kvp
+    #[arg(long, value_name = "TEXT")]
+    content_template: Option<String>,
+    /// A record of a request in JSON, with $features or $features_kvp in it
+    #[arg(long, value_name = "TEXT")]
+    record_template: Option<String>,
+    /// Where the numbers are in an answer: a column from 0, or JMESPath
+    #[arg(long, value_name = "PLACE")]
+    probability: Option<String>,
+    /// Names of the numbers that the model answers, with commas between them [default: label0, label1, …]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    label_headers: Vec<String>,
+    /// Most calls to the endpoint
+    #[arg(long, value_name = "NUMBER", default_value_t = Budget::default().calls)]
+    calls: usize,
+    /// Most rows of a call
+    #[arg(long, value_name = "NUMBER", default_value_t = Budget::default().rows_per_call)]
+    rows_per_call: usize,
+    /// Most rows that are explained, chosen by chance
+    #[arg(long, value_name = "NUMBER", default_value_t = Budget::default().rows)]
+    rows: usize,
+    /// Only captured calls from this time on
+    #[arg(long, value_name = "TIME")]
+    start_time: Option<String>,
+    /// Only captured calls before this time
+    #[arg(long, value_name = "TIME")]
+    end_time: Option<String>,
+    /// analysis.json of a baseline, of Clarify's or our own making, or its folder
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<String>,
+    /// Score of the ranking (NDCG) below which it has drifted
+    #[arg(long, value_name = "NUMBER", default_value_t = NDCG_THRESHOLD)]
+    threshold: f64,
+    /// The score alone decides, whatever chance may explain
+    #[arg(long)]
+    by_value: bool,
+    /// Folder for analysis.json, attribution.json, explanations_shap/ and constraint_violations.json
+    #[arg(long, value_name = "DIR")]
+    out: String,
+    /// Data directory whose buckets `s3://` addresses mean [default: ./captura-data]
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Configuration file with the stores of other buckets [default: captura.toml, where there is one]
+    #[arg(long)]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum AggMethod {
+    MeanAbs,
+    Median,
+    MeanSq,
+}
+
+impl Attribution {
+    pub(crate) async fn run(mut self) -> anyhow::Result<Outcome> {
+        let (data_dir, config) = (self.data_dir.take(), self.config.take());
+        let input = Input { data_dir, config, url: self.server.url.clone(), json: self.server.json };
+        let opened = input.open()?;
+        let config = match &self.analysis_config {
+            Some(address) => job::attribution_config(&opened.stores, address).await?,
+            None => AttributionConfig { save_local_shap_values: true, ..AttributionConfig::default() },
+        };
+        let endpoint = self.endpoint.clone().or_else(|| config.predictor.endpoint_name.clone());
+        let endpoint =
+            endpoint.context("name the endpoint that is asked: --endpoint NAME, or endpoint_name of the predictor")?;
+        let model = EndpointModel::new(self.server.client()?, endpoint);
+        let (addresses, json, held) = (self.addresses.clone(), self.server.json, self.baseline.is_some());
+        let request = self.request(config)?;
+        let found = match job::attribution(&opened.stores, &request, &model).await {
+            Ok(mut found) => {
+                found.notes.extend(model.note());
+                found
+            }
+            Err(error @ (AttributionError::NothingExplained(_) | AttributionError::Job(JobError::NoRows { .. }))) => {
+                note(&format!("error: {error}"));
+                return Ok(Outcome::CannotTell);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let standing = opened.standing(&addresses, found.data.records).await;
+        if json {
+            say(&with_standing(&found, &standing)?);
+        } else {
+            tell(&found, &standing);
+        }
+        Ok(outcome(&found, held))
+    }
+
+    fn request(self, mut config: AttributionConfig) -> anyhow::Result<AttributionRequest> {
+        if self.calls == 0 || self.rows_per_call == 0 || self.rows == 0 {
+            bail!("--calls, --rows-per-call and --rows are 1 at least");
+        }
+        if !(self.threshold > 0.0 && self.threshold <= 1.0) {
+            bail!("--threshold is above 0 and at most 1, not {}", self.threshold);
+        }
+        config.label = self.label.or(config.label);
+        config.excluded.extend(self.excluded_columns);
+        if let Some(headers) = names(&self.headers) {
+            config.headers = headers;
+        }
+        if let Some(address) = self.shap_baseline {
+            config.baseline = ShapBaseline::At(address);
+        }
+        config.num_clusters = self.num_clusters.or(config.num_clusters);
+        config.num_samples = self.num_samples.or(config.num_samples);
+        match self.agg_method {
+            Some(AggMethod::MeanAbs) => config.agg_method = Aggregation::MeanAbs,
+            Some(AggMethod::Median) => config.agg_method = Aggregation::Median,
+            Some(AggMethod::MeanSq) => config.agg_method = Aggregation::MeanSq,
+            None => {}
+        }
+        config.use_logit |= self.use_logit;
+        config.seed = self.seed.unwrap_or(config.seed);
+        let predictor = &mut config.predictor;
+        predictor.content_type = self.content_type.or(predictor.content_type.take());
+        predictor.accept_type = self.accept_type.or(predictor.accept_type.take());
+        predictor.content_template = self.content_template.or(predictor.content_template.take());
+        predictor.record_template = self.record_template.or(predictor.record_template.take());
+        predictor.probability = self.probability.or(predictor.probability.take());
+        if !self.label_headers.is_empty() {
+            predictor.label_headers = self.label_headers;
+        }
+        let mut source: Source = source(self.addresses);
+        source.selection.window = window(self.start_time.as_deref(), self.end_time.as_deref())?;
+        let budget =
+            Budget { calls: self.calls, rows_per_call: self.rows_per_call, rows: self.rows, ..Budget::default() };
+        Ok(AttributionRequest {
+            source,
+            config,
+            budget,
+            baseline: self.baseline,
+            threshold: self.threshold,
+            by_value: self.by_value,
+            out: self.out,
+        })
+    }
+}
+
+fn outcome(found: &AttributionSummary, held: bool) -> Outcome {
+    let drifts = found.drifts.as_deref().unwrap_or_default();
+    let any = |verdict: AttributionVerdict| drifts.iter().any(|drift| drift.verdict == verdict);
+    if any(AttributionVerdict::Drifted) {
+        Outcome::Violates
+    } else if held && !drifts.iter().all(|drift| drift.verdict == AttributionVerdict::Stable) {
+        Outcome::CannotTell
+    } else {
+        Outcome::Fine
+    }
+}
+
+fn tell(found: &AttributionSummary, standing: &Standing) {
+    say(&standing.in_words());
+    say(&format!(
+        "{} of {} rows explained in {} calls, each by {} subsets of its features against {} baseline {}{}",
+        found.explained,
+        found.data.rows,
+        found.calls,
+        found.samples,
+        found.baseline_rows,
+        if found.baseline_rows == 1 { "row" } else { "rows" },
+        if found.exact { ": every subset, so a row's values are exact" } else { "" }
+    ));
+    if found.budget_ended {
+        note(
+            "note: the budget of calls ended before all rows that were to be explained were; they are a random sample all the same",
+        );
+    }
+    for bad in found.data.described.iter().take(5) {
+        note(&format!("unusable: {} line {}: {}", bad.source, bad.line, bad.reason));
+    }
+    for line in &found.notes {
+        note(&format!("note: {line}"));
+    }
+    for label in &found.labels {
+        say(&format!("{}: {} where every feature is absent", label.label, number(label.expected_value)));
+        let mut features: Vec<_> = label.features.iter().collect();
+        features.sort_by(|one, other| other.value.abs().total_cmp(&one.value.abs()));
+        let mut rows = table(&["FEATURE", "GLOBAL SHAP VALUE", "95 % INTERVAL", "ERROR OF ONE ROW"]);
+        for feature in features.iter().take(SHOWN) {
+            let interval = feature.interval.map_or("-".to_owned(), |[low, high]| format!("{low:.4} to {high:.4}"));
+            let error =
+                feature.local_deviation.map_or("not known".to_owned(), |deviation| format!("± {deviation:.1e}"));
+            rows.add_row([feature.feature.clone(), number(feature.value), interval, error]);
+        }
+        say(&rows.to_string());
+        if features.len() > SHOWN {
+            say(&format!("and {} more, in the files", features.len() - SHOWN));
+        }
+    }
+    for drift in found.drifts.iter().flatten() {
+        say(&verdict(drift));
+    }
+    for violation in found.violations.iter().flatten() {
+        say(&format!("violation: {}: {}", violation.label, violation.description));
+    }
+    for address in &found.written {
+        say(&format!("wrote {address}"));
+    }
+}
+
+fn verdict(drift: &AttributionDrift) -> String {
+    let score = drift.ndcg.map_or("no score".to_owned(), |score| format!("NDCG {score:.4}"));
+    let interval = drift.interval.map_or(String::new(), |[low, high]| format!(" ({low:.4} to {high:.4})"));
+    let words = match drift.verdict {
+        AttributionVerdict::Drifted => "features rank otherwise than at the baseline",
+        AttributionVerdict::Stable => "features rank as at the baseline",
+        AttributionVerdict::NotEnoughData => {
+            "not enough data: more rows are needed to tell whether features rank as at the baseline"
+        }
+        AttributionVerdict::NotComparable => "the baseline has nothing to rank these features by",
+    };
+    format!("{}: {words}: {score}{interval}", drift.label)
+}

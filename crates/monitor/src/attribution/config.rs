@@ -1,0 +1,229 @@
+//! `analysis_config.json` as far as it asks for SHAP values, in Clarify's words.
+//!
+//! ```text
+//! { "headers" : [ "age", …, "approved" ], "label" : "approved",
+//!   "methods" : { "shap" : { "baseline" : [ [ 40, … ] ], "num_samples" : 500, "agg_method" : "mean_abs", "seed" : 1 } },
+//!   "predictor" : { "endpoint_name" : "loans", "content_type" : "text/csv", "label_headers" : [ "risk" ] } }
+//! ```
+//!
+//! Invariant: members that are not needed here are ignored. Refuses to: pass over what would change the numbers (texts,
+//! images, a choice of features).
+
+use captura_attribution::record::{Feature, Record};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Aggregation;
+
+/// What is asked.
+#[derive(Debug, Clone, Default)]
+pub struct AttributionConfig {
+    /// Names of the columns, the label among them; empty where they are not told.
+    pub headers: Vec<String>,
+    /// The label, by name or place: a column of tables that the model is not given.
+    pub label: Option<String>,
+    /// Further columns that the model is not given, by name or place.
+    pub excluded: Vec<String>,
+    /// Rows that stand for a feature's absence.
+    pub baseline: ShapBaseline,
+    /// Into how many rows a baseline is made of the data, where none is given.
+    pub num_clusters: Option<usize>,
+    /// Subsets of the features that are asked about for a row.
+    pub num_samples: Option<usize>,
+    /// How local values become global ones.
+    pub agg_method: Aggregation,
+    /// Whether attributions are of log-odds.
+    pub use_logit: bool,
+    /// Of everything that is left to chance.
+    pub seed: u64,
+    /// Whether local values are written.
+    pub save_local_shap_values: bool,
+    /// The model, and how it is asked.
+    pub predictor: Predictor,
+}
+
+/// Rows that stand for a feature's absence.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum ShapBaseline {
+    /// They are made of the data, by clustering.
+    #[default]
+    OfData,
+    /// These.
+    Rows(Vec<Record>),
+    /// Those of a table or of captures.
+    At(String),
+}
+
+/// The model, and how it is asked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Predictor {
+    /// The endpoint.
+    pub endpoint_name: Option<String>,
+    /// A model, for which Clarify makes an endpoint of its own.
+    pub model_name: Option<String>,
+    /// Media type of requests; CSV where nothing is said.
+    pub content_type: Option<String>,
+    /// Media type that is wanted back.
+    pub accept_type: Option<String>,
+    /// What a request in JSON looks like, or a record of one in JSON Lines.
+    pub content_template: Option<String>,
+    /// What a record of a request in JSON looks like.
+    pub record_template: Option<String>,
+    /// Place of the predicted label or score in an answer.
+    pub label: Option<String>,
+    /// Place of the probabilities in an answer; wins over `label`.
+    pub probability: Option<String>,
+    /// Names of what the model answers, one for each number.
+    pub label_headers: Vec<String>,
+    /// What a multi-model endpoint is to ask.
+    pub target_model: Option<String>,
+}
+
+/// A configuration that asks nothing that can be answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the attribution configuration {0}")]
+pub struct InvalidAttribution(pub String);
+
+fn invalid(reason: impl Into<String>) -> InvalidAttribution {
+    InvalidAttribution(reason.into())
+}
+
+#[derive(Deserialize)]
+struct File {
+    #[serde(default)]
+    headers: Vec<String>,
+    #[serde(default)]
+    label: Value,
+    #[serde(default)]
+    predicted_label: Value,
+    #[serde(default)]
+    excluded_columns: Vec<Value>,
+    #[serde(default)]
+    joinsource_name_or_index: Value,
+    #[serde(default)]
+    methods: Methods,
+    #[serde(default)]
+    predictor: PredictorFile,
+}
+
+#[derive(Default, Deserialize)]
+struct Methods {
+    shap: Option<Shap>,
+}
+
+#[derive(Default, Deserialize)]
+struct Shap {
+    #[serde(default)]
+    baseline: Value,
+    num_clusters: Option<usize>,
+    num_samples: Option<usize>,
+    agg_method: Option<Aggregation>,
+    #[serde(default)]
+    use_logit: bool,
+    seed: Option<i64>,
+    save_local_shap_values: Option<bool>,
+    #[serde(default)]
+    text_config: Value,
+    #[serde(default)]
+    image_config: Value,
+    #[serde(default)]
+    features_to_explain: Value,
+}
+
+#[derive(Default, Deserialize)]
+struct PredictorFile {
+    endpoint_name: Option<String>,
+    model_name: Option<String>,
+    content_type: Option<String>,
+    accept_type: Option<String>,
+    content_template: Option<String>,
+    record_template: Option<String>,
+    #[serde(default)]
+    label: Value,
+    #[serde(default)]
+    probability: Value,
+    #[serde(default)]
+    label_headers: Vec<String>,
+    target_model: Option<String>,
+}
+
+impl AttributionConfig {
+    /// Reads `analysis_config.json`.
+    ///
+    /// # Errors
+    /// When it asks for no SHAP values, or for some that are not computed here.
+    pub fn parse(file: &Value) -> Result<Self, InvalidAttribution> {
+        let file = File::deserialize(file).map_err(|error| invalid(format!("cannot be used: {error}")))?;
+        let Some(shap) = file.methods.shap else {
+            return Err(invalid("has no methods.shap, so no attributions are asked for"));
+        };
+        for (member, value) in [
+            ("text_config", &shap.text_config),
+            ("image_config", &shap.image_config),
+            ("features_to_explain", &shap.features_to_explain),
+        ] {
+            if !value.is_null() {
+                return Err(invalid(format!("has methods.shap.{member}, which is not carried out here")));
+            }
+        }
+        let left_out = [file.predicted_label, file.joinsource_name_or_index];
+        let predictor = file.predictor;
+        Ok(Self {
+            headers: file.headers,
+            label: text(&file.label),
+            excluded: file.excluded_columns.iter().chain(&left_out).filter_map(text).collect(),
+            baseline: baseline_of(shap.baseline)?,
+            num_clusters: shap.num_clusters,
+            num_samples: shap.num_samples,
+            agg_method: shap.agg_method.unwrap_or_default(),
+            use_logit: shap.use_logit,
+            seed: shap.seed.unwrap_or(0).cast_unsigned(),
+            save_local_shap_values: shap.save_local_shap_values.unwrap_or(true),
+            predictor: Predictor {
+                endpoint_name: predictor.endpoint_name,
+                model_name: predictor.model_name,
+                content_type: predictor.content_type,
+                accept_type: predictor.accept_type,
+                content_template: predictor.content_template,
+                record_template: predictor.record_template,
+                label: text(&predictor.label),
+                probability: text(&predictor.probability),
+                label_headers: predictor.label_headers,
+                target_model: predictor.target_model,
+            },
+        })
+    }
+}
+
+fn baseline_of(value: Value) -> Result<ShapBaseline, InvalidAttribution> {
+    match value {
+        Value::Null => Ok(ShapBaseline::OfData),
+        Value::String(address) => Ok(ShapBaseline::At(address)),
+        Value::Array(rows) => {
+            let record = |row: Value| match row {
+                Value::Array(features) => Ok(features.into_iter().map(feature).collect()),
+                _ => Err(invalid("has a baseline of which a row is no list of features")),
+            };
+            let rows: Vec<Record> = rows.into_iter().map(record).collect::<Result<_, _>>()?;
+            if rows.is_empty() { Err(invalid("has a baseline without rows")) } else { Ok(ShapBaseline::Rows(rows)) }
+        }
+        _ => Err(invalid("has a baseline that is neither an address nor a list of rows")),
+    }
+}
+
+/// Numbers as CSV would have them, so that they are written alike whatever the media type.
+fn feature(value: Value) -> Feature {
+    match value {
+        Value::Number(number) => Feature::Cell(number.to_string().into()),
+        Value::Null => Feature::Cell("".into()),
+        other => Feature::Json(other),
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}

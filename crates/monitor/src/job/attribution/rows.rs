@@ -1,0 +1,324 @@
+//! The rows to explain: what callers sent, or a table without its label.
+//!
+//! A random sample of them is kept, in random order, so that whatever a budget leaves out is left out by chance. Questions of
+//! an earlier analysis that an endpoint has captured are no rows of callers and are passed over.
+//!
+//! Invariant: the same objects and seed give the same rows in the same order. Refuses to: guess which column is the label.
+
+use std::ops::Range;
+
+use captura_archive::Stores;
+use captura_attribution::record::{Feature, Record};
+use captura_names::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::AttributionError;
+use crate::attribution::{AttributionConfig, InvalidAttribution};
+use crate::dataset::record::CapturedRecord;
+use crate::dataset::{BadRecord, Body, Cell, MAX_DESCRIBED, each_csv_row, is_header, pairs};
+use crate::dice::Dice;
+use crate::job::passes::{is_captures, open};
+use crate::job::{JobError, Source};
+
+/// What the inference ids of an analysis' own calls begin with.
+pub const OWN_INFERENCE_ID: &str = "captura-attribution-";
+/// Stream of the sample's chance.
+const SAMPLE_STREAM: u64 = 0x5a;
+
+/// The account of the rows: `records = used + bad + unanswered + own`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct RowsAccount {
+    /// Objects read.
+    pub objects: u64,
+    /// Captured records, or rows of tables.
+    pub records: u64,
+    /// Records whose rows could be explained.
+    pub used: u64,
+    /// Records that could not be used.
+    pub bad: u64,
+    /// Calls that the model did not answer.
+    pub unanswered: u64,
+    /// Calls of earlier analyses.
+    pub own: u64,
+    /// Rows that could be explained.
+    pub rows: u64,
+    /// The first bad records.
+    pub described: Vec<BadRecord>,
+}
+
+/// Rows, and what they are made of.
+pub(super) struct Gathered {
+    pub(super) names: Vec<String>,
+    pub(super) rows: Vec<Record>,
+    /// Which row of the data each is.
+    pub(super) places: Vec<u64>,
+    pub(super) data: RowsAccount,
+    pub(super) notes: Vec<String>,
+}
+
+/// Reads the source; at most `most` rows are kept.
+pub(super) async fn gather(
+    stores: &Stores,
+    source: &Source,
+    config: &AttributionConfig,
+    most: usize,
+) -> Result<Gathered, AttributionError> {
+    let mut gathering = Gathering::new(config, most);
+    for object in open(stores, source).await? {
+        let bytes = object.fetch().await.map_err(JobError::from)?;
+        gathering.account.objects += 1;
+        if is_captures(&object.address, &bytes) {
+            gathering.captures(&object.address, &bytes, source.selection.window.as_ref());
+        } else {
+            gathering.table(&object.address, &bytes, source)?;
+        }
+    }
+    gathering.finish()
+}
+
+struct Gathering<'a> {
+    config: &'a AttributionConfig,
+    most: usize,
+    dice: Dice,
+    names: Option<Vec<String>>,
+    width: usize,
+    /// With which row of the data each is.
+    kept: Vec<(u64, Record)>,
+    account: RowsAccount,
+    notes: Vec<String>,
+}
+
+impl<'a> Gathering<'a> {
+    fn new(config: &'a AttributionConfig, most: usize) -> Self {
+        let dice = Dice::new(config.seed, SAMPLE_STREAM);
+        Self {
+            config,
+            most: most.max(1),
+            dice,
+            names: None,
+            width: 0,
+            kept: Vec::new(),
+            account: RowsAccount::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn captures(&mut self, address: &str, bytes: &[u8], window: Option<&Range<Timestamp>>) {
+        for (line, bytes) in bytes.split(|&byte| byte == b'\n').enumerate() {
+            if bytes.trim_ascii().is_empty() {
+                continue;
+            }
+            match CapturedRecord::parse(bytes) {
+                Ok(record) if !is_within(&record, window) => continue,
+                Ok(record) => {
+                    if let Err(reason) = self.capture(&record) {
+                        self.describe(address, line as u64 + 1, reason);
+                    }
+                }
+                Err(reason) => self.describe(address, line as u64 + 1, reason),
+            }
+            self.account.records += 1;
+        }
+    }
+
+    fn capture(&mut self, record: &CapturedRecord<'_>) -> Result<(), String> {
+        let inference_id = record.event_metadata.inference_id.as_ref();
+        if inference_id.is_some_and(|id| id.0.starts_with(OWN_INFERENCE_ID)) {
+            self.account.own += 1;
+            return Ok(());
+        }
+        if !record.answered() {
+            self.account.unanswered += 1;
+            return Ok(());
+        }
+        let input = record.capture_data.endpoint_input.as_ref().ok_or("the request was not captured")?;
+        let body = Body::of(input)?;
+        let rows: Vec<_> = pairs(None, Some(&body))?.into_iter().filter_map(|pair| pair.1).collect();
+        for row in rows {
+            let names = (!row.names.is_empty()).then(|| row.names.into_iter().map(Option::unwrap_or_default).collect());
+            self.push(names, row.cells.into_iter().map(feature).collect())?;
+        }
+        self.account.used += 1;
+        Ok(())
+    }
+
+    fn table(&mut self, address: &str, bytes: &[u8], source: &Source) -> Result<(), AttributionError> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            self.account.records += 1;
+            self.describe(address, 1, "the file is not UTF-8".into());
+            return Ok(());
+        };
+        let (mut line, mut columns, mut wrong) = (0, None::<Columns>, None);
+        let outcome = each_csv_row(text, |cells| {
+            line += 1;
+            if columns.is_none() {
+                let has_header = line == 1 && is_header(&cells, source.header);
+                let header = has_header.then(|| cells.iter().map(|cell| cell.trim().to_owned()).collect());
+                match Columns::of(self.config, source.names.as_ref(), header, cells.len()) {
+                    Ok(found) => columns = Some(found),
+                    Err(error) => {
+                        wrong = Some(error);
+                        return Err(String::new());
+                    }
+                }
+                if has_header {
+                    return Ok(());
+                }
+            }
+            let Some(columns) = &columns else { return Ok(()) };
+            self.account.records += 1;
+            if cells.len() != columns.width {
+                let reason = format!("the row has {} columns, the table {}", cells.len(), columns.width);
+                self.describe(address, line, reason);
+                return Ok(());
+            }
+            let record = columns.kept.iter().map(|&place| feature(Cell::parse(cells[place].clone()))).collect();
+            match self.push(Some(columns.names.clone()), record) {
+                Ok(()) => self.account.used += 1,
+                Err(reason) => self.describe(address, line, reason),
+            }
+            Ok(())
+        });
+        match (wrong, outcome) {
+            (Some(error), _) => Err(error.into()),
+            (None, Err(reason)) => {
+                self.account.records += 1;
+                self.describe(address, line + 1, reason);
+                Ok(())
+            }
+            (None, Ok(())) => Ok(()),
+        }
+    }
+
+    /// Takes a row in; whether it is kept is left to chance.
+    fn push(&mut self, names: Option<Vec<String>>, record: Record) -> Result<(), String> {
+        if self.width == 0 {
+            self.width = record.len();
+            self.names.clone_from(&names);
+        }
+        let record = match (&self.names, names) {
+            (Some(known), Some(given)) if *known != given => {
+                let of = |name: &String| given.iter().position(|one| one == name).map(|place| record[place].clone());
+                if !given.iter().any(|name| known.contains(name)) {
+                    return Err("the row has none of the names of the first one".to_owned());
+                }
+                known.iter().map(|name| of(name).unwrap_or_else(|| Feature::Cell("".into()))).collect()
+            }
+            _ => record,
+        };
+        if record.len() != self.width {
+            return Err(format!("the row has {} features, the first one {}", record.len(), self.width));
+        }
+        self.account.rows += 1;
+        if self.kept.len() < self.most {
+            self.kept.push((self.account.rows, record));
+            return Ok(());
+        }
+        let seen = usize::try_from(self.account.rows).unwrap_or(usize::MAX);
+        let place = self.dice.below(seen);
+        if place < self.most {
+            self.kept[place] = (self.account.rows, record);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Gathered, AttributionError> {
+        if self.kept.is_empty() {
+            let RowsAccount { records, bad, unanswered, own, described, .. } = self.account;
+            if own > 0 {
+                return Err(AttributionError::NothingExplained(format!(
+                    "of {records} records {own} are calls of earlier attributions, and no other can be used"
+                )));
+            }
+            let first = described.first().map_or_else(String::new, |bad| {
+                format!("; the first unusable one is {} line {}: {}", bad.source, bad.line, bad.reason)
+            });
+            return Err(JobError::NoRows { records, bad, unanswered, first }.into());
+        }
+        for place in (1..self.kept.len()).rev() {
+            let other = self.dice.below(place + 1);
+            self.kept.swap(place, other);
+        }
+        if self.account.bad > 0 {
+            self.notes.push(format!("{} of {} records could not be used", self.account.bad, self.account.records));
+        }
+        if self.account.own > 0 {
+            self.notes.push(format!("{} calls of earlier attributions were passed over", self.account.own));
+        }
+        let names = self.names.take().unwrap_or_else(|| self.names_of_captures());
+        let (places, rows) = self.kept.into_iter().unzip();
+        Ok(Gathered { names, rows, places, data: self.account, notes: self.notes })
+    }
+
+    /// The configuration's names without the label's, where there are as many.
+    fn names_of_captures(&mut self) -> Vec<String> {
+        let left_out = |name: &String| self.config.label.as_ref() == Some(name) || self.config.excluded.contains(name);
+        let names: Vec<String> = self.config.headers.iter().filter(|name| !left_out(name)).cloned().collect();
+        if names.len() == self.width {
+            return names;
+        }
+        if !names.is_empty() {
+            self.notes.push(format!("headers name {} features, and callers send {}", names.len(), self.width));
+        }
+        (0..self.width).map(|place| format!("_c{place}")).collect()
+    }
+
+    fn describe(&mut self, source: &str, line: u64, reason: String) {
+        self.account.bad += 1;
+        if self.account.described.len() < MAX_DESCRIBED {
+            self.account.described.push(BadRecord { source: source.to_owned(), line, reason });
+        }
+    }
+}
+
+/// Which columns of a table are features.
+struct Columns {
+    width: usize,
+    kept: Vec<usize>,
+    names: Vec<String>,
+}
+
+impl Columns {
+    fn of(
+        config: &AttributionConfig,
+        given: Option<&Vec<String>>,
+        header: Option<Vec<String>>,
+        width: usize,
+    ) -> Result<Self, InvalidAttribution> {
+        let told = given.into_iter().chain(std::iter::once(&config.headers)).find(|names| names.len() == width);
+        let names =
+            header.or_else(|| told.cloned()).unwrap_or_else(|| (0..width).map(|place| format!("_c{place}")).collect());
+        let mut left_out = Vec::new();
+        for column in config.label.iter().chain(&config.excluded) {
+            let place = names.iter().position(|name| name == column);
+            match place.or_else(|| column.parse().ok().filter(|&place| place < width)) {
+                Some(place) => left_out.push(place),
+                // A table of features alone, as baselines are, has no label to leave out.
+                None if config.headers.len() != width => {}
+                None => {
+                    return Err(InvalidAttribution(format!(
+                        "names the column {column:?}, which the table does not have"
+                    )));
+                }
+            }
+        }
+        let kept: Vec<usize> = (0..width).filter(|place| !left_out.contains(place)).collect();
+        Ok(Self { width, names: kept.iter().map(|&place| names[place].clone()).collect(), kept })
+    }
+}
+
+/// Whether a call came in a window; one that does not say when did.
+fn is_within(record: &CapturedRecord<'_>, window: Option<&Range<Timestamp>>) -> bool {
+    let at = record.event_metadata.inference_time.as_ref().and_then(|text| Timestamp::parse(&text.0).ok());
+    window.zip(at).is_none_or(|(window, at)| window.contains(&at))
+}
+
+fn feature(cell: Cell<'_>) -> Feature {
+    match cell {
+        Cell::Missing => Feature::Cell("".into()),
+        Cell::Number { text, .. } => Feature::Cell(text.into()),
+        Cell::Text(text) => Feature::Json(Value::String(text.into_owned())),
+    }
+}
