@@ -5,8 +5,10 @@
 //! addresses.
 //!
 //! Invariant: an object is left out only when its key proves that no record of it can be wanted; one object at a time is
-//! in memory.
+//! in memory, or of one that is [opened](Found::open) the part that was asked for.
 //! Refuses to: look into records.
+
+mod opened;
 
 use std::collections::VecDeque;
 use std::io::Read as _;
@@ -21,6 +23,8 @@ use object_store::{ObjectMeta, ObjectStoreExt as _};
 
 use crate::layout::{CapturedKey, SUFFIX, SUFFIX_GZIP};
 use crate::stores::{Place, StoreError, Stores};
+
+pub use opened::{Opened, STEP_BYTES};
 
 /// A record's time may differ from the time in its object's key: objects stay open for a while, and calls are filed when
 /// they end but timed by their arrival. Keys within this distance of a window are read, microseconds.

@@ -4,6 +4,7 @@
 mod attribution;
 mod bias;
 mod examining;
+mod growing;
 mod quality;
 
 use std::path::{Path, PathBuf};

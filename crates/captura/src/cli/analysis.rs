@@ -1,6 +1,7 @@
 //! `captura profile`, `baseline`, `check`: the offline verbs over captures and CSV files. No server is needed, and
 //! captures that AWS wrote are read like our own.
 
+use std::num::NonZero;
 use std::path::PathBuf;
 
 use captura_archive::Stores;
@@ -26,6 +27,9 @@ pub(super) struct Input {
     /// Server whose ledger tells on how many of the calls the report stands [default: the ledger in the data directory]
     #[arg(long)]
     pub(super) url: Option<String>,
+    /// Threads that read; the outcome is the same [default: the machine's cores]
+    #[arg(long, value_name = "N")]
+    pub(super) threads: Option<NonZero<usize>>,
     /// Print JSON instead of text
     #[arg(long)]
     pub(super) json: bool,
@@ -39,6 +43,11 @@ pub(super) struct Opened {
 }
 
 impl Input {
+    /// What is at these addresses, read as this says.
+    pub(super) fn source(&self, addresses: Vec<String>) -> Source {
+        Source { addresses, threads: self.threads, ..Source::default() }
+    }
+
     pub(super) fn open(&self) -> anyhow::Result<Opened> {
         let config = Config::read(self.config.as_deref())?;
         let data_dir = self.data_dir.clone().unwrap_or(config.server.data_dir);
@@ -54,10 +63,6 @@ impl Opened {
         let ledger = self.client.as_ref().map_or(LedgerAt::Data(&self.data_dir), LedgerAt::Server);
         Standing::of(&self.stores, addresses, records, ledger).await
     }
-}
-
-pub(super) fn source(addresses: Vec<String>) -> Source {
-    Source { addresses, ..Source::default() }
 }
 
 /// Statistics of captures or CSV files
@@ -76,7 +81,7 @@ pub(crate) struct Profile {
 impl Profile {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
         let opened = self.input.open()?;
-        let done = job::profile(&opened.stores, &source(self.addresses.clone()), &self.out).await;
+        let done = job::profile(&opened.stores, &self.input.source(self.addresses.clone()), &self.out).await;
         let summary = match or_cannot_tell(done)? {
             Ok(summary) => summary,
             Err(outcome) => return Ok(outcome),
@@ -114,7 +119,7 @@ impl Baseline {
             _ => LabelPosition::AsIs,
         };
         let opened = self.input.open()?;
-        let done = job::baseline(&opened.stores, &source(self.addresses.clone()), label, &self.out).await;
+        let done = job::baseline(&opened.stores, &self.input.source(self.addresses.clone()), label, &self.out).await;
         let summary = match or_cannot_tell(done)? {
             Ok(summary) => summary,
             Err(outcome) => return Ok(outcome),
@@ -147,7 +152,7 @@ pub(crate) struct Check {
 impl Check {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
         let request = CheckRequest {
-            source: source(self.addresses.clone()),
+            source: self.input.source(self.addresses.clone()),
             baseline: self.baseline,
             history: self.history,
             out: self.out,

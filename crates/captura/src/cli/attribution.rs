@@ -13,7 +13,7 @@ use captura_monitor::job::{
 };
 use clap::{Args, ValueEnum};
 
-use super::analysis::{Input, source, with_standing};
+use super::analysis::{Input, with_standing};
 use super::quality::{names, number, window};
 use super::standing::Standing;
 use super::{Outcome, Server, note, say, table};
@@ -128,7 +128,7 @@ enum AggMethod {
 impl Attribution {
     pub(crate) async fn run(mut self) -> anyhow::Result<Outcome> {
         let (data_dir, config) = (self.data_dir.take(), self.config.take());
-        let input = Input { data_dir, config, url: self.server.url.clone(), json: self.server.json };
+        let input = Input { data_dir, config, url: self.server.url.clone(), threads: None, json: self.server.json };
         let opened = input.open()?;
         let config = match &self.analysis_config {
             Some(address) => job::attribution_config(&opened.stores, address).await?,
@@ -194,7 +194,7 @@ impl Attribution {
         if !self.label_headers.is_empty() {
             predictor.label_headers = self.label_headers;
         }
-        let mut source: Source = source(self.addresses);
+        let mut source = Source { addresses: self.addresses, ..Source::default() };
         source.selection.window = window(self.start_time.as_deref(), self.end_time.as_deref())?;
         let budget =
             Budget { calls: self.calls, rows_per_call: self.rows_per_call, rows: self.rows, ..Budget::default() };

@@ -5,7 +5,7 @@ use captura_monitor::job::{self, Bias as BiasRequest, BiasSummary, QualityError,
 use captura_names::Timestamp;
 use clap::Args;
 
-use super::analysis::{Input, source, tell, with_standing};
+use super::analysis::{Input, tell, with_standing};
 use super::quality::{names, number, ripeness, window};
 use super::{Outcome, note, say, table};
 
@@ -116,7 +116,7 @@ impl Bias {
         }
         config.group_variable = self.group_variable.or(config.group_variable);
         Ok(BiasRequest {
-            source: Source { names: names(&self.headers), ..source(self.addresses) },
+            source: Source { names: names(&self.headers), ..self.input.source(self.addresses) },
             inference: self.inference_attribute,
             probability: self.probability_attribute,
             threshold: self.probability_threshold_attribute,

@@ -11,7 +11,7 @@ use captura_monitor::quality::{Attributes, ProblemType, SegmentQuality};
 use captura_names::Timestamp;
 use clap::{Args, ValueEnum};
 
-use super::analysis::{Input, source, tell, with_standing};
+use super::analysis::{Input, tell, with_standing};
 use super::{Outcome, note, say, table};
 
 /// The kinds of problems, in SageMaker's words and in short.
@@ -94,7 +94,7 @@ impl Quality {
             Problem::Regression => ProblemType::Regression,
         };
         let request = QualityRequest {
-            source: Source { names: names(&self.headers), ..source(self.addresses.clone()) },
+            source: Source { names: names(&self.headers), ..self.input.source(self.addresses.clone()) },
             attributes: Attributes {
                 inference: self.inference_attribute,
                 probability: self.probability_attribute,

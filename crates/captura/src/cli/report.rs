@@ -42,7 +42,7 @@ enum Tongue {
 
 impl Report {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
-        let request = self.question.about(&self.addresses)?;
+        let request = self.question.about(&self.addresses, &self.input)?;
         let opened = self.input.open()?;
         let found = match or_cannot_tell(job::examine(&opened.stores, &request).await)? {
             Ok(found) => found,

@@ -11,14 +11,16 @@ use captura_names::Timestamp;
 
 use super::MAX_CONSUMERS;
 use super::collector::OTHER_CONSUMERS;
-use crate::dataset::Batch;
+use crate::dataset::{Batch, Call};
 
 /// Rows by consumer, and the time between the first and the last call.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct Callers {
-    rows: BTreeMap<Option<String>, u64>,
-    first: Option<Timestamp>,
-    last: Option<Timestamp>,
+    /// In the order of their first calls.
+    rows: Vec<(Option<String>, u64)>,
+    /// Account of the last call, and the next one's likely too.
+    last: usize,
+    period: Option<(Timestamp, Timestamp)>,
 }
 
 impl Callers {
@@ -33,33 +35,60 @@ impl Callers {
             self.count(consumers.filter(|array| array.is_valid(row)).map(|array| array.value(row)), 1);
         }
         if let Some(times) = calls.column_by_name("inference_time") {
-            for time in times.as_primitive::<TimestampMicrosecondType>().iter().flatten() {
-                let time = Timestamp::from_unix_us(time);
-                self.first = Some(self.first.map_or(time, |first| first.min(time)));
-                self.last = Some(self.last.map_or(time, |last| last.max(time)));
-            }
+            let times = times.as_primitive::<TimestampMicrosecondType>().iter().flatten();
+            times.for_each(|time| self.see(Timestamp::from_unix_us(time)));
+        }
+    }
+
+    /// Counts the rows of a call.
+    pub fn hear(&mut self, call: &Call<'_>, rows: u32) {
+        self.count(call.consumer, rows.into());
+        if let Some(time) = call.inference_time {
+            self.see(time);
+        }
+    }
+
+    /// Adds what was counted of the piece of the data that comes next.
+    pub fn merge(&mut self, next: &Self) {
+        next.rows.iter().for_each(|(consumer, rows)| self.count(consumer.as_deref(), *rows));
+        if let Some((first, last)) = next.period {
+            self.see(first);
+            self.see(last);
         }
     }
 
     /// Rows by consumer, in the order of their names; `None` are those that the records do not name.
     #[must_use]
-    pub fn rows(&self) -> &BTreeMap<Option<String>, u64> {
-        &self.rows
+    pub fn rows(&self) -> BTreeMap<Option<&str>, u64> {
+        self.rows.iter().map(|(consumer, rows)| (consumer.as_deref(), *rows)).collect()
     }
 
     /// Time of the first and of the last call, when records say.
     #[must_use]
     pub fn period(&self) -> Option<(Timestamp, Timestamp)> {
-        self.first.zip(self.last)
+        self.period
+    }
+
+    fn see(&mut self, time: Timestamp) {
+        let (first, last) = self.period.unwrap_or((time, time));
+        self.period = Some((first.min(time), last.max(time)));
     }
 
     fn count(&mut self, consumer: Option<&str>, rows: u64) {
-        if let Some((_, count)) = self.rows.iter_mut().find(|(name, _)| name.as_deref() == consumer) {
-            *count += rows;
-            return;
+        let known = |all: &[(Option<String>, u64)], name: Option<&str>| {
+            all.iter().position(|(consumer, _)| consumer.as_deref() == name)
+        };
+        if self.rows.get(self.last).is_none_or(|(last, _)| last.as_deref() != consumer) {
+            let name = match known(&self.rows, consumer) {
+                None if self.rows.len() >= MAX_CONSUMERS => Some(OTHER_CONSUMERS),
+                _ => consumer,
+            };
+            self.last = known(&self.rows, name).unwrap_or_else(|| {
+                self.rows.push((name.map(str::to_owned), 0));
+                self.rows.len() - 1
+            });
         }
-        let name = if self.rows.len() < MAX_CONSUMERS { consumer } else { Some(OTHER_CONSUMERS) };
-        *self.rows.entry(name.map(str::to_owned)).or_default() += rows;
+        self.rows[self.last].1 += rows;
     }
 }
 
@@ -73,7 +102,7 @@ mod tests {
         let row = |who: &'static str| (who, "0".to_owned(), "1".to_owned());
         let mut callers = Callers::default();
         batches(&[row("b"), row("a"), row("b")], &[]).iter().for_each(|batch| callers.take(batch));
-        let counts: Vec<(Option<&str>, u64)> = callers.rows().iter().map(|(n, &c)| (n.as_deref(), c)).collect();
+        let counts: Vec<(Option<&str>, u64)> = callers.rows().into_iter().collect();
         assert_eq!(counts, [(Some("a"), 1), (Some("b"), 2)]);
         let (first, last) = callers.period().unwrap();
         assert_eq!(
@@ -90,6 +119,6 @@ mod tests {
         let mut callers = Callers::default();
         batches(&rows, &[]).iter().for_each(|batch| callers.take(batch));
         assert_eq!(callers.rows().len(), MAX_CONSUMERS + 1);
-        assert_eq!(callers.rows()[&Some(OTHER_CONSUMERS.to_owned())], 9);
+        assert_eq!(callers.rows()[&Some(OTHER_CONSUMERS)], 9);
     }
 }

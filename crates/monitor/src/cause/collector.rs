@@ -1,6 +1,10 @@
-//! Values of the drifted features by consumer, in a bounded space.
+//! Values of features by caller, in bounded space.
+//!
+//! Of a caller with more than [`MAX_ROWS`] rows every second, fourth, eighth, … row is kept, counted within each piece of the
+//! data from a place of its own. So what is kept of a piece does not depend on the other pieces, and collectors of pieces,
+//! merged in the order of the pieces, hold what one collector of all pieces would.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, TimestampMicrosecondType};
@@ -9,24 +13,38 @@ use arrow_schema::DataType;
 use captura_names::Timestamp;
 
 use super::{MAX_CONSUMERS, MAX_FEATURES, MAX_ROWS};
-use crate::dataset::{Batch, Parsed, number};
+use crate::dataset::{Batch, Call, Parsed, number};
 
 /// Where rows of consumers beyond [`MAX_CONSUMERS`] are booked.
 pub(super) const OTHER_CONSUMERS: &str = "(other consumers)";
 /// Different texts of one feature told apart; the further ones are one category.
 const MAX_TEXTS: usize = 4096;
+/// Values that are held at the most where they are collected of all columns, before it is known which are needed: 32 MiB.
+const MAX_VALUES: usize = 4 << 20;
 /// Stands for a missing value in a column of numbers or of category numbers.
 const MISSING: f64 = f64::NAN;
 
 /// Collects, batch by batch, what finding causes needs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Collector {
     features: Vec<Feature>,
-    consumers: BTreeMap<Option<String>, Rows>,
+    /// In the order of their first calls.
+    accounts: Vec<Account>,
+    /// Account of the last call, and the next one's likely too.
+    last: usize,
     rows: u64,
+    /// Where counting begins within this piece of the data.
+    offset: u64,
+    /// Rows of the batch to come that are kept: place in the batch, account.
+    pending: Vec<(usize, usize)>,
+    /// Rows of the batch to come.
+    coming: usize,
+    /// Values that may be held; beyond that there is nothing.
+    values_max: Option<usize>,
+    given_up: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Feature {
     name: String,
     /// Compared by category: values are numbers of `texts`.
@@ -36,8 +54,9 @@ struct Feature {
 }
 
 /// Rows of one consumer; `values[feature][row]`.
-#[derive(Debug)]
-struct Rows {
+#[derive(Debug, Clone)]
+struct Account {
+    consumer: Option<String>,
     seen: u64,
     stride: u64,
     keys: Vec<RowKey>,
@@ -51,6 +70,8 @@ pub(super) struct RowKey {
     pub(super) event_id: Option<Box<str>>,
     /// Place in the data set, which breaks ties of the whole-second times.
     place: u64,
+    /// Number within the rows of its consumer and piece, by which it is kept.
+    number: u64,
 }
 
 /// The present values of one feature and one consumer, in the order of the calls.
@@ -77,45 +98,148 @@ impl Series<'_> {
 impl Collector {
     /// Collects for these features (name, whether compared by category); only the first [`MAX_FEATURES`].
     pub fn new(features: impl IntoIterator<Item = (String, bool)>) -> Self {
+        Self::with(features.into_iter().take(MAX_FEATURES).collect(), None)
+    }
+
+    /// Collects the numbers of all columns, for as long as there is room for them.
+    pub fn of_numbers(columns: impl IntoIterator<Item = String>) -> Self {
+        Self::with(columns.into_iter().map(|name| (name, false)).collect(), Some(MAX_VALUES))
+    }
+
+    fn with(features: Vec<(String, bool)>, values_max: Option<usize>) -> Self {
         let feature =
             |(name, categorical)| Feature { name, categorical, numbers_of_texts: HashMap::new(), texts: Vec::new() };
         Self {
-            features: features.into_iter().take(MAX_FEATURES).map(feature).collect(),
-            consumers: BTreeMap::new(),
+            features: features.into_iter().map(feature).collect(),
+            accounts: Vec::new(),
+            last: 0,
             rows: 0,
+            offset: 0,
+            pending: Vec::new(),
+            coming: 0,
+            values_max,
+            given_up: false,
         }
+    }
+
+    /// The same, of a piece of the data in which rows are counted from here on.
+    #[must_use]
+    pub fn counting_from(mut self, offset: u64) -> Self {
+        self.offset = offset;
+        self
+    }
+
+    /// Hears of a call with this many rows in the batch that comes next.
+    pub fn hear(&mut self, call: &Call<'_>, rows: u32) {
+        let place = self.account_of(call.consumer);
+        let account = &mut self.accounts[place];
+        for _ in 0..rows {
+            let number = account.seen + self.offset;
+            account.seen += 1;
+            if number.is_multiple_of(account.stride) && !self.given_up {
+                account.keys.push(RowKey {
+                    time: call.inference_time,
+                    event_id: call.event_id.map(Box::from),
+                    place: self.rows,
+                    number,
+                });
+                self.pending.push((self.coming, place));
+            }
+            self.rows += 1;
+            self.coming += 1;
+        }
+    }
+
+    /// Takes the values of the rows that it heard of.
+    pub fn take_rows(&mut self, batch: &Batch) {
+        debug_assert_eq!(self.coming, batch.rows.num_rows(), "our bug: it hears of every row");
+        self.coming = 0;
+        let pending = std::mem::take(&mut self.pending);
+        if self.given_up || pending.is_empty() {
+            return;
+        }
+        let schema = batch.rows.schema();
+        for (place, feature) in self.features.iter_mut().enumerate() {
+            // Where all columns are collected they are in the order of the batch.
+            let here = schema.fields().get(place).is_some_and(|field| *field.name() == feature.name);
+            let array = if here { Some(batch.rows.column(place)) } else { batch.rows.column_by_name(&feature.name) };
+            feature.take(array, &pending, |account, value| self.accounts[account].values[place].push(value));
+        }
+        self.pending = pending;
+        self.pending.clear();
+        self.accounts.iter_mut().for_each(Account::thin);
+        self.give_up_beyond_bounds();
     }
 
     /// Takes a batch that carries its calls; without them the rows have no consumer, time or identity.
     pub fn take(&mut self, batch: &Batch) {
-        let rows = batch.rows.num_rows();
-        let values: Vec<Vec<f64>> = self
-            .features
-            .iter_mut()
-            .map(|feature| match batch.rows.column_by_name(&feature.name) {
-                Some(array) => feature.values(array),
-                None => vec![MISSING; rows],
-            })
-            .collect();
         let texts = |name: &str| {
             batch.calls.as_ref().and_then(|calls| calls.column_by_name(name)).map(|a| a.as_string::<i32>())
         };
         let (event_ids, consumers) = (texts("event_id"), texts("consumer"));
         let times = batch.calls.as_ref().and_then(|calls| calls.column_by_name("inference_time"));
         let times = times.map(|array| array.as_primitive::<TimestampMicrosecondType>());
-        for row in 0..rows {
+        for row in 0..batch.rows.num_rows() {
             let text = |array: Option<&'_ arrow_array::StringArray>| {
                 array.filter(|array| array.is_valid(row)).map(|array| array.value(row).to_owned())
             };
+            let (event_id, consumer) = (text(event_ids), text(consumers));
             let time = times.filter(|times| times.is_valid(row)).map(|times| Timestamp::from_unix_us(times.value(row)));
-            let key = || RowKey { time, event_id: text(event_ids).map(String::into_boxed_str), place: self.rows };
-            let consumer = text(consumers);
-            let known = self.consumers.contains_key(&consumer) || self.consumers.len() < MAX_CONSUMERS;
-            let consumer = if known { consumer } else { Some(OTHER_CONSUMERS.to_owned()) };
-            let account = self.consumers.entry(consumer).or_insert_with(|| Rows::new(values.len()));
-            account.push(key, values.iter().map(|values| values[row]));
-            self.rows += 1;
+            let call = Call {
+                event_id: event_id.as_deref(),
+                consumer: consumer.as_deref(),
+                inference_time: time,
+                ..Call::default()
+            };
+            self.hear(&call, 1);
         }
+        self.take_rows(batch);
+    }
+
+    /// Takes in what was collected, for the same features, of the piece of the data that comes next.
+    pub fn merge(&mut self, next: &Self) {
+        self.given_up |= next.given_up;
+        for account in &next.accounts {
+            let place = self.account_of(account.consumer.as_deref());
+            let mut account = account.clone();
+            account.keys.iter_mut().for_each(|key| key.place += self.rows);
+            for (values, (mine, theirs)) in account.values.iter_mut().zip(self.features.iter_mut().zip(&next.features))
+            {
+                if mine.categorical {
+                    let renumber = |value: &mut f64| match theirs.texts.get(*value as usize) {
+                        Some(text) if !value.is_nan() => *value = mine.category(text),
+                        _ => {}
+                    };
+                    values.iter_mut().for_each(renumber);
+                }
+            }
+            self.accounts[place].merge(account);
+        }
+        self.rows += next.rows;
+        self.give_up_beyond_bounds();
+    }
+
+    /// What was collected for these features alone, where all of them were and nothing was lost for want of room.
+    #[must_use]
+    pub fn only(&self, features: &[(String, bool)]) -> Option<Self> {
+        let places: Option<Vec<usize>> = features
+            .iter()
+            .take(MAX_FEATURES)
+            .map(|(name, categorical)| self.feature(name).filter(|_| !categorical && !self.given_up))
+            .collect();
+        let places = places?;
+        let account = |account: &Account| Account {
+            consumer: account.consumer.clone(),
+            keys: account.keys.clone(),
+            values: places.iter().map(|&place| account.values[place].clone()).collect(),
+            ..*account
+        };
+        Some(Self {
+            features: places.iter().map(|&place| self.features[place].clone()).collect(),
+            accounts: self.accounts.iter().map(account).collect(),
+            pending: Vec::new(),
+            ..*self
+        })
     }
 
     pub(super) fn is_categorical(&self, name: &str) -> bool {
@@ -129,49 +253,85 @@ impl Collector {
     /// The series of every consumer, in the order of their names.
     pub(super) fn series(&self, feature: usize) -> Vec<Series<'_>> {
         let texts = &self.features[feature].texts;
-        let series = |(consumer, rows): (&Option<String>, &'_ Rows)| {
-            let mut order: Vec<usize> =
-                (0..rows.keys.len()).filter(|&row| !rows.values[feature][row].is_nan()).collect();
-            order.sort_by_key(|&row| (rows.keys[row].time, rows.keys[row].place));
-            (consumer.clone(), order)
-        };
-        self.consumers
-            .iter()
-            .map(|entry| {
-                let rows = entry.1;
-                let (consumer, order) = series(entry);
+        let mut accounts: Vec<&Account> = self.accounts.iter().collect();
+        accounts.sort_by(|a, b| a.consumer.cmp(&b.consumer));
+        accounts
+            .into_iter()
+            .map(|account| {
+                let values = &account.values[feature];
+                let mut order: Vec<usize> = (0..account.keys.len()).filter(|&row| !values[row].is_nan()).collect();
+                order.sort_by_key(|&row| (account.keys[row].time, account.keys[row].place));
                 Series {
-                    consumer,
-                    values: order.iter().map(|&row| rows.values[feature][row]).collect(),
-                    weight: rows.stride,
-                    keys: order.iter().map(|&row| &rows.keys[row]).collect(),
+                    consumer: account.consumer.clone(),
+                    values: order.iter().map(|&row| values[row]).collect(),
+                    weight: account.stride,
+                    keys: order.iter().map(|&row| &account.keys[row]).collect(),
                     texts,
                 }
             })
             .collect()
     }
+
+    fn account_of(&mut self, consumer: Option<&str>) -> usize {
+        if self.accounts.get(self.last).is_some_and(|account| account.consumer.as_deref() == consumer) {
+            return self.last;
+        }
+        let known = |accounts: &[Account], name: Option<&str>| {
+            accounts.iter().position(|account| account.consumer.as_deref() == name)
+        };
+        let name = match known(&self.accounts, consumer) {
+            None if self.accounts.len() >= MAX_CONSUMERS => Some(OTHER_CONSUMERS),
+            _ => consumer,
+        };
+        self.last = known(&self.accounts, name).unwrap_or_else(|| {
+            self.accounts.push(Account::new(name.map(str::to_owned), self.features.len()));
+            self.accounts.len() - 1
+        });
+        self.last
+    }
+
+    fn give_up_beyond_bounds(&mut self) {
+        let held: usize = self.accounts.iter().map(|account| account.keys.len() * self.features.len()).sum();
+        self.given_up |= self.values_max.is_some_and(|most| held > most);
+        if self.given_up {
+            self.accounts.iter_mut().for_each(Account::empty);
+        }
+    }
 }
 
 impl Feature {
-    fn values(&mut self, array: &ArrayRef) -> Vec<f64> {
+    /// The values of these rows.
+    fn take(&mut self, array: Option<&ArrayRef>, rows: &[(usize, usize)], mut push: impl FnMut(usize, f64)) {
+        let Some(array) = array else {
+            return rows.iter().for_each(|&(_, account)| push(account, MISSING));
+        };
         if *array.data_type() == DataType::Float64 {
             let array = array.as_primitive::<Float64Type>();
-            if !self.categorical {
-                return array.iter().map(|value| value.unwrap_or(MISSING)).collect();
+            for &(row, account) in rows {
+                let value = array.is_valid(row).then(|| array.value(row));
+                push(account, value.map_or(MISSING, |value| self.of_number(value)));
             }
-            let texts = array.iter().map(|value| value.map(crate::dataset::number_text));
-            return texts.map(|text| text.map_or(MISSING, |text| self.category(&text))).collect();
+            return;
         }
         let array = array.as_string::<i32>();
-        let value = |text: Option<&str>| match text {
-            None => MISSING,
-            Some(text) if self.categorical => self.category(text),
-            Some(text) => match number(text) {
-                Parsed::Number { value, .. } => value,
-                Parsed::Blank | Parsed::Text => MISSING,
-            },
-        };
-        array.iter().map(value).collect()
+        for &(row, account) in rows {
+            let text = array.is_valid(row).then(|| array.value(row));
+            push(account, text.map_or(MISSING, |text| self.of_text(text)));
+        }
+    }
+
+    fn of_number(&mut self, value: f64) -> f64 {
+        if self.categorical { self.category(&crate::dataset::number_text(value)) } else { value }
+    }
+
+    fn of_text(&mut self, text: &str) -> f64 {
+        if self.categorical {
+            return self.category(text);
+        }
+        match number(text) {
+            Parsed::Number { value, .. } => value,
+            Parsed::Blank | Parsed::Text => MISSING,
+        }
     }
 
     fn category(&mut self, text: &str) -> f64 {
@@ -188,29 +348,44 @@ impl Feature {
     }
 }
 
-impl Rows {
-    fn new(features: usize) -> Self {
-        Self { seen: 0, stride: 1, keys: Vec::new(), values: vec![Vec::new(); features] }
+impl Account {
+    fn new(consumer: Option<String>, features: usize) -> Self {
+        Self { consumer, seen: 0, stride: 1, keys: Vec::new(), values: vec![Vec::new(); features] }
     }
 
-    fn push(&mut self, key: impl FnOnce() -> RowKey, values: impl Iterator<Item = f64>) {
-        if self.seen.is_multiple_of(self.stride) {
-            self.keys.push(key());
-            self.values.iter_mut().zip(values).for_each(|(column, value)| column.push(value));
-        }
-        self.seen += 1;
-        if self.keys.len() > MAX_ROWS {
-            self.stride *= 2;
-            keep_every_second(&mut self.keys);
-            self.values.iter_mut().for_each(keep_every_second);
+    fn merge(&mut self, next: Self) {
+        self.seen += next.seen;
+        let stride = self.stride.max(next.stride);
+        self.keep_every(stride);
+        let mut next = next;
+        next.keep_every(stride);
+        self.keys.append(&mut next.keys);
+        self.values.iter_mut().zip(&mut next.values).for_each(|(mine, theirs)| mine.append(theirs));
+        self.thin();
+    }
+
+    fn thin(&mut self) {
+        while self.keys.len() > MAX_ROWS {
+            self.keep_every(self.stride * 2);
         }
     }
-}
 
-fn keep_every_second<T>(values: &mut Vec<T>) {
-    let mut place = 0;
-    values.retain(|_| {
-        place += 1;
-        place % 2 == 1
-    });
+    fn keep_every(&mut self, stride: u64) {
+        if self.stride == stride {
+            return;
+        }
+        self.stride = stride;
+        let kept: Vec<bool> = self.keys.iter().map(|key| key.number.is_multiple_of(stride)).collect();
+        let mut keep = kept.iter();
+        self.keys.retain(|_| *keep.next().expect("our bug: one for each row"));
+        for values in &mut self.values {
+            let mut keep = kept.iter();
+            values.retain(|_| *keep.next().expect("our bug: one for each row"));
+        }
+    }
+
+    fn empty(&mut self) {
+        self.keys = Vec::new();
+        self.values.iter_mut().for_each(|values| *values = Vec::new());
+    }
 }

@@ -115,17 +115,17 @@ pub struct Batch {
 
 /// The call a row came from.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Call<'a> {
+pub struct Call<'a> {
     /// Identity.
-    pub(super) event_id: Option<&'a str>,
+    pub event_id: Option<&'a str>,
     /// The caller's own name for it.
-    pub(super) inference_id: Option<&'a str>,
+    pub inference_id: Option<&'a str>,
     /// When it arrived.
-    pub(super) inference_time: Option<Timestamp>,
+    pub inference_time: Option<Timestamp>,
     /// Who called.
-    pub(super) consumer: Option<&'a str>,
+    pub consumer: Option<&'a str>,
     /// Which of the rows of the call it is, from 0.
-    pub(super) row: u32,
+    pub row: u32,
 }
 
 /// Collects rows into batches.

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::batch::Columns;
 use super::cell::Cell;
+use super::tally::count_stranger;
 
 /// Names that fit no column which are still listed one by one.
-const MAX_STRANGERS: usize = 1000;
+pub(super) const MAX_STRANGERS: usize = 1000;
 
 /// Finds places for cells; remembers the last answer, since calls of one endpoint look alike.
 #[derive(Debug, Default)]
@@ -44,13 +45,7 @@ impl Layout {
                     row[*place] = cell;
                     self.named[*place] = true;
                 }
-                (None, Some(name)) => {
-                    if let Some(rows) = self.strangers.get_mut(name) {
-                        *rows += 1;
-                    } else if self.strangers.len() < MAX_STRANGERS {
-                        self.strangers.insert(name.clone(), 1);
-                    }
-                }
+                (None, Some(name)) => count_stranger(&mut self.strangers, name, 1),
                 (None, None) => {}
             }
         }

@@ -15,15 +15,19 @@ mod open_inference;
 mod reader;
 pub mod record;
 mod scanner;
+mod sink;
+mod tally;
 
 pub(crate) use batch::number_text;
-pub use batch::{BATCH_ROWS, Batch, Columns, Kinds};
+pub use batch::{BATCH_ROWS, Batch, Call, Columns, Kinds};
 pub use body::{Body, Pair, Row, pairs};
 pub use cell::Cell;
 pub(crate) use cell::{Parsed, number};
 pub(crate) use csv_rows::each_row as each_csv_row;
 pub(crate) use reader::is_header;
-pub use reader::{BadRecord, Header, MAX_DESCRIBED, Matching, Plan, Reader, Tally};
+pub use reader::{Header, Plan, Reader};
+pub use sink::Sink;
+pub use tally::{BadRecord, MAX_DESCRIBED, Matching, Tally};
 
 /// Longest row that is taken in, bytes of its text.
 pub const MAX_ROW_BYTES: usize = 64 << 20;

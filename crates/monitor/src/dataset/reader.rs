@@ -1,24 +1,18 @@
 //! Objects in, batches out.
 //!
-//! A reader is fed whole objects (captured lines or CSV) in any number and hands full batches to a sink. What it could
-//! not use it counts in the [`Tally`], with the first [`MAX_DESCRIBED`] described.
-
-use std::collections::BTreeMap;
+//! A reader is fed objects (captured lines or CSV), or pieces of them that end with a row, in any number, and hands full
+//! batches to a sink. What it could not use it counts in the [`Tally`], with the first [`super::MAX_DESCRIBED`] described.
 
 use captura_names::Timestamp;
-use serde::Serialize;
 
 use super::batch::{Batch, Builder, Call, Columns};
 use super::body::{self, Body};
 use super::cell::Cell;
 use super::layout::Layout;
 use super::record::CapturedRecord;
+use super::sink::Sink;
+use super::tally::{Matching, Tally};
 use super::{MAX_COLUMNS, MAX_ROW_BYTES, csv_rows};
-
-/// Bad records that are described one by one; all are counted.
-pub const MAX_DESCRIBED: usize = 100;
-/// Different row widths that are told apart; further ones count as the widest.
-const MAX_WIDTHS: usize = 64;
 
 /// Whether a CSV file begins with the names of its columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,65 +35,15 @@ pub struct Plan {
     pub with_calls: bool,
 }
 
-/// How cells found their columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Matching {
-    /// There was nothing to match with.
-    #[default]
-    Unmatched,
-    /// By the place in the row, output columns first.
-    ByPosition,
-    /// By names in the header or in the bodies.
-    ByName,
-}
-
-/// Why a record is not in the data set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BadRecord {
-    /// Object it stands in.
-    pub source: String,
-    /// Line, from 1.
-    pub line: u64,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-/// The account of what was read: `records = used + bad + unanswered`.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Tally {
-    /// Captured records, or rows of CSV files.
-    pub records: u64,
-    /// Records whose rows are in the data set.
-    pub used: u64,
-    /// Rows in the data set.
-    pub rows: u64,
-    /// Records that could not be used.
-    pub bad: u64,
-    /// Calls that the model did not answer; there is nothing to analyse in them.
-    pub unanswered: u64,
-    /// The first bad records.
-    pub described: Vec<BadRecord>,
-    /// Rows by their number of cells, those that did not fit included.
-    pub widths: BTreeMap<usize, u64>,
-    /// How cells found their columns.
-    pub matching: Matching,
-    /// Names that no column has, with their rows.
-    pub strangers: BTreeMap<String, u64>,
-    /// Columns that no row filled, when matched by name.
-    pub never_seen: Vec<String>,
-    /// Columns that turned out to hold text after numbers: read again with them declared as text for exact texts.
-    pub promoted: Vec<String>,
-    /// The columns, as they ended.
-    pub columns: Columns,
-}
-
 /// Reads objects into batches.
-pub struct Reader<F: FnMut(Batch)> {
+pub struct Reader<S: Sink> {
     plan: Plan,
-    sink: F,
+    sink: S,
     state: Option<State>,
     tally: Tally,
+    /// Whether columns stay as they are planned, whatever a header says.
+    settled: bool,
+    times: Times,
 }
 
 struct State {
@@ -110,17 +54,33 @@ struct State {
 impl<F: FnMut(Batch)> Reader<F> {
     /// Starts a data set; full batches go to `sink`, the last one at [`Reader::finish`].
     pub fn new(plan: Plan, sink: F) -> Self {
+        Self::into_sink(plan, sink)
+    }
+}
+
+impl<S: Sink> Reader<S> {
+    /// As [`Reader::new`], for sinks that hear of calls.
+    pub fn into_sink(plan: Plan, sink: S) -> Self {
         let state = plan.columns.clone().map(|columns| State::new(columns, plan.with_calls));
-        Self { plan, sink, state, tally: Tally::default() }
+        Self { plan, sink, state, tally: Tally::default(), settled: false, times: Times::default() }
     }
 
-    /// Reads captured JSON lines; `source` names them in descriptions.
-    pub fn captures(&mut self, source: &str, bytes: &[u8]) {
+    /// Goes on with a data set whose columns are settled: names in a header change nothing.
+    #[must_use]
+    pub fn going_on(mut self) -> Self {
+        self.settled = true;
+        self
+    }
+
+    /// Reads captured JSON lines; `source` names them in descriptions. Answers how many lines end in there.
+    pub fn captures(&mut self, source: &str, bytes: &[u8]) -> u64 {
         let mut start = 0;
         let ends = memchr::memchr_iter(b'\n', bytes).chain(std::iter::once(bytes.len()));
-        for (index, end) in ends.enumerate() {
+        let mut lines = 0;
+        for (index, end) in (0..).zip(ends) {
             let line = &bytes[start..end];
             start = end + 1;
+            lines = index;
             if line.trim_ascii().is_empty() {
                 continue;
             }
@@ -128,20 +88,22 @@ impl<F: FnMut(Batch)> Reader<F> {
             match self.capture(line) {
                 Ok(true) => self.tally.used += 1,
                 Ok(false) => self.tally.unanswered += 1,
-                Err(reason) => self.describe(source, index as u64 + 1, reason),
+                Err(reason) => self.tally.describe(source, index + 1, reason),
             }
         }
+        lines
     }
 
-    /// Reads a CSV file; `source` names it in descriptions.
-    pub fn csv(&mut self, source: &str, bytes: &[u8], header: Header) {
+    /// Reads a CSV file; `source` names it in descriptions. Answers how many rows it has, a header included.
+    pub fn csv(&mut self, source: &str, bytes: &[u8], header: Header) -> u64 {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let text = match std::str::from_utf8(bytes) {
             Ok(text) => text,
             Err(error) => {
                 self.tally.records += 1;
                 let line = memchr::memchr_iter(b'\n', &bytes[..error.valid_up_to()]).count() as u64 + 1;
-                return self.describe(source, line, "the file is not UTF-8".into());
+                self.tally.describe(source, line, "the file is not UTF-8".into());
+                return line;
             }
         };
         let mut number = 0_u64;
@@ -154,33 +116,38 @@ impl<F: FnMut(Batch)> Reader<F> {
             self.tally.records += 1;
             match self.row_of_texts(&cells) {
                 Ok(()) => self.tally.used += 1,
-                Err(reason) => self.describe(source, number, reason),
+                Err(reason) => self.tally.describe(source, number, reason),
             }
             Ok(())
         });
         if let Err(reason) = outcome {
             self.tally.records += 1;
-            self.describe(source, number + 1, reason);
+            self.tally.describe(source, number + 1, reason);
         }
+        number
     }
 
     /// Hands out the last batch and the account.
-    pub fn finish(mut self) -> Tally {
-        let Some(mut state) = self.state else { return self.tally };
+    pub fn finish(self) -> Tally {
+        self.end().1
+    }
+
+    /// Hands out the last batch, and gives the sink back with the account.
+    pub fn end(mut self) -> (S, Tally) {
+        let Some(mut state) = self.state else { return (self.sink, self.tally) };
         if let Some(batch) = state.builder.take() {
-            (self.sink)(batch);
+            self.sink.batch(batch);
         }
         let columns = state.builder.columns();
-        let of = |flags: &[bool], wanted: bool| -> Vec<String> {
-            columns.names.iter().zip(flags).filter(|(_, flag)| **flag == wanted).map(|(name, _)| name.clone()).collect()
-        };
-        self.tally.promoted = of(&state.builder.promoted(), true);
-        if state.layout.named.contains(&true) {
-            self.tally.never_seen = of(&state.layout.named, false);
-        }
-        self.tally.strangers = std::mem::take(&mut state.layout.strangers);
+        let promoted = columns.names.iter().zip(state.builder.promoted());
+        self.tally.promoted = promoted.filter(|(_, promoted)| *promoted).map(|(name, _)| name.clone()).collect();
         self.tally.columns = columns;
-        self.tally
+        self.tally.strangers = std::mem::take(&mut state.layout.strangers);
+        if state.layout.named.contains(&true) {
+            self.tally.filled = state.layout.named;
+            self.tally.never_seen = self.tally.unfilled();
+        }
+        (self.sink, self.tally)
     }
 
     fn capture(&mut self, line: &[u8]) -> Result<bool, String> {
@@ -188,7 +155,7 @@ impl<F: FnMut(Batch)> Reader<F> {
         if !record.answered() {
             return Ok(false);
         }
-        let call = if self.plan.with_calls { call_of(&record) } else { Call::default() };
+        let call = if S::HEARS || self.plan.with_calls { self.times.call_of(&record) } else { Call::default() };
         let (output, input) = body::bodies(&record)?;
         if let Some(lines) = plain_lines(output.as_ref(), input.as_ref()) {
             let lines = lines.into_iter().flatten();
@@ -197,7 +164,8 @@ impl<F: FnMut(Batch)> Reader<F> {
             let State { builder, .. } = self.state_for(|| Columns::numbered(width))?;
             if width == builder.width() {
                 builder.push_lines(lines, call);
-                return self.end_record(width, 1).map(|()| true);
+                self.end_record(width, 1, &call);
+                return Ok(true);
             }
             return Err(self.misfit(width, 1));
         }
@@ -225,14 +193,15 @@ impl<F: FnMut(Batch)> Reader<F> {
             }
             placed.push(cells);
         }
-        let count = placed.len() as u64;
+        let count = u32::try_from(placed.len()).map_err(|_| "the call has too many rows")?;
         for (row, cells) in (0..).zip(&placed) {
             state.builder.push_cells(cells.iter(), Call { row, ..call });
         }
         if by_name {
             self.tally.matching = Matching::ByName;
         }
-        self.end_record(expected, count)
+        self.end_record(expected, count, &call);
+        Ok(())
     }
 
     fn row_of_texts(&mut self, cells: &csv_rows::TextRow<'_>) -> Result<(), String> {
@@ -243,14 +212,15 @@ impl<F: FnMut(Batch)> Reader<F> {
             return Err(self.misfit(width, 1));
         }
         builder.push_texts(cells.iter().map(AsRef::as_ref), Call::default());
-        self.end_record(width, 1)
+        self.end_record(width, 1, &Call::default());
+        Ok(())
     }
 
     /// Names from a header: they win when nothing is known, or when they name at least one known column; else the
     /// known columns are kept by position.
     fn csv_header(&mut self, names: Vec<String>) {
         let with_calls = self.plan.with_calls;
-        if names.len() > MAX_COLUMNS {
+        if self.settled || names.len() > MAX_COLUMNS {
             return;
         }
         let fresh = Columns::named(names);
@@ -288,14 +258,15 @@ impl<F: FnMut(Batch)> Reader<F> {
     }
 
     fn misfit(&mut self, width: usize, rows: u64) -> String {
-        self.count_width(width, rows);
+        self.tally.count_width(width, rows);
         let expected = self.state.as_ref().map_or(0, |state| state.builder.width());
         format!("the row has {width} columns, the data set {expected}")
     }
 
-    fn end_record(&mut self, width: usize, rows: u64) -> Result<(), String> {
-        self.count_width(width, rows);
-        self.tally.rows += rows;
+    fn end_record(&mut self, width: usize, rows: u32, call: &Call<'_>) {
+        self.sink.call(call, rows);
+        self.tally.count_width(width, rows.into());
+        self.tally.rows += u64::from(rows);
         if self.tally.matching == Matching::Unmatched {
             self.tally.matching = Matching::ByPosition;
         }
@@ -303,22 +274,7 @@ impl<F: FnMut(Batch)> Reader<F> {
             && state.builder.is_full()
             && let Some(batch) = state.builder.take()
         {
-            (self.sink)(batch);
-        }
-        Ok(())
-    }
-
-    fn count_width(&mut self, width: usize, rows: u64) {
-        let widths = &mut self.tally.widths;
-        let known = widths.contains_key(&width) || widths.len() < MAX_WIDTHS;
-        let width = if known { width } else { *widths.keys().next_back().expect("our bug: there are widths") };
-        *widths.entry(width).or_default() += rows;
-    }
-
-    fn describe(&mut self, source: &str, line: u64, reason: String) {
-        self.tally.bad += 1;
-        if self.tally.described.len() < MAX_DESCRIBED {
-            self.tally.described.push(BadRecord { source: source.to_owned(), line, reason });
+            self.sink.batch(batch);
         }
     }
 }
@@ -348,14 +304,32 @@ fn plain_lines<'b>(output: Option<&'b Body<'_>>, input: Option<&'b Body<'_>>) ->
     Some([line(output)?, line(input)?])
 }
 
-fn call_of<'a>(record: &'a CapturedRecord<'a>) -> Call<'a> {
-    let metadata = &record.event_metadata;
-    Call {
-        event_id: metadata.event_id.as_ref().map(|text| text.0.as_ref()),
-        inference_id: metadata.inference_id.as_ref().map(|text| text.0.as_ref()),
-        inference_time: metadata.inference_time.as_ref().and_then(|text| Timestamp::parse(&text.0).ok()),
-        consumer: record.captura.as_ref().and_then(|own| own.consumer.as_ref()).map(|text| text.0.as_ref()),
-        row: 0,
+/// Times of calls, read once for all calls of a second.
+#[derive(Default)]
+struct Times {
+    text: String,
+    time: Option<Timestamp>,
+}
+
+impl Times {
+    fn call_of<'a>(&mut self, record: &'a CapturedRecord<'a>) -> Call<'a> {
+        let metadata = &record.event_metadata;
+        Call {
+            event_id: metadata.event_id.as_ref().map(|text| text.0.as_ref()),
+            inference_id: metadata.inference_id.as_ref().map(|text| text.0.as_ref()),
+            inference_time: metadata.inference_time.as_ref().and_then(|text| self.read(&text.0)),
+            consumer: record.captura.as_ref().and_then(|own| own.consumer.as_ref()).map(|text| text.0.as_ref()),
+            row: 0,
+        }
+    }
+
+    fn read(&mut self, text: &str) -> Option<Timestamp> {
+        if self.text != text {
+            self.text.clear();
+            self.text.push_str(text);
+            self.time = Timestamp::parse(text).ok();
+        }
+        self.time
     }
 }
 

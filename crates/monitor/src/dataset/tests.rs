@@ -17,7 +17,7 @@ fn line(output: &str, input: &str, consumer: &str) -> String {
     format!("{record}\n")
 }
 
-fn read(plan: Plan, feed: impl FnOnce(&mut Reader<&mut dyn FnMut(Batch)>)) -> (Vec<Batch>, Tally) {
+fn read(plan: Plan, feed: impl FnOnce(&mut Reader<&mut dyn FnMut(Batch)>) -> u64) -> (Vec<Batch>, Tally) {
     let mut batches = Vec::new();
     let mut sink = |batch| batches.push(batch);
     let mut reader = Reader::new(plan, &mut sink as &mut dyn FnMut(Batch));

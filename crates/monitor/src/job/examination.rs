@@ -1,8 +1,10 @@
 //! The verb `drift`, and what `report` tells: data held against a reference, column by column, caller by caller, window
 //! by window.
 //!
-//! Two passes over the data (profile; then callers, causes and windows together), and of a reference made of captures one
-//! or two. Invariant: the same objects give the same examination. Refuses to: write anything.
+//! One pass over the data, and over a reference made of captures; a second one where categories drifted, where there is a
+//! watch of windows, or where there was no room for the values of all columns. Invariant: the same objects give the same examination. Refuses to: write anything.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use captura_archive::Stores;
 use captura_names::Timestamp;
@@ -186,7 +188,8 @@ pub async fn examine(stores: &Stores, request: &Examine) -> Result<Examination, 
     let known = then.kept.columns();
     let is_alone = matches!(request.against, Against::Nothing);
     let named = request.source.names.clone().map(Columns::named);
-    let pass = Pass::run(&objects, &request.source, if is_alone { named } else { Some(known) }, !is_alone).await?;
+    let columns = if is_alone { named } else { Some(known) };
+    let pass = Pass::listening(&objects, &request.source, columns, !is_alone).await?;
     if is_alone {
         let names: Vec<String> = pass.profile.names().map(str::to_owned).collect();
         then.kept = KeptReference::Profile(DatasetProfile::of_columns(&names));
@@ -209,15 +212,10 @@ pub async fn examine(stores: &Stores, request: &Examine) -> Result<Examination, 
         .take(MAX_FEATURES)
         .map(|column| (column.feature.clone(), column.kind == Kind::Categories))
         .collect();
-    let (mut now, mut callers) = (Collector::new(drifted.clone()), Callers::default());
-    pass.again(&objects, &request.source, |batch| {
-        now.take(&batch);
-        callers.take(&batch);
-        if let Some(windows) = &mut windows {
-            windows.take(&batch);
-        }
-    })
-    .await?;
+    let (callers, now) = pass.heard(&objects, &request.source, &drifted).await?;
+    if let Some(windows) = &mut windows {
+        pass.again(&objects, &request.source, |batch| windows.take(&batch)).await?;
+    }
     let before = callers_then(stores, then.calls.take(), &drifted).await?;
     let columns = then.kept.reference().columns();
     let watched = match (windows, request.budget) {
@@ -255,14 +253,14 @@ async fn reference(stores: &Stores, request: &Examine) -> Result<Then, JobError>
                 let mut source = Source { addresses: history.clone(), ..request.source.clone() };
                 source.selection.window = None;
                 let objects = open(stores, &source).await?;
-                Some((Pass::run(&objects, &source, Some(kept.columns()), true).await?, source))
+                Some((Pass::listening(&objects, &source, Some(kept.columns()), true).await?, source))
             };
             Ok(Then { kept, constraints, calls })
         }
         Against::Data(source) => {
             let objects = open(stores, source).await?;
             let names = source.names.clone().map(Columns::named);
-            let mut pass = Pass::run(&objects, source, names, false).await?;
+            let mut pass = Pass::listening(&objects, source, names, false).await?;
             let kept = KeptReference::Profile(std::mem::take(&mut pass.profile));
             Ok(Then { kept, constraints: None, calls: Some((pass, source.clone())) })
         }
@@ -280,13 +278,8 @@ async fn callers_then(
     drifted: &[(String, bool)],
 ) -> Result<Option<(Callers, Collector)>, JobError> {
     let Some((pass, source)) = calls else { return Ok(None) };
-    let (mut callers, mut collector) = (Callers::default(), Collector::new(drifted.to_vec()));
     let objects = open(stores, &source).await?;
-    pass.again(&objects, &source, |batch| {
-        callers.take(&batch);
-        collector.take(&batch);
-    })
-    .await?;
+    let (callers, collector) = pass.heard(&objects, &source, drifted).await?;
     Ok(callers.rows().keys().any(Option::is_some).then_some((callers, collector)))
 }
 
@@ -316,13 +309,12 @@ fn causes(kept: &KeptReference, now: &Collector, drifted: &[(String, bool)], tol
 
 /// Everyone who called, now or then; who calls most now first.
 fn consumers(now: &Callers, then: Option<&Callers>) -> Vec<ConsumerRows> {
-    let names: std::collections::BTreeSet<&Option<String>> =
-        now.rows().keys().chain(then.iter().flat_map(|then| then.rows().keys())).collect();
-    let count = |callers: &Callers, name: &Option<String>| callers.rows().get(name).copied().unwrap_or(0);
-    let consumer = |name: &Option<String>| ConsumerRows {
-        consumer: name.clone(),
-        reference: then.map(|then| count(then, name)),
-        current: count(now, name),
+    let (now, then) = (now.rows(), then.map(Callers::rows));
+    let names: BTreeSet<Option<&str>> = now.keys().chain(then.iter().flat_map(BTreeMap::keys)).copied().collect();
+    let consumer = |name: Option<&str>| ConsumerRows {
+        consumer: name.map(str::to_owned),
+        reference: then.as_ref().map(|then| then.get(&name).copied().unwrap_or(0)),
+        current: now.get(&name).copied().unwrap_or(0),
     };
     let mut all: Vec<ConsumerRows> = names.into_iter().map(consumer).collect();
     all.sort_by(|a, b| b.current.cmp(&a.current).then_with(|| a.consumer.cmp(&b.consumer)));

@@ -1,6 +1,7 @@
 //! The verbs `profile`, `baseline` and `check`: objects in, artefacts out. The only place of this room with IO.
 //!
-//! A job reads its objects in the order of their addresses, whatever order they were asked for in, one at a time. When
+//! A job reads its objects in the order of their addresses, whatever order they were asked for in, in pieces of bounded size
+//! and by several threads. When
 //! a pass shows that the columns were planned wrongly (a column of numbers turns out to hold text, most rows have
 //! another width, bodies bring further names), it starts again with a better plan, at most [`MAX_PASSES`] times.
 //!
@@ -9,18 +10,23 @@
 
 mod attribution;
 mod bias;
+mod crew;
 mod examination;
 mod files;
+mod gathering;
 mod passes;
+mod pieces;
 mod quality;
 mod summary;
+
+use std::num::NonZero;
 
 use captura_archive::Stores;
 use captura_archive::document::WriteError;
 use captura_archive::reader::{ReadError, Selection};
 
 use crate::artefact::{ConstraintViolations, Statistics, jackson};
-use crate::cause::{Cause, Collector};
+use crate::cause::Cause;
 use crate::constraints::Constraints;
 use crate::dataset::{Columns, Header};
 use crate::drift::chance;
@@ -38,6 +44,7 @@ pub use files::{CONSTRAINTS, STATISTICS, VIOLATIONS};
 use files::{read_artefact, read_optional, write};
 pub use passes::MAX_PASSES;
 use passes::{Pass, open};
+pub use pieces::PIECE_BYTES;
 pub use quality::{ESTIMATOR, QUALITY, Quality, QualityError, QualitySummary, quality};
 pub use summary::{CheckSummary, Summary};
 
@@ -56,6 +63,8 @@ pub struct Source {
     pub header: Header,
     /// Names of the columns, output columns first, e.g. from the model's signature. A header wins over them.
     pub names: Option<Vec<String>>,
+    /// Threads that read; as many as there are cores where nobody says. What comes out is the same.
+    pub threads: Option<NonZero<usize>>,
 }
 
 /// What to check, and against what.
@@ -168,7 +177,7 @@ pub async fn check(stores: &Stores, request: &Check) -> Result<CheckSummary, Job
     let columns = Columns::named(constraints.features.iter().map(|feature| feature.name.clone()))
         .with_text(texts.map(|feature| feature.name.as_str()));
     let objects = open(stores, source).await?;
-    let pass = Pass::run(&objects, source, Some(columns), true).await?;
+    let pass = Pass::listening(&objects, source, Some(columns), true).await?;
     let pairing = if pass.is_unpaired() { Pairing::Unknown } else { Pairing::ByName };
     let mut findings = check_profile(&pass.profile, pairing, &constraints, statistics.as_ref());
     if statistics.is_none() {
@@ -215,8 +224,9 @@ async fn causes(
     objects.extend(open(stores, &request.source).await?);
     let mut seen = std::collections::HashSet::new();
     objects.retain(|object| seen.insert(object.address.clone()));
-    let mut collector = Collector::new(drifted.iter().map(|drift| (drift.feature.clone(), drift.categorical)));
-    pass.again(&objects, &request.source, |batch| collector.take(&batch)).await?;
+    let features: Vec<(String, bool)> =
+        drifted.iter().map(|drift| (drift.feature.clone(), drift.categorical)).collect();
+    let (_, collector) = pass.heard(&objects, &request.source, &features).await?;
     let cause = |drift: &&FeatureDrift| {
         // The threshold of a chi-square test is a p-value; the same number serves as a distance here.
         collector.cause(statistics.feature(&drift.feature)?, drift.threshold)

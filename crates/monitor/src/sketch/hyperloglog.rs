@@ -20,13 +20,15 @@ pub struct HyperLogLog {
 impl HyperLogLog {
     /// Adds a number; `-0.0` and `0.0` are one value.
     pub fn insert_number(&mut self, value: f64) {
-        let bits = if value == 0.0 { 0 } else { value.to_bits() };
-        self.insert_hash(mix(bits ^ 0x9E37_79B9_7F4A_7C15));
+        insert(self.registers(), hash_of_number(value));
     }
 
     /// Adds numbers.
     pub fn insert_numbers(&mut self, values: &[f64]) {
-        values.iter().for_each(|&value| self.insert_number(value));
+        if !values.is_empty() {
+            let registers = self.registers();
+            values.iter().for_each(|&value| insert(registers, hash_of_number(value)));
+        }
     }
 
     /// Adds a text.
@@ -39,7 +41,7 @@ impl HyperLogLog {
         }
         let mut tail = [0_u8; 8];
         tail[..words.remainder().len()].copy_from_slice(words.remainder());
-        self.insert_hash(mix(hash ^ u64::from_le_bytes(tail)));
+        insert(self.registers(), mix(hash ^ u64::from_le_bytes(tail)));
     }
 
     /// Takes in the values of another sketch.
@@ -72,19 +74,32 @@ impl HyperLogLog {
         (m * m / (2.0 * std::f64::consts::LN_2 * z)).round() as u64
     }
 
-    fn insert_hash(&mut self, hash: u64) {
+    fn registers(&mut self) -> &mut [u8; REGISTERS] {
         if self.registers.is_empty() {
             self.registers = vec![0; REGISTERS];
         }
-        let place = (hash >> (64 - PRECISION)) as usize;
-        let rank = ((hash << PRECISION).leading_zeros() as usize + 1).min(MAX_RANK) as u8;
-        if self.registers[place] < rank {
-            self.registers[place] = rank;
-        }
+        self.registers.as_mut_slice().try_into().expect("our bug: there are all registers or none")
+    }
+}
+
+#[inline]
+fn hash_of_number(value: f64) -> u64 {
+    let bits = if value == 0.0 { 0 } else { value.to_bits() };
+    mix(bits ^ 0x9E37_79B9_7F4A_7C15)
+}
+
+#[inline]
+fn insert(registers: &mut [u8; REGISTERS], hash: u64) {
+    let register = &mut registers[(hash >> (64 - PRECISION)) as usize];
+    // The marker ends the zeros where there is nothing but them.
+    let rank = ((hash << PRECISION) | (1 << (PRECISION - 1))).leading_zeros() as u8 + 1;
+    if *register < rank {
+        *register = rank;
     }
 }
 
 /// Finaliser of SplitMix64: every input bit reaches every output bit.
+#[inline]
 fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

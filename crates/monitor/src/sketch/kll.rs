@@ -9,6 +9,8 @@
 //! same sketch. Another order, or another way of merging, gives a sketch with the same error bound, not the same bytes.
 //! Refuses to: hold NaN.
 
+use super::order::sort;
+
 /// Deequ's `c`: how much smaller each lower level is.
 pub const SHRINKING_FACTOR: f64 = 0.64;
 /// Deequ's `k` as Model Monitor sets it: size of the top level, in values.
@@ -228,11 +230,6 @@ impl Level {
         self.values.clear();
         self.values.extend(left_behind);
     }
-}
-
-/// Sorts as [`f64::total_cmp`] does.
-fn sort(values: &mut [f64]) {
-    values.sort_unstable_by(f64::total_cmp);
 }
 
 /// One part of a histogram: `lower_bound ≤ value < upper_bound`, the last part of a histogram closed on both sides.

@@ -4,6 +4,7 @@
 
 mod hyperloglog;
 mod kll;
+mod order;
 
 pub use hyperloglog::HyperLogLog;
 pub use kll::{Bucket, InvalidSketch, Kll, SHRINKING_FACTOR, SKETCH_SIZE};

@@ -18,7 +18,8 @@ use crate::attribution::{AttributionConfig, InvalidAttribution};
 use crate::dataset::record::CapturedRecord;
 use crate::dataset::{BadRecord, Body, Cell, MAX_DESCRIBED, each_csv_row, is_header, pairs};
 use crate::dice::Dice;
-use crate::job::passes::{is_captures, open};
+use crate::job::passes::open;
+use crate::job::pieces::is_captures;
 use crate::job::{JobError, Source};
 
 /// What the inference ids of an analysis' own calls begin with.
