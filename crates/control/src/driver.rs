@@ -25,6 +25,8 @@ pub(crate) struct Reconcilers {
     pub(crate) components: Arc<ComponentReconciler>,
     pub(crate) instances: InstanceReconciler,
     pub(crate) jobs: Arc<JobReconciler>,
+    /// Wakes the driver of monitors, whose executions wait for jobs.
+    pub(crate) monitors: Arc<Notify>,
 }
 
 impl Reconcilers {
@@ -34,6 +36,7 @@ impl Reconcilers {
         self.components.reconcile().await?;
         self.instances.reconcile().await?;
         self.jobs.reconcile().await?;
+        self.monitors.notify_one();
         open.retry_at = open.retry_at.into_iter().chain(self.components.look_at().await).min();
         Ok(open)
     }

@@ -21,6 +21,19 @@ pub(crate) async fn answer(desk: Desk, request: &Request<'_>) -> Response {
     }
 }
 
+/// Answers the one request that is not an operation of SageMaker's.
+pub(crate) async fn answer_run_monitor(desk: Desk, name: &str) -> Response {
+    let request_id = Uuid::new_v4().to_string();
+    let run = async {
+        refuse_unusable_region(&desk.region)?;
+        ops::monitoring_schedule::run_now(&desk, name).await
+    };
+    match run.await {
+        Ok(output) => Reply::output(&output, &request_id),
+        Err(failure) => Reply::fault(&fault_of(failure, "RunMonitoringSchedule", &request_id), &request_id),
+    }
+}
+
 async fn output(desk: Desk, request: &Request<'_>) -> Result<Value, Failure> {
     let operation = Operation::from_target(request.target)?;
     refuse_unusable_region(request.region)?;
@@ -58,6 +71,21 @@ async fn dispatch(desk: &Desk, operation: Operation, input: &Map<String, Value>)
         Operation::ListProcessingJobs => ops::listing::list(desk, ResourceKind::ProcessingJob, input).await,
         Operation::StopProcessingJob => ops::processing_job::stop(desk, input).await,
         Operation::DeleteProcessingJob => ops::processing_job::delete(desk, input).await,
+        Operation::CreateJobDefinition(of) => ops::job_definition::create(desk, of, input).await,
+        Operation::DescribeJobDefinition(of) => ops::job_definition::describe(desk, of, input).await,
+        Operation::ListJobDefinitions(of) => ops::monitoring_lists::job_definitions(desk, of, input).await,
+        Operation::DeleteJobDefinition(of) => ops::job_definition::delete(desk, of, input).await,
+        Operation::CreateMonitoringSchedule => ops::monitoring_schedule::create(desk, input).await,
+        Operation::DescribeMonitoringSchedule => ops::monitoring_schedule::describe(desk, input).await,
+        Operation::UpdateMonitoringSchedule => ops::monitoring_schedule::update(desk, input).await,
+        Operation::StartMonitoringSchedule => ops::monitoring_schedule::start(desk, input).await,
+        Operation::StopMonitoringSchedule => ops::monitoring_schedule::stop(desk, input).await,
+        Operation::DeleteMonitoringSchedule => ops::monitoring_schedule::delete(desk, input).await,
+        Operation::ListMonitoringSchedules => ops::monitoring_lists::schedules(desk, input).await,
+        Operation::ListMonitoringExecutions => ops::monitoring_lists::executions(desk, input).await,
+        Operation::ListMonitoringAlerts => ops::monitoring_lists::alerts(desk, input).await,
+        Operation::ListMonitoringAlertHistory => ops::monitoring_lists::alert_history(desk, input).await,
+        Operation::UpdateMonitoringAlert => ops::monitoring_schedule::update_alert(desk, input).await,
         Operation::AddTags => ops::tags::add(desk, input).await,
         Operation::ListTags => ops::tags::list(desk, input).await,
         Operation::DeleteTags => ops::tags::delete(desk, input).await,

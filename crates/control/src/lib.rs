@@ -20,6 +20,7 @@ mod http;
 mod instance_type;
 mod jobs;
 mod models;
+mod monitoring;
 mod notice;
 mod ops;
 mod publish;
@@ -43,9 +44,10 @@ pub use captura_wire::aws_json::Reply as Response;
 pub use catalog::{CatalogError, OpenError};
 pub use guarantee::{CaptureGuarantee, Guarantees};
 pub use jobs::{Halt, JobEnd, JobOrder, JobOutcome, JobRunner, RunningJob};
+pub use monitoring::folders::{Folder, Folders, Looking};
 pub use notice::{Notice, NoticeBell};
 pub use scaling::{InstanceCounts, ScalingError};
-pub use settings::{ColdStarts, Jobs, LogSinks, Settings};
+pub use settings::{ColdStarts, Jobs, LogSinks, Monitors, Settings};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -53,6 +55,7 @@ use crate::alarms::Alarms;
 use crate::catalog::Catalog;
 use crate::fleet::StandingView;
 use crate::models::Models;
+use crate::monitoring::driver::MonitorDriver;
 use crate::notice::Notices;
 use crate::ops::Desk;
 use crate::publish::{ComponentsView, Publisher};
@@ -60,6 +63,7 @@ use crate::reconcile::endpoint::{Actual, EndpointReconciler};
 use crate::reconcile::inference_component::{ComponentReconciler, Components};
 use crate::reconcile::loads::Loads;
 use crate::reconcile::managed::InstanceReconciler;
+use crate::reconcile::monitoring::MonitoringReconciler;
 use crate::reconcile::processing_job::JobReconciler;
 
 /// A request of the control plane.
@@ -91,10 +95,12 @@ struct Inner {
     reconciler: Arc<EndpointReconciler>,
     components: Arc<ComponentReconciler>,
     jobs: Arc<JobReconciler>,
+    monitors: Arc<MonitoringReconciler>,
+    monitor_nudge: Arc<Notify>,
     served_components: ComponentsView,
     stop: watch::Sender<bool>,
     tasks: Tasks,
-    driver: Mutex<Option<JoinHandle<()>>>,
+    drivers: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Control {
@@ -128,6 +134,7 @@ impl Control {
             tasks,
             guarantees,
             jobs,
+            monitors,
             ..
         } = settings;
         let guarantees = Arc::new(guarantees);
@@ -157,6 +164,14 @@ impl Control {
             running: tokio::sync::Mutex::default(),
             ends: Arc::default(),
         });
+        let monitors = Arc::new(MonitoringReconciler {
+            catalog: catalog.clone(),
+            clock: clock.clone(),
+            nudge: Arc::clone(&nudge),
+            account: account.clone(),
+            folders: monitors.folders,
+            settle_us: i64::try_from(monitors.settle.as_micros()).unwrap_or(i64::MAX),
+        });
         let served_components = publisher.components();
         let standing = publisher.view();
         let reconciler = Arc::new(EndpointReconciler {
@@ -169,7 +184,6 @@ impl Control {
             actual: tokio::sync::Mutex::new(Actual::new(loads())),
         });
         let (stop, _) = watch::channel(false);
-        let driver = Mutex::new(None);
         let inner = Inner {
             catalog,
             models,
@@ -182,10 +196,12 @@ impl Control {
             reconciler,
             components,
             jobs,
+            monitors,
+            monitor_nudge: Arc::default(),
             served_components,
             stop,
             tasks,
-            driver,
+            drivers: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -207,19 +223,26 @@ impl Control {
         Ok(())
     }
 
-    /// Starts the driver, which makes reality follow the catalog until [`Control::close`]. A second start is none.
+    /// Starts the drivers, which make reality follow the catalog until [`Control::close`]. A second start is none.
     pub fn start(&self) {
-        let mut driver = self.inner.driver.lock().unwrap_or_else(PoisonError::into_inner);
-        if driver.is_none() {
+        let mut drivers = self.inner.drivers.lock().unwrap_or_else(PoisonError::into_inner);
+        if drivers.is_empty() {
             let (reconciler, nudge) = (Arc::clone(&self.inner.reconciler), Arc::clone(&self.inner.nudge));
             let reconcilers = driver::Reconcilers {
                 endpoints: reconciler,
                 components: Arc::clone(&self.inner.components),
                 instances: self.instances(),
                 jobs: Arc::clone(&self.inner.jobs),
+                monitors: Arc::clone(&self.inner.monitor_nudge),
             };
             let work = driver::Driver { reconcilers, nudge, stop: self.inner.stop.subscribe() };
-            *driver = Some(self.inner.tasks.spawn("driver", work, |driver| Box::pin(driver.run())));
+            drivers.push(self.inner.tasks.spawn("driver", work, |driver| Box::pin(driver.run())));
+            let work = MonitorDriver {
+                reconciler: Arc::clone(&self.inner.monitors),
+                nudge: Arc::clone(&self.inner.monitor_nudge),
+                stop: self.inner.stop.subscribe(),
+            };
+            drivers.push(self.inner.tasks.spawn("monitors", work, |driver| Box::pin(driver.run())));
         }
     }
 
@@ -232,6 +255,11 @@ impl Control {
     /// Answers a request, whatever it is.
     pub async fn answer(&self, request: Request<'_>) -> Response {
         http::answer(self.desk(request.region), &request).await
+    }
+
+    /// Has an execution of a monitoring schedule begin out of turn, which SageMaker's API has no word for.
+    pub async fn run_monitor(&self, name: &str, region: &str) -> Response {
+        http::answer_run_monitor(self.desk(region), name).await
     }
 
     /// What operations work with, for a request of that region.
@@ -269,12 +297,11 @@ impl Control {
     /// stays published.
     pub async fn close(&self) {
         self.inner.stop.send_replace(true);
-        let driver = self.inner.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Err(error)) = match driver {
-            Some(driver) => Some(driver.await),
-            None => None,
-        } {
-            tracing::error!(%error, "the driver of the control plane had ended in a bug");
+        let drivers = std::mem::take(&mut *self.inner.drivers.lock().unwrap_or_else(PoisonError::into_inner));
+        for driver in drivers {
+            if let Err(error) = driver.await {
+                tracing::error!(%error, "a driver of the control plane had ended in a bug");
+            }
         }
         self.inner.jobs.close().await;
         self.inner.catalog.close().await;

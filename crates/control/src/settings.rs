@@ -12,6 +12,7 @@ use captura_tasks::Tasks;
 use crate::alarms::AlarmStates;
 use crate::guarantee::Guarantees;
 use crate::jobs::{JobRunner, NoJobs};
+use crate::monitoring::folders::Folders;
 use crate::notice::NoticeBell;
 
 /// What the operator decides about the control plane.
@@ -39,6 +40,8 @@ pub struct Settings {
     pub tasks: Tasks,
     /// How surely captures are kept where tags do not say.
     pub guarantees: Guarantees,
+    /// What monitoring schedules need of the rooms around.
+    pub monitors: Monitors,
     /// Who runs processing jobs.
     pub jobs: Jobs,
 }
@@ -57,6 +60,15 @@ impl Default for Jobs {
     fn default() -> Self {
         Self { runner: Arc::new(NoJobs), at_a_time: Settings::DEFAULT_JOBS_AT_A_TIME }
     }
+}
+
+/// What monitoring schedules need of the rooms around.
+#[derive(Debug, Clone, Default)]
+pub struct Monitors {
+    /// Looks for captures and labels in their stores.
+    pub folders: Folders,
+    /// How long after a moment all that was captured until then has arrived in its store.
+    pub settle: Duration,
 }
 
 /// Who is told of cold starts.
@@ -92,6 +104,7 @@ impl Settings {
             tasks: Tasks::default(),
             guarantees: Guarantees::default(),
             jobs: Jobs::default(),
+            monitors: Monitors::default(),
         }
     }
 }

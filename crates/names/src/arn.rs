@@ -15,11 +15,31 @@ pub enum ResourceKind {
     InferenceComponent,
     /// A processing job.
     ProcessingJob,
+    /// A monitoring schedule.
+    MonitoringSchedule,
+    /// A job definition of a monitor of data quality.
+    DataQualityJobDefinition,
+    /// A job definition of a monitor of model quality.
+    ModelQualityJobDefinition,
+    /// A job definition of a monitor of bias.
+    ModelBiasJobDefinition,
+    /// A job definition of a monitor of attributions.
+    ModelExplainabilityJobDefinition,
 }
 
 impl ResourceKind {
-    const ALL: [Self; 5] =
-        [Self::Model, Self::EndpointConfig, Self::Endpoint, Self::InferenceComponent, Self::ProcessingJob];
+    const ALL: [Self; 10] = [
+        Self::Model,
+        Self::EndpointConfig,
+        Self::Endpoint,
+        Self::InferenceComponent,
+        Self::ProcessingJob,
+        Self::MonitoringSchedule,
+        Self::DataQualityJobDefinition,
+        Self::ModelQualityJobDefinition,
+        Self::ModelBiasJobDefinition,
+        Self::ModelExplainabilityJobDefinition,
+    ];
 
     /// The word that stands in the ARN.
     #[must_use]
@@ -30,6 +50,11 @@ impl ResourceKind {
             Self::Endpoint => "endpoint",
             Self::InferenceComponent => "inference-component",
             Self::ProcessingJob => "processing-job",
+            Self::MonitoringSchedule => "monitoring-schedule",
+            Self::DataQualityJobDefinition => "data-quality-job-definition",
+            Self::ModelQualityJobDefinition => "model-quality-job-definition",
+            Self::ModelBiasJobDefinition => "model-bias-job-definition",
+            Self::ModelExplainabilityJobDefinition => "model-explainability-job-definition",
         }
     }
 }
@@ -50,7 +75,7 @@ pub struct Arn {
 /// The text is not an ARN of a SageMaker resource that captura knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not an ARN of the form arn:aws:sagemaker:<region>:<account>:<model|endpoint-config|endpoint|inference-component|processing-job>/<name>"
+    "{0:?} is not an ARN of the form arn:aws:sagemaker:<region>:<account>:<kind>/<name>, with a kind like model or endpoint"
 )]
 pub struct InvalidArn(pub String);
 

@@ -39,6 +39,13 @@ const NAMED: [(&str, &str); 9] = [
     ("EndpointArn", ""),
     ("ModelArn", ""),
 ];
+/// Operations on job definitions of monitors end so, and the kind of each.
+const JOB_DEFINITIONS: [(&str, &str); 4] = [
+    ("DataQualityJobDefinition", "data-quality-job-definition"),
+    ("ModelQualityJobDefinition", "model-quality-job-definition"),
+    ("ModelBiasJobDefinition", "model-bias-job-definition"),
+    ("ModelExplainabilityJobDefinition", "model-explainability-job-definition"),
+];
 
 /// Stands for an operation that cannot be read.
 const ANY: &str = "*";
@@ -182,7 +189,7 @@ fn of_target(target: &str, body: &[u8], place: Place<'_>) -> Result<Action, Deni
     if place.service != expected {
         return Err(Denial::ScopeService { expected });
     }
-    let resources = if target.starts_with(TARGET_PREFIX) { in_body(body, place) } else { Vec::new() };
+    let resources = if target.starts_with(TARGET_PREFIX) { in_body(operation, body, place) } else { Vec::new() };
     let resources = if resources.is_empty() { vec![Resource::nameless()] } else { resources };
     Ok(named(expected, operation, resources))
 }
@@ -192,8 +199,13 @@ fn arn(place: Place<'_>, kind: &str, name: &str) -> Resource {
 }
 
 /// The resources that an input of SageMaker's control plane names, at its top.
-fn in_body(body: &[u8], place: Place<'_>) -> Vec<Resource> {
+fn in_body(operation: &str, body: &[u8], place: Place<'_>) -> Vec<Resource> {
     let input = read_input(body).unwrap_or_default();
+    // Of which of the four families a job definition is, the operation alone says.
+    let family = JOB_DEFINITIONS.into_iter().find(|(family, _)| operation.ends_with(family));
+    if let (Some((_, kind)), Some(name)) = (family, input.get("JobDefinitionName").and_then(|name| name.as_str())) {
+        return vec![arn(place, kind, name)];
+    }
     let of_member = |(member, kind): (&str, &str)| {
         let text = input.get(member)?.as_str()?;
         if !kind.is_empty() {
@@ -216,6 +228,10 @@ fn of_path(head: &Head<'_>, place: Place<'_>) -> Action {
             other => other,
         };
         return named(SAGEMAKER, operation, vec![arn(place, "endpoint", endpoint)]);
+    }
+    let schedule = path.strip_prefix("/captura/v1/monitoring-schedules/");
+    if let Some(name) = schedule.and_then(|rest| rest.strip_suffix("/executions")) {
+        return named("captura", "RunMonitoringSchedule", vec![arn(place, "monitoring-schedule", name)]);
     }
     let operation = match path {
         "/metrics" => "GetMetrics",
@@ -349,6 +365,20 @@ mod tests {
             (action("GET", "/captura/v1/ledger", &[], "", "sagemaker"), "captura:GetLedger *".to_owned()),
             (action("GET", "/captura/v1/consumers", &[], "", "sagemaker"), "captura:ListConsumers *".to_owned()),
             (action("POST", "/captura/v1/erasures", &[], "{}", "sagemaker"), "captura:Erase *".to_owned()),
+            (
+                action("POST", "/captura/v1/monitoring-schedules/s/executions", &[], "", "sagemaker"),
+                format!("captura:RunMonitoringSchedule {arn}:monitoring-schedule/s"),
+            ),
+            (
+                action(
+                    "POST",
+                    "/",
+                    &[("x-amz-target", "SageMaker.DeleteModelBiasJobDefinition")],
+                    r#"{"JobDefinitionName":"d"}"#,
+                    "sagemaker",
+                ),
+                format!("sagemaker:DeleteModelBiasJobDefinition {arn}:model-bias-job-definition/d"),
+            ),
             (action("GET", "/metrics", &[], "", "sagemaker"), "captura:GetMetrics *".to_owned()),
             (action("POST", "/", &[], "\u{1f}\u{8b}", "monitoring"), "monitoring:* *".to_owned()),
             (action("POST", "/", &[], "Action=GetCallerIdentity", "sts"), "sts:GetCallerIdentity *".to_owned()),

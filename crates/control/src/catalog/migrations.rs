@@ -52,6 +52,56 @@ const STEPS: &[&str] = &[
     ) STRICT;
     CREATE INDEX processing_job_status ON processing_job (status);
 ",
+    // Monitors; before, there were none.
+    "
+    CREATE TABLE monitoring_schedule (
+        resource_id INTEGER PRIMARY KEY REFERENCES resource (id) ON DELETE CASCADE,
+        status TEXT NOT NULL,
+        wanted TEXT NOT NULL,
+        failure_reason TEXT,
+        modified_us INTEGER NOT NULL,
+        due_us INTEGER,
+        endpoint TEXT COLLATE NOCASE,
+        monitoring_type TEXT NOT NULL,
+        job_definition TEXT COLLATE NOCASE
+    ) STRICT;
+    CREATE TABLE monitoring_execution (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        schedule_id INTEGER NOT NULL,
+        schedule TEXT NOT NULL COLLATE NOCASE,
+        region TEXT NOT NULL,
+        scheduled_us INTEGER NOT NULL,
+        created_us INTEGER NOT NULL,
+        modified_us INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        monitoring_type TEXT NOT NULL,
+        endpoint TEXT COLLATE NOCASE,
+        job_definition TEXT COLLATE NOCASE,
+        merge_job TEXT,
+        processing_job TEXT,
+        failure_reason TEXT,
+        plan TEXT,
+        UNIQUE (schedule_id, scheduled_us)
+    ) STRICT;
+    CREATE INDEX monitoring_execution_status ON monitoring_execution (status);
+    CREATE TABLE monitoring_alert (
+        schedule_id INTEGER NOT NULL REFERENCES resource (id) ON DELETE CASCADE,
+        name TEXT NOT NULL COLLATE NOCASE,
+        created_us INTEGER NOT NULL,
+        modified_us INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        datapoints INTEGER NOT NULL,
+        period INTEGER NOT NULL,
+        PRIMARY KEY (schedule_id, name)
+    ) STRICT;
+    CREATE TABLE monitoring_alert_change (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        schedule TEXT NOT NULL COLLATE NOCASE,
+        alert TEXT NOT NULL COLLATE NOCASE,
+        created_us INTEGER NOT NULL,
+        status TEXT NOT NULL
+    ) STRICT;
+",
 ];
 
 pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {

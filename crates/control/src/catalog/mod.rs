@@ -15,11 +15,20 @@
 //!                 failure_reason
 //! tag             resource_id, key, value
 //! notice          id, event (JSON)
+//! monitoring_schedule      resource_id, status, wanted, failure_reason, modified_us, due_us, endpoint,
+//!                          monitoring_type, job_definition
+//! monitoring_execution     id, schedule_id and scheduled_us (unique together: the claim), schedule, region, created_us,
+//!                          modified_us, status, monitoring_type, endpoint, job_definition, merge_job, processing_job,
+//!                          failure_reason, plan (JSON)
+//! monitoring_alert         schedule_id, name, created_us, modified_us, status, datapoints, period
+//! monitoring_alert_change  id, schedule, alert, created_us, status
 //! ```
 
 mod components;
 mod endpoints;
 mod migrations;
+mod monitoring;
+mod monitoring_pages;
 mod notices;
 mod pages;
 mod processing_jobs;
@@ -35,6 +44,10 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub(crate) use components::ComponentRow;
 pub(crate) use endpoints::{EndpointRow, StateChange};
+pub(crate) use monitoring::{
+    AlertStatus, Claim, ExecutionRow, ExecutionStatus, Plan, ScheduleRow, ScheduleState, ScheduleStatus,
+};
+pub(crate) use monitoring_pages::{Filter, Order};
 pub(crate) use pages::{Cursor, Listed, PageQuery};
 pub(crate) use processing_jobs::{JobChange, JobRow};
 pub(crate) use resources::{NewResource, Resource};

@@ -62,6 +62,9 @@ pub(crate) async fn list(desk: &Desk, kind: ResourceKind, input: &Map<String, Va
         ResourceKind::Endpoint => "Endpoints",
         ResourceKind::InferenceComponent => "InferenceComponents",
         ResourceKind::ProcessingJob => "ProcessingJobSummaries",
+        // Monitors have lists of their own.
+        ResourceKind::MonitoringSchedule => "MonitoringScheduleSummaries",
+        _ => "JobDefinitionSummaries",
     };
     let mut output = Map::from_iter([(key.to_owned(), Value::Array(items))]);
     if let Some(token) = token {
@@ -77,6 +80,8 @@ fn summary(desk: &Desk, kind: ResourceKind, row: &Listed) -> Value {
         ResourceKind::Endpoint => "Endpoint",
         ResourceKind::InferenceComponent => "InferenceComponent",
         ResourceKind::ProcessingJob => "ProcessingJob",
+        ResourceKind::MonitoringSchedule => "MonitoringSchedule",
+        _ => "MonitoringJobDefinition",
     };
     let mut members = Map::from_iter([
         (format!("{prefix}Name"), json!(row.name)),
@@ -111,14 +116,14 @@ fn digest(payload: &[u8], belongs_to: &str) -> [u8; TOKEN_DIGEST_BYTES] {
     std::array::from_fn(|index| whole[index])
 }
 
-fn write_token(cursor: &Cursor, belongs_to: &str) -> String {
+pub(super) fn write_token(cursor: &Cursor, belongs_to: &str) -> String {
     let payload = serde_json::to_vec(cursor).expect("our bug: a cursor holds only text and numbers");
     let mut bytes = digest(&payload, belongs_to).to_vec();
     bytes.extend(payload);
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-fn read_token(token: &str, belongs_to: &str) -> Result<Cursor, Fault> {
+pub(super) fn read_token(token: &str, belongs_to: &str) -> Result<Cursor, Fault> {
     let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| invalid_token())?;
     let (given, payload) = bytes.split_at_checked(TOKEN_DIGEST_BYTES).ok_or_else(invalid_token)?;
     if given != digest(payload, belongs_to) {

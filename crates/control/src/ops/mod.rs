@@ -5,9 +5,12 @@ pub(crate) mod endpoint;
 pub(crate) mod endpoint_config;
 pub(crate) mod endpoint_view;
 pub(crate) mod inference_component;
+pub(crate) mod job_definition;
 pub(crate) mod listing;
 pub(crate) mod model;
 mod model_containers;
+pub(crate) mod monitoring_lists;
+pub(crate) mod monitoring_schedule;
 pub(crate) mod processing_job;
 pub(crate) mod tags;
 mod variant;
@@ -17,7 +20,7 @@ use std::sync::Arc;
 
 use captura_names::{Arn, ResourceKind, Timestamp};
 use captura_route::Clock;
-use captura_wire::aws_json::Fault;
+use captura_wire::aws_json::{Fault, FaultCode};
 use captura_wire::hosting::Tag;
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
@@ -88,7 +91,8 @@ impl Desk {
     }
 
     fn already_exists(&self, kind: ResourceKind, name: &str) -> Fault {
-        Fault::validation(format!("Cannot create already existing {} \"{}\".", noun(kind), self.arn(kind, name)))
+        let text = format!("Cannot create already existing {} \"{}\".", noun(kind), self.arn(kind, name));
+        Fault::new(if is_of_monitors(kind) { FaultCode::ResourceInUse } else { FaultCode::ValidationException }, text)
     }
 
     /// Runs one act as a transaction on the catalog.
@@ -112,7 +116,8 @@ fn not_found(kind: ResourceKind, arn: &str) -> Fault {
     if kind == ResourceKind::ProcessingJob {
         return processing_job::not_found(arn.rsplit('/').next().unwrap_or(arn));
     }
-    Fault::validation(format!("Could not find {} \"{arn}\".", noun(kind)))
+    let text = format!("Could not find {} \"{arn}\".", noun(kind));
+    Fault::new(if is_of_monitors(kind) { FaultCode::ResourceNotFound } else { FaultCode::ValidationException }, text)
 }
 
 fn noun(kind: ResourceKind) -> &'static str {
@@ -122,6 +127,27 @@ fn noun(kind: ResourceKind) -> &'static str {
         ResourceKind::Endpoint => "endpoint",
         ResourceKind::InferenceComponent => "inference component",
         ResourceKind::ProcessingJob => "processing job",
+        ResourceKind::MonitoringSchedule => "monitoring schedule",
+        ResourceKind::DataQualityJobDefinition => "data quality job definition",
+        ResourceKind::ModelQualityJobDefinition => "model quality job definition",
+        ResourceKind::ModelBiasJobDefinition => "model bias job definition",
+        ResourceKind::ModelExplainabilityJobDefinition => "model explainability job definition",
+    }
+}
+
+/// Monitors have error codes of their own for what is not there and what is there already.
+fn is_of_monitors(kind: ResourceKind) -> bool {
+    match kind {
+        ResourceKind::MonitoringSchedule
+        | ResourceKind::DataQualityJobDefinition
+        | ResourceKind::ModelQualityJobDefinition
+        | ResourceKind::ModelBiasJobDefinition
+        | ResourceKind::ModelExplainabilityJobDefinition => true,
+        ResourceKind::Model
+        | ResourceKind::EndpointConfig
+        | ResourceKind::Endpoint
+        | ResourceKind::InferenceComponent
+        | ResourceKind::ProcessingJob => false,
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod endpoint;
 pub(crate) mod inference_component;
 pub(crate) mod loads;
 pub(crate) mod managed;
+pub(crate) mod monitoring;
 pub(crate) mod processing_job;
 mod rollback;
 mod scaling;

@@ -42,6 +42,8 @@ const TEXTS: &[(&str, &str, &str)] = &[
         "arn:aws:s3:::training-plan/x",
     ),
     ("[A-Za-z0-9\\.\\-_]+", "words", "a/b"),
+    ("[a-zA-Z0-9\\-]+", "part", "a b"),
+    (".?P.*", "PT1H", "1H"),
     ("/(?!.*\\.\\.)[a-zA-Z0-9/_.\\-]+", "/metrics", "metrics"),
     ("mig-[0-9]+g\\.[0-9]+gb([+-][a-z0-9.]+)*", "mig-1g.5gb+me", "1g.5gb"),
     ("[a-zA-Z0-9](-*[a-zA-Z0-9])*\\/[a-zA-Z0-9](-*[a-zA-Z0-9+.])*", "application/json+x", "csv"),

@@ -10,6 +10,7 @@ mod deployments;
 mod lifecycle;
 mod lists;
 mod models;
+mod monitors;
 mod notices;
 mod processing_jobs;
 mod recovery;
@@ -19,7 +20,7 @@ mod tags;
 mod texts;
 mod updates;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -31,7 +32,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::models::stand_in::{self, Strings};
-use crate::{AlarmState, Control, Request, Settings};
+use crate::{AlarmState, Control, Monitors, Request, Settings};
 
 const ACCOUNT: &str = "000000000000";
 const REGION: &str = "eu-west-1";
@@ -59,6 +60,8 @@ pub(crate) struct Hands {
     cold_starts: Arc<Mutex<Vec<String>>>,
     /// Whoever hears of the next notice panics.
     notice_falls: Arc<AtomicBool>,
+    /// What lies in the stores; nothing where they do not answer.
+    store: Arc<Mutex<Option<BTreeSet<String>>>>,
 }
 
 impl Hands {
@@ -79,7 +82,9 @@ impl Hands {
         let alarms = Arc::clone(&self.alarms);
         let falls = Arc::clone(&self.notice_falls);
         let cold_starts = Arc::clone(&self.cold_starts);
+        let monitors = Monitors { folders: monitors::folders(Arc::clone(&self.store)), settle: monitors::SETTLE };
         Settings {
+            monitors,
             alarms: Arc::new(move |name| alarms.lock().expect("our bug: a test panicked").get(name).copied()),
             bell: Arc::new(move || assert!(!falls.swap(false, Ordering::SeqCst), "a test asked for it")),
             cold_starts: Arc::new(move |endpoint, variant, _| {

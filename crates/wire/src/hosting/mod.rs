@@ -10,6 +10,7 @@ mod endpoint_description;
 mod inference_component;
 mod listing;
 mod model;
+mod monitoring;
 mod operation;
 mod processing_job;
 mod schema;
@@ -42,6 +43,12 @@ pub use model::{
     AdditionalModelDataSource, CompressionType, ContainerDefinition, ContainerMode, CreateModel,
     InferenceExecutionConfig, InferenceExecutionMode, ModelCacheSetting, ModelDataSource, MultiModelConfig,
     S3DataSource, S3DataType,
+};
+pub use monitoring::{
+    BaselineConfig, BatchTransformInput, EndpointInput, JobInput, MonitoringAppSpecification, MonitoringJob,
+    MonitoringListRequest, MonitoringOutput, MonitoringS3Output, MonitoringScheduleConfig, MonitoringSortBy,
+    MonitoringStoppingCondition, MonitoringType, OutputConfig, Reading, S3Resource, ScheduleConfig, ScheduleRequest,
+    UpdateMonitoringAlert,
 };
 pub use operation::{Operation, read};
 pub use processing_job::{

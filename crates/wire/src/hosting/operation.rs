@@ -4,7 +4,7 @@ use captura_names::ResourceKind;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::schema;
+use super::{MonitoringType, schema};
 use crate::aws_json::{Fault, FaultCode, TARGET_PREFIX};
 use crate::validation::{self, Member};
 
@@ -61,6 +61,36 @@ pub enum Operation {
     StopProcessingJob,
     /// Forgets a processing job that has ended.
     DeleteProcessingJob,
+    /// Says what a monitor of that type does.
+    CreateJobDefinition(MonitoringType),
+    /// Tells what a job definition was created with.
+    DescribeJobDefinition(MonitoringType),
+    /// Pages through job definitions of that type.
+    ListJobDefinitions(MonitoringType),
+    /// Forgets a job definition.
+    DeleteJobDefinition(MonitoringType),
+    /// Has a monitor run again and again.
+    CreateMonitoringSchedule,
+    /// Tells a schedule's state.
+    DescribeMonitoringSchedule,
+    /// Has a monitor do something else, or at other times.
+    UpdateMonitoringSchedule,
+    /// Lets a stopped schedule go on.
+    StartMonitoringSchedule,
+    /// Holds a schedule.
+    StopMonitoringSchedule,
+    /// Ends a schedule; what it did stays told.
+    DeleteMonitoringSchedule,
+    /// Pages through schedules.
+    ListMonitoringSchedules,
+    /// Pages through what schedules did.
+    ListMonitoringExecutions,
+    /// Pages through the alerts of a schedule.
+    ListMonitoringAlerts,
+    /// Pages through what became of alerts.
+    ListMonitoringAlertHistory,
+    /// Says what raises an alert.
+    UpdateMonitoringAlert,
     /// Adds tags to a resource.
     AddTags,
     /// Tells the tags of a resource.
@@ -71,7 +101,7 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 55] = [
         Self::CreateModel,
         Self::DescribeModel,
         Self::ListModels,
@@ -97,6 +127,33 @@ impl Operation {
         Self::ListProcessingJobs,
         Self::StopProcessingJob,
         Self::DeleteProcessingJob,
+        Self::CreateJobDefinition(MonitoringType::DataQuality),
+        Self::DescribeJobDefinition(MonitoringType::DataQuality),
+        Self::ListJobDefinitions(MonitoringType::DataQuality),
+        Self::DeleteJobDefinition(MonitoringType::DataQuality),
+        Self::CreateJobDefinition(MonitoringType::ModelQuality),
+        Self::DescribeJobDefinition(MonitoringType::ModelQuality),
+        Self::ListJobDefinitions(MonitoringType::ModelQuality),
+        Self::DeleteJobDefinition(MonitoringType::ModelQuality),
+        Self::CreateJobDefinition(MonitoringType::ModelBias),
+        Self::DescribeJobDefinition(MonitoringType::ModelBias),
+        Self::ListJobDefinitions(MonitoringType::ModelBias),
+        Self::DeleteJobDefinition(MonitoringType::ModelBias),
+        Self::CreateJobDefinition(MonitoringType::ModelExplainability),
+        Self::DescribeJobDefinition(MonitoringType::ModelExplainability),
+        Self::ListJobDefinitions(MonitoringType::ModelExplainability),
+        Self::DeleteJobDefinition(MonitoringType::ModelExplainability),
+        Self::CreateMonitoringSchedule,
+        Self::DescribeMonitoringSchedule,
+        Self::UpdateMonitoringSchedule,
+        Self::StartMonitoringSchedule,
+        Self::StopMonitoringSchedule,
+        Self::DeleteMonitoringSchedule,
+        Self::ListMonitoringSchedules,
+        Self::ListMonitoringExecutions,
+        Self::ListMonitoringAlerts,
+        Self::ListMonitoringAlertHistory,
+        Self::UpdateMonitoringAlert,
         Self::AddTags,
         Self::ListTags,
         Self::DeleteTags,
@@ -143,6 +200,21 @@ impl Operation {
             Self::ListProcessingJobs => "ListProcessingJobs",
             Self::StopProcessingJob => "StopProcessingJob",
             Self::DeleteProcessingJob => "DeleteProcessingJob",
+            Self::CreateJobDefinition(of) => of.operations()[0],
+            Self::DescribeJobDefinition(of) => of.operations()[1],
+            Self::ListJobDefinitions(of) => of.operations()[2],
+            Self::DeleteJobDefinition(of) => of.operations()[3],
+            Self::CreateMonitoringSchedule => "CreateMonitoringSchedule",
+            Self::DescribeMonitoringSchedule => "DescribeMonitoringSchedule",
+            Self::UpdateMonitoringSchedule => "UpdateMonitoringSchedule",
+            Self::StartMonitoringSchedule => "StartMonitoringSchedule",
+            Self::StopMonitoringSchedule => "StopMonitoringSchedule",
+            Self::DeleteMonitoringSchedule => "DeleteMonitoringSchedule",
+            Self::ListMonitoringSchedules => "ListMonitoringSchedules",
+            Self::ListMonitoringExecutions => "ListMonitoringExecutions",
+            Self::ListMonitoringAlerts => "ListMonitoringAlerts",
+            Self::ListMonitoringAlertHistory => "ListMonitoringAlertHistory",
+            Self::UpdateMonitoringAlert => "UpdateMonitoringAlert",
             Self::AddTags => "AddTags",
             Self::ListTags => "ListTags",
             Self::DeleteTags => "DeleteTags",
@@ -181,6 +253,23 @@ impl Operation {
             Self::DescribeProcessingJob | Self::StopProcessingJob | Self::DeleteProcessingJob => {
                 schema::PROCESSING_JOB_NAME_ONLY
             }
+            Self::CreateJobDefinition(MonitoringType::DataQuality) => schema::CREATE_DATA_QUALITY,
+            Self::CreateJobDefinition(MonitoringType::ModelQuality) => schema::CREATE_MODEL_QUALITY,
+            Self::CreateJobDefinition(MonitoringType::ModelBias) => schema::CREATE_MODEL_BIAS,
+            Self::CreateJobDefinition(MonitoringType::ModelExplainability) => schema::CREATE_MODEL_EXPLAINABILITY,
+            Self::DescribeJobDefinition(_) | Self::DeleteJobDefinition(_) => schema::JOB_DEFINITION_NAME_ONLY,
+            Self::ListJobDefinitions(_) => schema::LIST_JOB_DEFINITIONS,
+            Self::CreateMonitoringSchedule => schema::CREATE_SCHEDULE,
+            Self::UpdateMonitoringSchedule => schema::UPDATE_SCHEDULE,
+            Self::DescribeMonitoringSchedule
+            | Self::StartMonitoringSchedule
+            | Self::StopMonitoringSchedule
+            | Self::DeleteMonitoringSchedule => schema::SCHEDULE_NAME_ONLY,
+            Self::ListMonitoringSchedules => schema::LIST_SCHEDULES,
+            Self::ListMonitoringExecutions => schema::LIST_EXECUTIONS,
+            Self::ListMonitoringAlerts => schema::LIST_ALERTS,
+            Self::ListMonitoringAlertHistory => schema::LIST_ALERT_HISTORY,
+            Self::UpdateMonitoringAlert => schema::UPDATE_ALERT,
             Self::AddTags => schema::ADD_TAGS,
             Self::ListTags => schema::LIST_TAGS,
             Self::DeleteTags => schema::DELETE_TAGS,
@@ -213,6 +302,21 @@ impl Operation {
             | Self::ListProcessingJobs
             | Self::StopProcessingJob
             | Self::DeleteProcessingJob => Some(ResourceKind::ProcessingJob),
+            Self::CreateJobDefinition(of)
+            | Self::DescribeJobDefinition(of)
+            | Self::ListJobDefinitions(of)
+            | Self::DeleteJobDefinition(of) => Some(of.kind()),
+            Self::CreateMonitoringSchedule
+            | Self::DescribeMonitoringSchedule
+            | Self::UpdateMonitoringSchedule
+            | Self::StartMonitoringSchedule
+            | Self::StopMonitoringSchedule
+            | Self::DeleteMonitoringSchedule
+            | Self::ListMonitoringSchedules
+            | Self::ListMonitoringExecutions
+            | Self::ListMonitoringAlerts
+            | Self::ListMonitoringAlertHistory
+            | Self::UpdateMonitoringAlert => Some(ResourceKind::MonitoringSchedule),
             Self::AddTags | Self::ListTags | Self::DeleteTags => None,
         }
     }
@@ -270,6 +374,7 @@ mod tests {
     #[test]
     fn no_member_names_a_file_of_the_server() {
         // Paths inside a container or below a job's own folder, and addresses in buckets.
+        // Paths inside a container, and addresses in buckets.
         let harmless = ["MetricsEndpointPath", "S3OutputPath", "S3FailurePath", "LocalPath"];
         let of_files = ["path", "file", "folder", "directory", "socket", "mount"];
         let lines = include_str!("constraints.txt").lines().filter(|line| !line.starts_with('#'));

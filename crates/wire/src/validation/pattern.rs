@@ -24,8 +24,7 @@ pub static NAME: Pattern = Pattern { text: "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", m
 /// Names of models.
 pub static MODEL_NAME: Pattern = Pattern { text: "[a-zA-Z0-9]([\\-a-zA-Z0-9]*[a-zA-Z0-9])?", matches: is_hyphenated };
 /// A part of a name, as list filters take it.
-pub static NAME_PART: Pattern =
-    Pattern { text: "[a-zA-Z0-9-]+", matches: |text| some(text, |c| c.is_ascii_alphanumeric() || c == '-') };
+pub static NAME_PART: Pattern = Pattern { text: "[a-zA-Z0-9-]+", matches: is_name_part };
 /// Images.
 pub static IMAGE: Pattern = Pattern { text: "[\\S]+", matches: |text| some(text, |c| !c.is_ascii_whitespace()) };
 /// Where model data lies. Local paths, with or without `file://`, are accepted as well: whether they may be read is the
@@ -40,7 +39,7 @@ pub static MODEL_DATA: Pattern = Pattern {
                 || text.starts_with('/'))
     },
 };
-/// Where a processing job's data lies and goes to: in buckets only.
+/// Objects of processing jobs and monitors: in buckets only.
 pub static S3_URI: Pattern = Pattern {
     text: "(https|s3)://([^/]+)/?(.*)",
     matches: |text| one_line(text) && after_scheme(text).is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/')),
@@ -126,6 +125,15 @@ pub static METRICS_PATH: Pattern = Pattern {
         text.strip_prefix('/').is_some_and(|rest| some(rest, plain) && !rest.contains(".."))
     },
 };
+/// Spans of time, as ISO 8601 writes them.
+pub static TIME_OFFSET: Pattern = Pattern {
+    text: ".?P.*",
+    matches: |text| {
+        one_line(text) && (text.starts_with('P') || text.chars().nth(1).is_some_and(|second| second == 'P'))
+    },
+};
+/// A part of a name, as filters of monitors take it.
+pub static MONITOR_NAME_PART: Pattern = Pattern { text: "[a-zA-Z0-9\\-]+", matches: is_name_part };
 /// Anything but nothing, line breaks included.
 pub static SOMETHING: Pattern = Pattern { text: "[\\s\\S]+", matches: |text| !text.is_empty() };
 
@@ -148,6 +156,10 @@ fn is_partition(text: &str) -> bool {
         None => extras.is_empty(),
     };
     digits(slices) && digits(size) && extras
+}
+
+fn is_name_part(text: &str) -> bool {
+    some(text, |c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 fn is_hyphenated(text: &str) -> bool {
@@ -270,6 +282,13 @@ mod tests {
             (&PARTITION, &["mig-1g.5gb", "mig-1g.10gb+me.all-x"], &["", "mig-g.5gb", "mig-1g.5gb+", "mig-1g.5gbx"]),
             (&BASELINE_MEDIA_TYPE, &["text/csv", "application/json+x"], &["", "text", "text/a-"]),
             (&SOMETHING, &["x", "\n"], &[""]),
+            (
+                &S3_URI,
+                &["s3://b", "s3://b/k", "https://h/x"],
+                &["", "s3://", "s3:///k", "/m", "file:///m", "s3://b/\n"],
+            ),
+            (&TIME_OFFSET, &["P", "PT1H", "-P8D", "+P"], &["", "1H", "--P", "-PT\n"]),
+            (&MONITOR_NAME_PART, &["-", "a-"], &["", "a_b"]),
         ];
         for (pattern, good, bad) in table.iter().chain(more) {
             good.iter().for_each(|text| assert!(pattern.matches(text), "{text:?} must match {}", pattern.text));

@@ -10,6 +10,7 @@ mod explainer;
 mod inference_component;
 mod listing;
 mod model;
+mod monitoring;
 mod processing_job;
 mod variant;
 
@@ -20,6 +21,11 @@ pub(super) use inference_component::{
 };
 pub(super) use listing::{LIST, LIST_ENDPOINTS, LIST_INFERENCE_COMPONENTS, LIST_PROCESSING_JOBS};
 pub(super) use model::{CREATE_MODEL, MODEL_NAME_ONLY};
+pub(super) use monitoring::{
+    CREATE_DATA_QUALITY, CREATE_MODEL_BIAS, CREATE_MODEL_EXPLAINABILITY, CREATE_MODEL_QUALITY, CREATE_SCHEDULE,
+    JOB_DEFINITION_NAME_ONLY, LIST_ALERT_HISTORY, LIST_ALERTS, LIST_EXECUTIONS, LIST_JOB_DEFINITIONS, LIST_SCHEDULES,
+    SCHEDULE_NAME_ONLY, UPDATE_ALERT, UPDATE_SCHEDULE,
+};
 pub(super) use processing_job::{CREATE_PROCESSING_JOB, PROCESSING_JOB_NAME_ONLY};
 
 use crate::validation::{Member, Shape, UNLIMITED, pattern, pattern::Pattern};
