@@ -17,6 +17,7 @@ pub mod folder;
 pub mod journal;
 pub mod jsonl;
 pub mod layout;
+pub mod level;
 pub mod line;
 pub mod manifest;
 pub mod merges;

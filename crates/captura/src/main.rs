@@ -17,6 +17,7 @@ mod issuers;
 mod kms;
 mod machine;
 mod metering;
+mod monitors;
 mod observe;
 mod privacy;
 mod scaling;

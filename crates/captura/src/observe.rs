@@ -4,7 +4,8 @@
 //! `/captura/v1/consumers`, `/captura/v1/tail?endpoint=&after=&limit=`. The command line reads
 //! them, and so may anything else.
 //!
-//! `POST /captura/v1/erasures` is the one that changes something (`erasing.rs`): SageMaker's API has no word for it.
+//! `POST /captura/v1/erasures` (`erasing.rs`) and `POST /captura/v1/monitoring-schedules/{name}/executions`
+//! (`monitors.rs`) are those that change something: SageMaker's API has no word for them.
 //!
 //! Refuses to: change anything else; intents go through SageMaker's API.
 
@@ -33,7 +34,7 @@ use tokio::sync::watch;
 
 use crate::consumers;
 use crate::privacy::Erasers;
-use crate::{erasing, sts};
+use crate::{erasing, monitors, sts};
 
 /// Most records in one answer of `tail`.
 const TAIL_MAX: usize = 1_000;
@@ -103,6 +104,11 @@ impl Rooms {
             (&Method::GET, "/captura/v1/tail") => self.tail(request.uri().query().unwrap_or_default()),
             (&Method::POST, "/captura/v1/erasures") => {
                 erasing::answer(Arc::clone(&self.erasers), request.body().clone()).await
+            }
+            (&Method::POST, path) if monitors::schedule_of(path).is_some() => {
+                let name = monitors::schedule_of(path).unwrap_or_default();
+                let reply = self.control.run_monitor(name, &self.region_of(&request)).await;
+                response(reply.status, reply.headers, reply.body)
             }
             _ => unknown(&request),
         }

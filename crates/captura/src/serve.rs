@@ -160,7 +160,7 @@ impl Running {
         let backends = backends(&config, &stores, (&memory, &tasks));
         opened.backends = Some(backends.clone());
         recover(backends.clone());
-        let settings = control_settings(&config, (&cloudwatch, &writing), (&clock, &tasks));
+        let settings = control_settings((&config, &stores), (&cloudwatch, &writing), (&clock, &tasks));
         let settings = captura_control::Settings { bell: teller.bell(), ..settings };
         let control = Control::open(settings, backends.clone(), table_sender, clock.clone())?;
         opened.control = Some(control.clone());
@@ -425,7 +425,7 @@ fn log_sinks(writing: &captura_logs::Writing) -> captura_control::LogSinks {
 }
 
 fn control_settings(
-    config: &Config,
+    (config, stores): (&Config, &Stores),
     (cloudwatch, writing): (&Cloudwatch, &captura_logs::Writing),
     (clock, tasks): (&Clock, &Tasks),
 ) -> captura_control::Settings {
@@ -437,6 +437,7 @@ fn control_settings(
         cold_starts: metering::cold_starts(cloudwatch, clock),
         alarms: alarm_states(cloudwatch),
         logs: log_sinks(writing),
+        monitors: crate::monitors::rooms(config, stores),
         tasks: tasks.clone(),
         ..defaults
     }

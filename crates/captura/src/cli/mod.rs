@@ -16,6 +16,7 @@ mod hold;
 mod invoke;
 mod keys;
 mod ledger;
+mod monitors;
 mod privacy;
 mod quality;
 mod reconcile;
@@ -61,6 +62,7 @@ enum Verb {
     /// The account book per endpoint and variant
     Ledger(ledger::Ledger),
     Consumers(consumers::Consumers),
+    Monitors(monitors::Monitors),
     /// What rules of redaction do, without a server
     Privacy(privacy::Privacy),
     /// Erase a person (destroy the keys that seal what is kept of them) or single calls, with a certificate
@@ -136,6 +138,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Verb::Tail(verb) => block_on(verb.run()),
         Verb::Ledger(verb) => block_on(verb.run()),
         Verb::Consumers(verb) => block_on(verb.run()),
+        Verb::Monitors(verb) => block_on(verb.run()),
         Verb::Privacy(verb) => block_on(verb.run()),
         Verb::Erase(verb) => block_on(verb.run()),
         Verb::Hold(verb) => verb.run(),

@@ -107,7 +107,7 @@ async fn bodies_that_are_not_verified_have_a_quarter_of_the_memory() {
 }
 
 /// One of everything that the router tells apart, and what it must not tell apart.
-const ROUTES: [(&str, &str); 23] = [
+const ROUTES: [(&str, &str); 24] = [
     ("POST", "/endpoints/churn/invocations"),
     ("GET", "/endpoints/churn/invocations"),
     ("POST", "/endpoints/nobody/invocations"),
@@ -127,6 +127,7 @@ const ROUTES: [(&str, &str); 23] = [
     ("GET", "/captura/v1/consumers"),
     ("GET", "/captura/v1/ledger/minutes"),
     ("POST", "/captura/v1/erasures"),
+    ("POST", "/captura/v1/monitoring-schedules/s/executions"),
     ("GET", "/console/"),
     ("PUT", "/bucket/key"),
     ("OPTIONS", "/"),
