@@ -2,10 +2,15 @@
 //! captures that AWS wrote are read like our own.
 
 use std::num::NonZero;
+use std::ops::Range;
 use std::path::PathBuf;
 
+use anyhow::{Context as _, bail};
 use captura_archive::Stores;
+use captura_archive::reader::Selection;
+use captura_monitor::dataset::Scope;
 use captura_monitor::job::{self, Check as CheckRequest, CheckSummary, JobError, LabelPosition, Source, Summary};
+use captura_names::Timestamp;
 use clap::Args;
 use serde::Serialize;
 
@@ -43,11 +48,6 @@ pub(super) struct Opened {
 }
 
 impl Input {
-    /// What is at these addresses, read as this says.
-    pub(super) fn source(&self, addresses: Vec<String>) -> Source {
-        Source { addresses, threads: self.threads, ..Source::default() }
-    }
-
     pub(super) fn open(&self) -> anyhow::Result<Opened> {
         let config = Config::read(self.config.as_deref())?;
         let data_dir = self.data_dir.clone().unwrap_or(config.server.data_dir);
@@ -59,10 +59,75 @@ impl Input {
 }
 
 impl Opened {
-    pub(super) async fn standing(&self, addresses: &[String], records: u64) -> Standing {
+    pub(super) async fn standing(&self, source: &Source, records: u64) -> Standing {
         let ledger = self.client.as_ref().map_or(LedgerAt::Data(&self.data_dir), LedgerAt::Server);
-        Standing::of(&self.stores, addresses, records, ledger).await
+        Standing::of(&self.stores, source, records, ledger).await
     }
+}
+
+/// Which of the captured calls an offline verb reads, and what their columns are called.
+#[derive(Debug, Args)]
+pub(super) struct Wanted {
+    /// Only captured calls of this endpoint
+    #[arg(long, value_name = "NAME")]
+    endpoint: Option<String>,
+    /// Only captured calls that this variant answered
+    #[arg(long, value_name = "NAME")]
+    variant: Option<String>,
+    /// Only captured calls from this time on, e.g. 2026-11-26T10:00:00Z
+    #[arg(long, visible_alias = "from", value_name = "TIME")]
+    start_time: Option<String>,
+    /// Only captured calls before this time
+    #[arg(long, visible_alias = "to", value_name = "TIME")]
+    end_time: Option<String>,
+    /// Only captured calls of this consumer; may be given several times
+    #[arg(long, value_name = "NAME")]
+    consumer: Vec<String>,
+    /// Names of the columns, with commas between them, those of the answer first; names in the data win
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    headers: Vec<String>,
+}
+
+impl Wanted {
+    /// The data at these addresses, as far as it is wanted.
+    pub(super) fn source(&self, addresses: &[String], input: &Input) -> anyhow::Result<Source> {
+        let window = self.window()?;
+        let endpoint = self.endpoint.as_deref().map(str::parse).transpose().context("--endpoint")?;
+        let variant = self.variant.as_deref().map(str::parse).transpose().context("--variant")?;
+        Ok(Source {
+            addresses: addresses.to_vec(),
+            selection: Selection { window: window.clone(), endpoint, variant },
+            scope: Scope { window, consumers: self.consumer.iter().cloned().collect() },
+            names: (!self.headers.is_empty()).then(|| self.headers.clone()),
+            threads: input.threads,
+            ..Source::default()
+        })
+    }
+
+    /// The same of another time, to compare with.
+    pub(super) fn of_any_time(&self, addresses: &[String], input: &Input) -> anyhow::Result<Source> {
+        let mut source = self.source(addresses, input)?;
+        (source.selection.window, source.scope.window) = (None, None);
+        Ok(source)
+    }
+
+    pub(super) fn window(&self) -> anyhow::Result<Option<Range<Timestamp>>> {
+        window(self.start_time.as_deref(), self.end_time.as_deref())
+    }
+}
+
+/// A window of time; an end that is not given is open.
+pub(super) fn window(start: Option<&str>, end: Option<&str>) -> anyhow::Result<Option<Range<Timestamp>>> {
+    if start.is_none() && end.is_none() {
+        return Ok(None);
+    }
+    let or = |text: Option<&str>, open: &str| Timestamp::parse(text.unwrap_or(open));
+    let start = or(start, "1970-01-01T00:00:00Z").context("--start-time")?;
+    let end = or(end, "9998-12-31T23:59:59Z").context("--end-time")?;
+    if start >= end {
+        bail!("--start-time must be before --end-time: from {start} to {end} there is nothing");
+    }
+    Ok(Some(start..end))
 }
 
 /// Statistics of captures or CSV files
@@ -75,18 +140,21 @@ pub(crate) struct Profile {
     #[arg(long, value_name = "FILE")]
     out: String,
     #[command(flatten)]
+    wanted: Wanted,
+    #[command(flatten)]
     input: Input,
 }
 
 impl Profile {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
         let opened = self.input.open()?;
-        let done = job::profile(&opened.stores, &self.input.source(self.addresses.clone()), &self.out).await;
+        let source = self.wanted.source(&self.addresses, &self.input)?;
+        let done = job::profile(&opened.stores, &source, &self.out).await;
         let summary = match or_cannot_tell(done)? {
             Ok(summary) => summary,
             Err(outcome) => return Ok(outcome),
         };
-        let standing = opened.standing(&self.addresses, summary.records).await;
+        let standing = opened.standing(&source, summary.records).await;
         tell(&summary, &standing, self.input.json)?;
         Ok(Outcome::Fine)
     }
@@ -108,6 +176,8 @@ pub(crate) struct Baseline {
     #[arg(long)]
     label_last: bool,
     #[command(flatten)]
+    wanted: Wanted,
+    #[command(flatten)]
     input: Input,
 }
 
@@ -119,12 +189,13 @@ impl Baseline {
             _ => LabelPosition::AsIs,
         };
         let opened = self.input.open()?;
-        let done = job::baseline(&opened.stores, &self.input.source(self.addresses.clone()), label, &self.out).await;
+        let source = self.wanted.source(&self.addresses, &self.input)?;
+        let done = job::baseline(&opened.stores, &source, label, &self.out).await;
         let summary = match or_cannot_tell(done)? {
             Ok(summary) => summary,
             Err(outcome) => return Ok(outcome),
         };
-        let standing = opened.standing(&self.addresses, summary.records).await;
+        let standing = opened.standing(&source, summary.records).await;
         tell(&summary, &standing, self.input.json)?;
         Ok(Outcome::Fine)
     }
@@ -146,13 +217,15 @@ pub(crate) struct Check {
     #[arg(long, value_name = "URI")]
     history: Vec<String>,
     #[command(flatten)]
+    wanted: Wanted,
+    #[command(flatten)]
     input: Input,
 }
 
 impl Check {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
         let request = CheckRequest {
-            source: self.input.source(self.addresses.clone()),
+            source: self.wanted.source(&self.addresses, &self.input)?,
             baseline: self.baseline,
             history: self.history,
             out: self.out,
@@ -162,7 +235,7 @@ impl Check {
             Ok(found) => found,
             Err(outcome) => return Ok(outcome),
         };
-        let standing = opened.standing(&self.addresses, found.data.records).await;
+        let standing = opened.standing(&request.source, found.data.records).await;
         if self.input.json {
             say(&with_standing(&found, &standing)?);
         } else {
@@ -195,6 +268,9 @@ pub(super) fn tell(summary: &Summary, standing: &Standing, as_json: bool) -> any
         summary.completeness * 100.0
     ));
     say(&standing.in_words());
+    if summary.outside > 0 {
+        say(&format!("{} other calls in these objects were not asked for", summary.outside));
+    }
     if summary.unanswered > 0 {
         say(&format!("{} calls got no answer from the model and are left out", summary.unanswered));
     }
@@ -233,5 +309,50 @@ pub(super) fn or_cannot_tell<T>(done: Result<T, JobError>) -> anyhow::Result<Res
             Ok(Err(Outcome::CannotTell))
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(start: Option<&str>, end: Option<&str>) -> Wanted {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Wanted {
+            endpoint: Some("churn".to_owned()),
+            variant: None,
+            start_time: owned(start),
+            end_time: owned(end),
+            consumer: vec!["clinic".to_owned()],
+            headers: Vec::new(),
+        }
+    }
+
+    fn input() -> Input {
+        Input { data_dir: None, config: None, url: None, threads: None, json: false }
+    }
+
+    #[test]
+    fn what_is_wanted_narrows_objects_and_the_calls_in_them() {
+        let source =
+            wanted(Some("2026-11-26T10:00:00Z"), None).source(&["s3://captures".to_owned()], &input()).unwrap();
+        assert_eq!(source.selection.window, source.scope.window);
+        assert_eq!(source.selection.endpoint.unwrap().to_string(), "churn");
+        assert!(source.scope.consumers.contains("clinic") && source.names.is_none());
+        let then = wanted(Some("2026-11-26T10:00:00Z"), None).of_any_time(&[], &input()).unwrap();
+        assert!(then.selection.window.is_none() && then.scope.window.is_none());
+        assert!(then.scope.consumers.contains("clinic"), "the same callers, at another time");
+    }
+
+    #[test]
+    fn times_that_leave_nothing_are_refused_with_the_option_to_mend() {
+        let ten = Some("2026-11-26T10:00:00Z");
+        let said = |wanted: Wanted| format!("{:#}", wanted.source(&[], &input()).unwrap_err());
+        assert!(said(wanted(ten, ten)).starts_with("--start-time must be before --end-time"));
+        assert!(said(wanted(Some("ten"), None)).starts_with("--start-time: "));
+        assert!(
+            said(Wanted { endpoint: Some("no such name!".to_owned()), ..wanted(None, None) })
+                .starts_with("--endpoint: ")
+        );
     }
 }

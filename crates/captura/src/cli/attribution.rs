@@ -13,8 +13,8 @@ use captura_monitor::job::{
 };
 use clap::{Args, ValueEnum};
 
-use super::analysis::{Input, with_standing};
-use super::quality::{names, number, window};
+use super::analysis::{Input, window, with_standing};
+use super::quality::number;
 use super::standing::Standing;
 use super::{Outcome, Server, note, say, table};
 use crate::asking::EndpointModel;
@@ -138,7 +138,7 @@ impl Attribution {
         let endpoint =
             endpoint.context("name the endpoint that is asked: --endpoint NAME, or endpoint_name of the predictor")?;
         let model = EndpointModel::new(self.server.client()?, endpoint);
-        let (addresses, json, held) = (self.addresses.clone(), self.server.json, self.baseline.is_some());
+        let (json, held) = (self.server.json, self.baseline.is_some());
         let request = self.request(config)?;
         let found = match job::attribution(&opened.stores, &request, &model).await {
             Ok(mut found) => {
@@ -151,7 +151,7 @@ impl Attribution {
             }
             Err(error) => return Err(error.into()),
         };
-        let standing = opened.standing(&addresses, found.data.records).await;
+        let standing = opened.standing(&request.source, found.data.records).await;
         if json {
             say(&with_standing(&found, &standing)?);
         } else {
@@ -169,8 +169,8 @@ impl Attribution {
         }
         config.label = self.label.or(config.label);
         config.excluded.extend(self.excluded_columns);
-        if let Some(headers) = names(&self.headers) {
-            config.headers = headers;
+        if !self.headers.is_empty() {
+            config.headers = self.headers;
         }
         if let Some(address) = self.shap_baseline {
             config.baseline = ShapBaseline::At(address);

@@ -1,12 +1,12 @@
 //! `captura bias`: whether labels and predictions differ between groups of people or things, in Clarify's metrics.
 
 use captura_monitor::bias::{BiasConfig, BiasFinding, FacetConfig, description};
-use captura_monitor::job::{self, Bias as BiasRequest, BiasSummary, QualityError, Source};
+use captura_monitor::job::{self, Bias as BiasRequest, BiasSummary, QualityError};
 use captura_names::Timestamp;
 use clap::Args;
 
-use super::analysis::{Input, tell, with_standing};
-use super::quality::{names, number, ripeness, window};
+use super::analysis::{Input, Wanted, tell, with_standing};
+use super::quality::{number, ripeness};
 use super::{Outcome, note, say, table};
 
 /// Bias of labels and predictions; exits 2 when it got worse than at a baseline, 3 when it cannot tell
@@ -30,9 +30,6 @@ pub(crate) struct Bias {
     /// Column whose values are the groups of conditional disparities
     #[arg(long, value_name = "COLUMN")]
     group_variable: Option<String>,
-    /// Names of the columns of captures, the answer's first, with commas between them
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    headers: Vec<String>,
     /// Column of the predicted outcome
     #[arg(long, visible_alias = "inference", value_name = "COLUMN")]
     inference_attribute: Option<String>,
@@ -48,12 +45,6 @@ pub(crate) struct Bias {
     /// In ground truth records with several values, which of them is the label
     #[arg(long, value_name = "COLUMN")]
     ground_truth_attribute: Option<String>,
-    /// Only captured calls from this time on
-    #[arg(long, value_name = "TIME")]
-    start_time: Option<String>,
-    /// Only captured calls before this time
-    #[arg(long, value_name = "TIME")]
-    end_time: Option<String>,
     /// Only labels that had arrived by then count [default: the last moment in the data]
     #[arg(long, value_name = "TIME")]
     as_of: Option<String>,
@@ -70,6 +61,8 @@ pub(crate) struct Bias {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
+    wanted: Wanted,
+    #[command(flatten)]
     input: Input,
 }
 
@@ -80,7 +73,7 @@ impl Bias {
             Some(address) => job::bias_config(&opened.stores, address).await?,
             None => BiasConfig::default(),
         };
-        let (addresses, json, held) = (self.addresses.clone(), self.input.json, self.baseline.is_some());
+        let (json, held) = (self.input.json, self.baseline.is_some());
         let request = self.request(config)?;
         let found = match job::bias(&opened.stores, &request).await {
             Ok(found) => found,
@@ -90,7 +83,7 @@ impl Bias {
             }
             Err(error) => return Err(error.into()),
         };
-        let standing = opened.standing(&addresses, found.data.records).await;
+        let standing = opened.standing(&request.source, found.data.records).await;
         if json {
             say(&with_standing(&found, &standing)?);
         } else {
@@ -116,7 +109,7 @@ impl Bias {
         }
         config.group_variable = self.group_variable.or(config.group_variable);
         Ok(BiasRequest {
-            source: Source { names: names(&self.headers), ..self.input.source(self.addresses) },
+            source: self.wanted.source(&self.addresses, &self.input)?,
             inference: self.inference_attribute,
             probability: self.probability_attribute,
             threshold: self.probability_threshold_attribute,
@@ -124,7 +117,7 @@ impl Bias {
             ground_truth_attribute: self.ground_truth_attribute,
             baseline: self.baseline,
             out: self.out,
-            window: window(self.start_time.as_deref(), self.end_time.as_deref())?,
+            window: self.wanted.window()?,
             as_of: self.as_of.as_deref().map(Timestamp::parse).transpose()?,
             seed: self.seed,
             by_value: self.by_value,

@@ -10,7 +10,7 @@ use captura_monitor::drift::windows::{Budget, TimedColumn, Watched};
 use captura_monitor::job::{self, Against, Examination, Examine};
 use clap::{Args, ValueEnum};
 
-use super::analysis::{Input, or_cannot_tell, tell, with_standing};
+use super::analysis::{Input, Wanted, or_cannot_tell, tell, with_standing};
 use super::{Outcome, say, table};
 
 /// Columns that the table shows; the JSON has all of them.
@@ -68,7 +68,7 @@ enum CategoriesBy {
 
 impl Question {
     /// The question, asked of these addresses.
-    pub(super) fn about(&self, addresses: &[String], input: &Input) -> anyhow::Result<Examine> {
+    pub(super) fn about(&self, addresses: &[String], wanted: &Wanted, input: &Input) -> anyhow::Result<Examine> {
         if !(0.0..1.0).contains(&self.tolerance) {
             bail!("--tolerance is from 0 to below 1, not {}", self.tolerance);
         }
@@ -78,7 +78,7 @@ impl Question {
         let against = match &self.baseline {
             Some(folder) => Against::Baseline { folder: folder.clone(), history: self.history.clone() },
             None if self.reference.is_empty() => Against::Nothing,
-            None => Against::Data(input.source(self.reference.clone())),
+            None => Against::Data(wanted.of_any_time(&self.reference, input)?),
         };
         let rule = Rule {
             tolerance: self.tolerance,
@@ -98,7 +98,7 @@ impl Question {
             ..Rule::default()
         };
         let budget = self.window.as_deref().map(|window| self.budget(window)).transpose()?;
-        Ok(Examine { source: input.source(addresses.to_vec()), against, rule, budget })
+        Ok(Examine { source: wanted.source(addresses, input)?, against, rule, budget })
     }
 
     fn budget(&self, window: &str) -> anyhow::Result<Budget> {
@@ -133,12 +133,14 @@ pub(crate) struct Drift {
     #[command(flatten)]
     question: Question,
     #[command(flatten)]
+    wanted: Wanted,
+    #[command(flatten)]
     input: Input,
 }
 
 impl Drift {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
-        let request = self.question.about(&self.addresses, &self.input)?;
+        let request = self.question.about(&self.addresses, &self.wanted, &self.input)?;
         if matches!(request.against, Against::Nothing) {
             bail!("name what the data is held against: --baseline DIR or --reference URI");
         }
@@ -147,7 +149,7 @@ impl Drift {
             Ok(found) => found,
             Err(outcome) => return Ok(outcome),
         };
-        let standing = opened.standing(&self.addresses, found.data.records).await;
+        let standing = opened.standing(&request.source, found.data.records).await;
         if self.input.json {
             say(&with_standing(&found, &standing)?);
         } else {

@@ -1,17 +1,15 @@
 //! `captura quality`: how good the answers were, once it is known what was right. Options have the names that
 //! SageMaker's `ModelQualityMonitor` gives them.
 
-use std::ops::Range;
-
 use captura_monitor::calibration::{Brier, Calibration, CalibrationReport};
 use captura_monitor::estimate::EstimateReport;
-use captura_monitor::job::{self, Quality as QualityRequest, QualityError, QualitySummary, Source};
+use captura_monitor::job::{self, Quality as QualityRequest, QualityError, QualitySummary};
 use captura_monitor::labels::{LabelAccount, Maturity};
 use captura_monitor::quality::{Attributes, ProblemType, SegmentQuality};
 use captura_names::Timestamp;
 use clap::{Args, ValueEnum};
 
-use super::analysis::{Input, tell, with_standing};
+use super::analysis::{Input, Wanted, tell, with_standing};
 use super::{Outcome, note, say, table};
 
 /// The kinds of problems, in SageMaker's words and in short.
@@ -53,18 +51,9 @@ pub(crate) struct Quality {
     /// The positive class, where it is not 1
     #[arg(long, value_name = "LABEL")]
     positive_label: Option<String>,
-    /// Names of the columns of captures, the answer's first, with commas between them
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    headers: Vec<String>,
     /// Column by whose values quality and calibration are told apart; may be given several times
     #[arg(long, value_name = "COLUMN")]
     segment: Vec<String>,
-    /// Only captured calls from this time on
-    #[arg(long, value_name = "TIME")]
-    start_time: Option<String>,
-    /// Only captured calls before this time
-    #[arg(long, value_name = "TIME")]
-    end_time: Option<String>,
     /// Folder for captures merged with their labels, as SageMaker's merge jobs write them
     #[arg(long, value_name = "DIR")]
     merge: Option<String>,
@@ -82,6 +71,8 @@ pub(crate) struct Quality {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     #[command(flatten)]
+    wanted: Wanted,
+    #[command(flatten)]
     input: Input,
 }
 
@@ -94,7 +85,7 @@ impl Quality {
             Problem::Regression => ProblemType::Regression,
         };
         let request = QualityRequest {
-            source: Source { names: names(&self.headers), ..self.input.source(self.addresses.clone()) },
+            source: self.wanted.source(&self.addresses, &self.input)?,
             attributes: Attributes {
                 inference: self.inference_attribute,
                 probability: self.probability_attribute,
@@ -107,7 +98,7 @@ impl Quality {
             ground_truth: self.ground_truth_input,
             baseline: self.baseline,
             out: self.out,
-            window: window(self.start_time.as_deref(), self.end_time.as_deref())?,
+            window: self.wanted.window()?,
             merge: self.merge,
             as_of,
             seed: self.seed,
@@ -121,7 +112,7 @@ impl Quality {
             }
             Err(error) => return Err(error.into()),
         };
-        let standing = opened.standing(&self.addresses, found.data.records).await;
+        let standing = opened.standing(&request.source, found.data.records).await;
         if self.input.json {
             say(&with_standing(&found, &standing)?);
         } else {
@@ -134,20 +125,6 @@ impl Quality {
             _ => Outcome::Fine,
         })
     }
-}
-
-/// A window of time; an end that is not given is open.
-pub(super) fn window(start: Option<&str>, end: Option<&str>) -> anyhow::Result<Option<Range<Timestamp>>> {
-    if start.is_none() && end.is_none() {
-        return Ok(None);
-    }
-    let or = |text: Option<&str>, open: &str| Timestamp::parse(text.unwrap_or(open));
-    Ok(Some(or(start, "1970-01-01T00:00:00Z")?..or(end, "9998-12-31T23:59:59Z")?))
-}
-
-/// Names that were given, if any.
-pub(super) fn names(headers: &[String]) -> Option<Vec<String>> {
-    (!headers.is_empty()).then(|| headers.to_vec())
 }
 
 /// The whole answer in words and tables.

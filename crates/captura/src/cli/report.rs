@@ -5,7 +5,7 @@ use captura_monitor::job;
 use captura_monitor::report::{Grounds, Language, page};
 use clap::{Args, ValueEnum};
 
-use super::analysis::{Input, or_cannot_tell};
+use super::analysis::{Input, Wanted, or_cannot_tell};
 use super::drift::{Question, outcome};
 use super::standing::Standing;
 use super::{Outcome, say};
@@ -31,6 +31,8 @@ pub(crate) struct Report {
     #[command(flatten)]
     question: Question,
     #[command(flatten)]
+    wanted: Wanted,
+    #[command(flatten)]
     input: Input,
 }
 
@@ -42,13 +44,13 @@ enum Tongue {
 
 impl Report {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
-        let request = self.question.about(&self.addresses, &self.input)?;
+        let request = self.question.about(&self.addresses, &self.wanted, &self.input)?;
         let opened = self.input.open()?;
         let found = match or_cannot_tell(job::examine(&opened.stores, &request).await)? {
             Ok(found) => found,
             Err(outcome) => return Ok(outcome),
         };
-        let standing = opened.standing(&self.addresses, found.data.records).await;
+        let standing = opened.standing(&request.source, found.data.records).await;
         let subject = self.title.clone().unwrap_or_else(|| self.addresses.join(" "));
         let language = match self.language {
             Tongue::En => Language::English,

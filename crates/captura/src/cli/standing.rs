@@ -12,8 +12,9 @@ use std::path::Path;
 
 use captura_archive::Stores;
 use captura_archive::layout::CapturedKey;
-use captura_archive::reader::{Selection, list};
+use captura_archive::reader::list;
 use captura_capture::ledger::Account;
+use captura_monitor::job::Source;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -53,11 +54,16 @@ fn unknown(why: impl Into<String>) -> Standing {
 }
 
 impl Standing {
-    /// Holds `records`, read from these addresses, against the ledger.
-    pub(super) async fn of(stores: &Stores, addresses: &[String], records: u64, ledger: LedgerAt<'_>) -> Self {
+    /// Holds `records`, read from this source, against the ledger.
+    pub(super) async fn of(stores: &Stores, source: &Source, records: u64, ledger: LedgerAt<'_>) -> Self {
+        if !source.scope.is_everything() {
+            return unknown(
+                "only calls of some time or of some consumers were asked for, and the ledger counts all of them",
+            );
+        }
         let mut sources: BTreeSet<(String, String)> = BTreeSet::new();
-        for address in addresses {
-            let Ok(found) = list(stores, address, &Selection::default()).await else {
+        for address in &source.addresses {
+            let Ok(found) = list(stores, address, &source.selection).await else {
                 return unknown(format!("{address} cannot be listed"));
             };
             for object in found {
@@ -207,7 +213,8 @@ mod tests {
         let stores = Stores::new(StoreSettings { data_dir: data.path().into(), mappings: BTreeMap::new() });
         let no_ledger = LedgerAt::Data(data.path());
         let address = data.path().join("captures/churn/AllTraffic").display().to_string();
-        let said = Standing::of(&stores, &[address], 1, no_ledger).await.in_words();
+        let source = Source { addresses: vec![address], ..Source::default() };
+        let said = Standing::of(&stores, &source, 1, no_ledger).await.in_words();
         assert!(said.ends_with("it cannot tell: no ledger for these captures"), "{said}");
     }
 

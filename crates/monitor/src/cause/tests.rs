@@ -26,7 +26,8 @@ pub(super) fn batches(rows: &[(&str, String, String)], text: &[&str]) -> Vec<Bat
     let lines: String = rows.iter().enumerate().map(line).collect();
     let columns = Columns::named(["p", "x"].map(String::from)).with_text(text.iter().copied());
     let mut batches = Vec::new();
-    let mut reader = Reader::new(Plan { columns: Some(columns), with_calls: true }, |batch| batches.push(batch));
+    let mut reader =
+        Reader::new(Plan { columns: Some(columns), with_calls: true, ..Plan::default() }, |batch| batches.push(batch));
     reader.captures("test", lines.as_bytes());
     assert_eq!(reader.finish().bad, 0);
     batches

@@ -15,6 +15,7 @@ mod open_inference;
 mod reader;
 pub mod record;
 mod scanner;
+mod scope;
 mod sink;
 mod tally;
 
@@ -26,6 +27,7 @@ pub(crate) use cell::{Parsed, number};
 pub(crate) use csv_rows::each_row as each_csv_row;
 pub(crate) use reader::is_header;
 pub use reader::{Header, Plan, Reader};
+pub use scope::Scope;
 pub use sink::Sink;
 pub use tally::{BadRecord, MAX_DESCRIBED, Matching, Tally};
 

@@ -10,6 +10,7 @@ use super::body::{self, Body};
 use super::cell::Cell;
 use super::layout::Layout;
 use super::record::CapturedRecord;
+use super::scope::Scope;
 use super::sink::Sink;
 use super::tally::{Matching, Tally};
 use super::{MAX_COLUMNS, MAX_ROW_BYTES, csv_rows};
@@ -33,6 +34,8 @@ pub struct Plan {
     pub columns: Option<Columns>,
     /// Whether batches carry the call of each row.
     pub with_calls: bool,
+    /// Which calls are wanted.
+    pub scope: Scope,
 }
 
 /// Reads objects into batches.
@@ -44,6 +47,13 @@ pub struct Reader<S: Sink> {
     /// Whether columns stay as they are planned, whatever a header says.
     settled: bool,
     times: Times,
+}
+
+/// What became of a captured line.
+enum Taken {
+    Used,
+    Unanswered,
+    Outside,
 }
 
 struct State {
@@ -86,8 +96,12 @@ impl<S: Sink> Reader<S> {
             }
             self.tally.records += 1;
             match self.capture(line) {
-                Ok(true) => self.tally.used += 1,
-                Ok(false) => self.tally.unanswered += 1,
+                Ok(Taken::Used) => self.tally.used += 1,
+                Ok(Taken::Unanswered) => self.tally.unanswered += 1,
+                Ok(Taken::Outside) => {
+                    self.tally.outside += 1;
+                    self.tally.records -= 1;
+                }
                 Err(reason) => self.tally.describe(source, index + 1, reason),
             }
         }
@@ -150,10 +164,13 @@ impl<S: Sink> Reader<S> {
         (self.sink, self.tally)
     }
 
-    fn capture(&mut self, line: &[u8]) -> Result<bool, String> {
+    fn capture(&mut self, line: &[u8]) -> Result<Taken, String> {
         let record = CapturedRecord::parse(line)?;
+        if !self.plan.scope.has(&record) {
+            return Ok(Taken::Outside);
+        }
         if !record.answered() {
-            return Ok(false);
+            return Ok(Taken::Unanswered);
         }
         let call = if S::HEARS || self.plan.with_calls { self.times.call_of(&record) } else { Call::default() };
         let (output, input) = body::bodies(&record)?;
@@ -165,12 +182,12 @@ impl<S: Sink> Reader<S> {
             if width == builder.width() {
                 builder.push_lines(lines, call);
                 self.end_record(width, 1, &call);
-                return Ok(true);
+                return Ok(Taken::Used);
             }
             return Err(self.misfit(width, 1));
         }
         let rows = body::paired(output.as_ref(), input.as_ref())?;
-        self.push_rows(rows, line.len(), call).map(|()| true)
+        self.push_rows(rows, line.len(), call).map(|()| Taken::Used)
     }
 
     fn push_rows(&mut self, rows: Vec<body::Row<'_>>, bytes: usize, call: Call<'_>) -> Result<(), String> {

@@ -39,7 +39,7 @@ pub struct BadRecord {
     pub reason: String,
 }
 
-/// The account of what was read: `records = used + bad + unanswered`.
+/// The account of what was read: `records = used + bad + unanswered`, and beside them `outside`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Tally {
     /// Captured records, or rows of CSV files.
@@ -52,6 +52,8 @@ pub struct Tally {
     pub bad: u64,
     /// Calls that the model did not answer; there is nothing to analyse in them.
     pub unanswered: u64,
+    /// Calls that nobody asked for, see [`Scope`](super::Scope): they are not among the records.
+    pub outside: u64,
     /// The first bad records.
     pub described: Vec<BadRecord>,
     /// Rows by their number of cells, those that did not fit included.
@@ -81,6 +83,7 @@ impl Tally {
         self.rows += next.rows;
         self.bad += next.bad;
         self.unanswered += next.unanswered;
+        self.outside += next.outside;
         let room = MAX_DESCRIBED.saturating_sub(self.described.len());
         let described = next.described.into_iter().take(room);
         self.described.extend(described.map(|bad| BadRecord { line: bad.line + lines_before, ..bad }));

@@ -45,8 +45,21 @@ fn captured_lines_become_columns_with_the_output_first() {
 }
 
 #[test]
+fn calls_outside_of_the_scope_are_counted_apart() {
+    let text = line("0.5", "1,2", "web") + &line("0.25", "3,4", "app") + &line("0.75", "5", "app");
+    let scope = Scope { consumers: ["web".to_owned()].into(), ..Scope::default() };
+    let (batches, tally) = read(Plan { scope, ..Plan::default() }, |reader| {
+        reader.captures("a.jsonl", text.as_bytes());
+        reader.csv("b.csv", b"0.5,7,8\n", Header::No)
+    });
+    // Rows of tables are no calls; nobody can say that they are somebody else's.
+    assert_eq!(numbers(&batches[0], 1), [Some(1.0), Some(7.0)]);
+    assert_eq!((tally.records, tally.used, tally.outside, tally.bad), (2, 2, 2, 0));
+}
+
+#[test]
 fn names_come_from_the_baseline_by_position() {
-    let plan = Plan { columns: Some(Columns::named(["p", "a", "b"].map(String::from))), with_calls: false };
+    let plan = Plan { columns: Some(Columns::named(["p", "a", "b"].map(String::from))), ..Plan::default() };
     let text = line("0.5", "1,2", "web") + &line("0.5", "1", "web");
     let (batches, tally) = read(plan, |reader| reader.captures("a", text.as_bytes()));
     assert_eq!(batches[0].rows.schema().field(1).name(), "a");
@@ -65,7 +78,7 @@ fn failed_calls_are_counted_apart() {
 
 #[test]
 fn csv_headers_are_found_and_columns_matched_by_name() {
-    let plan = Plan { columns: Some(Columns::named(["p", "a", "b"].map(String::from))), with_calls: false };
+    let plan = Plan { columns: Some(Columns::named(["p", "a", "b"].map(String::from))), ..Plan::default() };
     let (batches, tally) = read(plan, |reader| reader.csv("x.csv", b"b,p,\"a\"\n1,2,3\n4,5\n", Header::Auto));
     assert_eq!(
         batches[0].rows.schema().fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(),
@@ -84,7 +97,7 @@ fn json_inputs_match_by_name_and_strangers_are_reported() {
             "endpointOutput": {"data": "{\"predictions\":[0.5]}", "encoding": "JSON"}}, "eventMetadata": {}})
         .to_string()
     };
-    let plan = Plan { columns: Some(Columns::named(["p", "a", "b"].map(String::from))), with_calls: false };
+    let plan = Plan { columns: Some(Columns::named(["p", "a", "b"].map(String::from))), ..Plan::default() };
     let text = record("{\"b\":2,\"a\":1,\"new\":7}") + "\n" + &record("{\"b\":3}");
     let (batches, tally) = read(plan, |reader| reader.captures("a", text.as_bytes()));
     assert_eq!(numbers(&batches[0], 0), [Some(0.5), Some(0.5)]);

@@ -252,6 +252,7 @@ async fn reference(stores: &Stores, request: &Examine) -> Result<Then, JobError>
             } else {
                 let mut source = Source { addresses: history.clone(), ..request.source.clone() };
                 source.selection.window = None;
+                source.scope.window = None;
                 let objects = open(stores, &source).await?;
                 Some((Pass::listening(&objects, &source, Some(kept.columns()), true).await?, source))
             };

@@ -28,7 +28,7 @@ use captura_archive::reader::{ReadError, Selection};
 use crate::artefact::{ConstraintViolations, Statistics, jackson};
 use crate::cause::Cause;
 use crate::constraints::Constraints;
-use crate::dataset::{Columns, Header};
+use crate::dataset::{Columns, Header, Scope};
 use crate::drift::chance;
 use crate::drift::windows::TooManyWindows;
 use crate::profile::InferredType;
@@ -59,6 +59,8 @@ pub struct Source {
     pub addresses: Vec<String>,
     /// Which captured objects below them.
     pub selection: Selection,
+    /// Which of the calls in them.
+    pub scope: Scope,
     /// Whether CSV files begin with the names of their columns.
     pub header: Header,
     /// Names of the columns, output columns first, e.g. from the model's signature. A header wins over them.
@@ -101,7 +103,8 @@ pub enum JobError {
     Read(#[from] ReadError),
     /// There is nothing to analyse, so nothing can be said.
     #[error(
-        "there are no rows to analyse: {records} records read, {bad} of them unusable, {unanswered} without an answer{first}"
+        "there are no rows to analyse: {records} records read, {bad} of them unusable, {unanswered} without an answer{}{first}",
+        others(*outside)
     )]
     NoRows {
         /// Records read.
@@ -110,6 +113,8 @@ pub enum JobError {
         bad: u64,
         /// Calls that the model did not answer.
         unanswered: u64,
+        /// Calls that were not asked for.
+        outside: u64,
         /// The first bad record, described, with a separator in front; else empty.
         first: String,
     },
@@ -127,6 +132,14 @@ pub enum JobError {
     /// An artefact cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+fn others(outside: u64) -> String {
+    if outside == 0 {
+        String::new()
+    } else {
+        format!("; {outside} others are not of the time or the consumers asked for")
+    }
 }
 
 /// Profiles the source and writes its statistics to the file `out`.
@@ -219,6 +232,7 @@ async fn causes(
     let mut history = Source { addresses: request.history.clone(), ..request.source.clone() };
     // The window of the check does not bound its history; endpoint and variant do.
     history.selection.window = None;
+    history.scope.window = None;
     // Records say when to the second; within a second, what is earlier must be read earlier.
     let mut objects = open(stores, &history).await?;
     objects.extend(open(stores, &request.source).await?);

@@ -80,7 +80,7 @@ impl Pass {
     ) -> Result<Self, JobError> {
         let columns_given = columns.as_ref().map(Columns::len);
         let promised = columns.as_ref().filter(|_| fixed).map_or(0, Columns::len);
-        let mut plan = Plan { columns, with_calls: false };
+        let mut plan = Plan { columns, with_calls: false, scope: source.scope.clone() };
         for passes_left in (0..MAX_PASSES).rev() {
             let (made, tally) = gather(objects, source, &plan, wanted.clone()).await?;
             match better(&plan, &tally, promised) {
@@ -252,7 +252,7 @@ impl Settling {
             if tally.rows > 0 || (begin == bytes.len() && tally.matching == Matching::ByName) {
                 self.is_settled = tally.rows > 0;
                 self.matching = tally.matching;
-                self.plan = Arc::new(Plan { columns: Some(tally.columns), with_calls: self.plan.with_calls });
+                self.plan = Arc::new(Plan { columns: Some(tally.columns), ..(*self.plan).clone() });
                 return;
             }
         }
@@ -307,5 +307,6 @@ fn no_rows(tally: &Tally) -> JobError {
     let first = tally.described.first().map_or_else(String::new, |bad| {
         format!("; the first unusable one is {} line {}: {}", bad.source, bad.line, bad.reason)
     });
-    JobError::NoRows { records: tally.records, bad: tally.bad, unanswered: tally.unanswered, first }
+    let Tally { records, bad, unanswered, outside, .. } = *tally;
+    JobError::NoRows { records, bad, unanswered, outside, first }
 }

@@ -10,7 +10,7 @@ use crate::cause::Cause;
 use crate::dataset::{BadRecord, Matching};
 use crate::violations::FeatureDrift;
 
-/// The account of a job: `records = used + bad + unanswered`.
+/// The account of a job: `records = used + bad + unanswered`, and beside them `outside`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Summary {
     /// Objects read.
@@ -23,6 +23,8 @@ pub struct Summary {
     pub bad: u64,
     /// Calls that the model did not answer; there is nothing to analyse in them.
     pub unanswered: u64,
+    /// Calls in the same objects that were not asked for.
+    pub outside: u64,
     /// Rows analysed.
     pub rows: u64,
     /// The first bad records, at most a hundred.
@@ -89,6 +91,7 @@ impl Summary {
             used: tally.used,
             bad: tally.bad,
             unanswered: tally.unanswered,
+            outside: tally.outside,
             rows: tally.rows,
             described: tally.described.clone(),
             widths: tally.widths.clone(),

@@ -7,7 +7,7 @@ use crate::dataset::{Columns, Header, Plan, Reader};
 
 fn profile(csv: &str) -> DatasetProfile {
     let mut profile = DatasetProfile::default();
-    let plan = Plan { columns: Some(Columns::named(["a", "b"].map(String::from)).with_text(["b"])), with_calls: false };
+    let plan = Plan { columns: Some(Columns::named(["a", "b"].map(String::from)).with_text(["b"])), ..Plan::default() };
     let mut reader = Reader::new(plan, |batch| profile.update(&batch));
     reader.csv("test", csv.as_bytes(), Header::No);
     assert_eq!(reader.finish().bad, 0);

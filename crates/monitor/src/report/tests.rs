@@ -30,6 +30,7 @@ fn summary(names: &[String], rows: u64) -> Summary {
         used: rows,
         bad: 0,
         unanswered: 0,
+        outside: 0,
         rows,
         described: Vec::new(),
         widths: BTreeMap::new(),

@@ -6,7 +6,7 @@ use crate::dataset::{Columns, Header, Plan, Reader};
 fn profile(header: &str, rows: impl IntoIterator<Item = String>, text: &[&str]) -> DatasetProfile {
     let mut profile = DatasetProfile::default();
     let columns = Columns::named(header.split(',').map(str::to_owned)).with_text(text.iter().copied());
-    let mut reader = Reader::new(Plan { columns: Some(columns), with_calls: false }, |batch| profile.update(&batch));
+    let mut reader = Reader::new(Plan { columns: Some(columns), ..Plan::default() }, |batch| profile.update(&batch));
     let csv: String = rows.into_iter().map(|row| row + "\n").collect();
     reader.csv("test", csv.as_bytes(), Header::No);
     reader.finish();

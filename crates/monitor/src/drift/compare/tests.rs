@@ -17,7 +17,7 @@ fn profile(rows: usize, shift: f64, seed: u64) -> DatasetProfile {
     let names = ["same", "shifted", "color", "id", "gap"].map(String::from);
     let columns = Columns::named(names).with_text(["color", "id"]);
     let mut profile = DatasetProfile::default();
-    let mut reader = Reader::new(Plan { columns: Some(columns), with_calls: false }, |batch| profile.update(&batch));
+    let mut reader = Reader::new(Plan { columns: Some(columns), ..Plan::default() }, |batch| profile.update(&batch));
     reader.csv("test", csv.as_bytes(), Header::No);
     reader.finish();
     profile

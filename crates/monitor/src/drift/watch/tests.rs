@@ -15,7 +15,7 @@ fn profile(rows: usize, shift: f64, blue: f64, dice: &mut Dice) -> DatasetProfil
         .collect();
     let columns = Columns::named(["a", "b", "c"].map(String::from)).with_text(["c"]);
     let mut profile = DatasetProfile::default();
-    let mut reader = Reader::new(Plan { columns: Some(columns), with_calls: false }, |batch| profile.update(&batch));
+    let mut reader = Reader::new(Plan { columns: Some(columns), ..Plan::default() }, |batch| profile.update(&batch));
     reader.csv("test", csv.as_bytes(), Header::No);
     reader.finish();
     profile

@@ -236,7 +236,7 @@ impl<'a> Gathering<'a> {
             let first = described.first().map_or_else(String::new, |bad| {
                 format!("; the first unusable one is {} line {}: {}", bad.source, bad.line, bad.reason)
             });
-            return Err(JobError::NoRows { records, bad, unanswered, first }.into());
+            return Err(JobError::NoRows { records, bad, unanswered, outside: 0, first }.into());
         }
         for place in (1..self.kept.len()).rev() {
             let other = self.dice.below(place + 1);
