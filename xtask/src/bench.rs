@@ -6,6 +6,7 @@
 //!
 //! Refuses to: assert figures. A machine that is busy gives bad ones; the table says what it saw.
 
+mod analysis;
 mod backends;
 mod capture;
 mod floor;
@@ -38,6 +39,8 @@ pub(crate) enum Bench {
     Capture(capture::Capture),
     /// Calls of a model behind a socket: directly, and through captura as a remote server and as a process
     Backends(backends::Backends),
+    /// Captures from parsing to drift, beside DuckDB, Polars and pandas doing the same
+    Analysis(analysis::Analysis),
     /// The first byte of a streamed answer, against the first byte of a bare hyper echo
     Stream(Stream),
 }
@@ -96,6 +99,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
             in_folder(capture.dir.as_deref(), |captura, folder| capture::measure(capture, captura, folder))
         }
         Bench::Backends(backends) => in_folder(None, |captura, folder| backends::measure(backends, captura, folder)),
+        Bench::Analysis(analysis) => in_folder(None, |captura, folder| analysis::measure(analysis, captura, folder)),
         Bench::Stream(stream) => {
             in_folder(stream.dir.as_deref(), |captura, folder| stream::measure(stream, captura, folder))
         }
