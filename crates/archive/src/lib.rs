@@ -21,6 +21,7 @@ pub mod level;
 pub mod line;
 pub mod manifest;
 pub mod merges;
+pub mod profiles;
 pub mod put;
 pub mod reader;
 pub mod reconcile;

@@ -128,7 +128,9 @@ pub struct Found {
     pub size_bytes: u64,
     /// What its key says, where it is a captured object's.
     pub key: Option<CapturedKey>,
-    place: Place,
+    /// Another one when its bytes are others: the store's entity tag, else the time of its last change.
+    pub version: String,
+    pub(crate) place: Place,
 }
 
 /// An object and its bytes, decompressed.
@@ -187,13 +189,19 @@ fn join(base: &Path, below: &str) -> Path {
 }
 
 fn found(place: &Place, meta: ObjectMeta) -> Found {
+    let version = version_of(&meta);
     let place = Place { path: meta.location, ..place.clone() };
     Found {
+        version,
         address: format!("{}{}", place.base, place.path),
         size_bytes: meta.size,
         key: CapturedKey::parse(place.path.as_ref()),
         place,
     }
+}
+
+pub(crate) fn version_of(meta: &ObjectMeta) -> String {
+    meta.e_tag.clone().unwrap_or_else(|| meta.last_modified.to_rfc3339())
 }
 
 impl Found {

@@ -38,6 +38,7 @@ use serde::{Deserialize, Serialize};
 use crate::line::Line;
 use crate::manifest::{Manifest, ManifestError, ManifestObject, Manifests};
 use crate::merges::{Merge, Merges};
+use crate::profiles::forget;
 use crate::runs::Runs;
 use crate::stores::{StoreError, Stores};
 
@@ -502,9 +503,10 @@ impl Removing {
             Err(error) => return Err(failed(error.to_string())),
         };
         match store.delete(&path).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed(error.to_string())),
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(failed(error.to_string())),
         }
+        forget(&*store, &path).await.map_err(|error| failed(error.to_string()))
     }
 }
 

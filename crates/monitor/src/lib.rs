@@ -19,4 +19,5 @@ pub mod profile;
 pub mod quality;
 pub mod report;
 pub mod sketch;
+mod stored;
 pub mod violations;

@@ -72,7 +72,11 @@ fn capture(dir: &Path, calls: std::ops::Range<usize>, change: usize, seed: u64) 
         let shift = if consumer == "billing" && n >= change { 3.0 } else { 0.0 };
         let input = format!("{:.4},{:.4},{}", dice.bell(), dice.bell() + habit + shift, n % 5);
         let at = begin.plus_us(n as i64 * 1_000_000);
-        let key = format!("churn/AllTraffic/{}/{:02}-00-000-object.jsonl", at.hour_path(), at.hour_path().minute);
+        let key = format!(
+            "churn/AllTraffic/{}/{:02}-00-000-00000000-0000-4000-8000-000000000000.jsonl",
+            at.hour_path(),
+            at.hour_path().minute
+        );
         objects.entry(key).or_default().push_str(&line(at, n, consumer, &input));
     }
     for (key, lines) in objects {

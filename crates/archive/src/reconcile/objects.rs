@@ -11,6 +11,7 @@ use crate::batch::sha256_hex;
 use crate::layout::CapturedKey;
 use crate::line::Line;
 use crate::manifest::ManifestObject;
+use crate::profiles::is_profile;
 use crate::reconcile::oracle::Seen;
 use crate::removal::RemovedObject;
 use crate::runs::Runs;
@@ -198,7 +199,7 @@ impl Proof<'_> {
                     continue;
                 }
             };
-            for uri in listed {
+            for uri in listed.into_iter().filter(|uri| !is_profile(uri)) {
                 if !known.contains(&uri) && !self.unconfirmed.contains(&uri) && self.scope.may_have_stray(&uri) {
                     self.judge_stray(&uri).await;
                 }

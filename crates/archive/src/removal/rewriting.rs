@@ -21,6 +21,7 @@ use super::{MERGED_PREFIX, RemovalError, Removed, RemovedObject, Removing, Rewri
 use crate::batch::sha256_hex;
 use crate::manifest::{Manifest, ManifestObject};
 use crate::merges::{Merge, MergedFile, Merges};
+use crate::profiles::forget;
 use crate::rendering::TableFormat;
 use crate::runs::Runs;
 use crate::stores::StoreError;
@@ -190,6 +191,8 @@ impl Removing {
         if there != *bytes {
             return Err(failed("the store took it and gives something else back".into()));
         }
+        // Only now: whoever made one of the old bytes looks afterwards whether they are still there.
+        forget(&*store, &path).await.map_err(|error| failed(error.to_string()))?;
         self.close(note, uri)
     }
 

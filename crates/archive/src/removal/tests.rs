@@ -307,3 +307,30 @@ fn files_of(folder: &Path, found: &mut Vec<PathBuf>) {
         if path.is_dir() { files_of(&path, found) } else { found.push(path) }
     }
 }
+
+#[tokio::test]
+async fn profiles_beside_objects_go_with_what_is_taken_out_of_them_and_no_reader_takes_them_for_captures() {
+    let world = World::new().await;
+    let manifest = world.manifest();
+    let of = |endpoint: &str| manifest.objects.iter().find(|object| object.endpoint == endpoint).unwrap();
+    let (churn, other) = (of("churn"), of("other"));
+    let wanted = crate::reader::Selection::default();
+    let mut kept = Vec::new();
+    for object in [churn, other] {
+        let found = crate::reader::list(&world.stores, &object.uri, &wanted).await.unwrap().remove(0);
+        found.keep_profile("7", "what they sent".into()).await.unwrap();
+        assert!(found.profile("7").await.is_some() && found.is_as_found().await);
+        kept.push(found);
+    }
+    assert_eq!(crate::reader::list(&world.stores, "s3://captures/d", &wanted).await.unwrap().len(), 2);
+    let second = |line: &Line| line.input.as_ref().is_some_and(|side| side.body.starts_with(b"call 1"));
+    let numbers = world.removing.find(&manifest, churn, &second).await.unwrap();
+    world.removing.rewrite(&manifest, churn, &numbers).await.unwrap();
+    assert!(kept[0].profile("7").await.is_none() && !kept[0].is_as_found().await);
+    assert!(kept[1].profile("7").await.is_some(), "that of another folder stays");
+    let at = Timestamp::from_unix_us(NOW_US);
+    world.removing.expire(&manifest, |object| object.endpoint == "other", at).await.unwrap();
+    assert!(kept[1].profile("7").await.is_none() && !kept[1].is_as_found().await);
+    world.settle();
+    assert_eq!(world.proven().await, (Verdict::Balanced, vec![]));
+}

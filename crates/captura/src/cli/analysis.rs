@@ -40,6 +40,21 @@ pub(super) struct Input {
     pub(super) json: bool,
 }
 
+/// What stays of an analysis, for the next one.
+#[derive(Debug, Args)]
+pub(super) struct Keeping {
+    /// Keep profiles of captured hours beside them, and read only hours that are new or changed
+    #[arg(long)]
+    profiles: bool,
+}
+
+impl Keeping {
+    /// The source, read so.
+    pub(super) fn of(&self, source: Source) -> Source {
+        Source { keeps_profiles: self.profiles, ..source }
+    }
+}
+
 /// Where captures are, and the ledger of the calls that made them.
 pub(super) struct Opened {
     pub(super) stores: Stores,
@@ -142,13 +157,15 @@ pub(crate) struct Profile {
     #[command(flatten)]
     wanted: Wanted,
     #[command(flatten)]
+    keeping: Keeping,
+    #[command(flatten)]
     input: Input,
 }
 
 impl Profile {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
         let opened = self.input.open()?;
-        let source = self.wanted.source(&self.addresses, &self.input)?;
+        let source = self.keeping.of(self.wanted.source(&self.addresses, &self.input)?);
         let done = job::profile(&opened.stores, &source, &self.out).await;
         let summary = match or_cannot_tell(done)? {
             Ok(summary) => summary,
@@ -219,13 +236,15 @@ pub(crate) struct Check {
     #[command(flatten)]
     wanted: Wanted,
     #[command(flatten)]
+    keeping: Keeping,
+    #[command(flatten)]
     input: Input,
 }
 
 impl Check {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
         let request = CheckRequest {
-            source: self.wanted.source(&self.addresses, &self.input)?,
+            source: self.keeping.of(self.wanted.source(&self.addresses, &self.input)?),
             baseline: self.baseline,
             history: self.history,
             out: self.out,

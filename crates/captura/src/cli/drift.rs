@@ -10,7 +10,7 @@ use captura_monitor::drift::windows::{Budget, TimedColumn, Watched};
 use captura_monitor::job::{self, Against, Examination, Examine};
 use clap::{Args, ValueEnum};
 
-use super::analysis::{Input, Wanted, or_cannot_tell, tell, with_standing};
+use super::analysis::{Input, Keeping, Wanted, or_cannot_tell, tell, with_standing};
 use super::{Outcome, say, table};
 
 /// Columns that the table shows; the JSON has all of them.
@@ -49,6 +49,8 @@ pub(super) struct Question {
     /// The budget of the watch: one false alarm in this time, on average, at the most
     #[arg(long, value_name = "TIME", default_value = "30d", requires = "window")]
     false_alarm_every: String,
+    #[command(flatten)]
+    keeping: Keeping,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -78,7 +80,7 @@ impl Question {
         let against = match &self.baseline {
             Some(folder) => Against::Baseline { folder: folder.clone(), history: self.history.clone() },
             None if self.reference.is_empty() => Against::Nothing,
-            None => Against::Data(wanted.of_any_time(&self.reference, input)?),
+            None => Against::Data(self.keeping.of(wanted.of_any_time(&self.reference, input)?)),
         };
         let rule = Rule {
             tolerance: self.tolerance,
@@ -98,7 +100,7 @@ impl Question {
             ..Rule::default()
         };
         let budget = self.window.as_deref().map(|window| self.budget(window)).transpose()?;
-        Ok(Examine { source: wanted.source(addresses, input)?, against, rule, budget })
+        Ok(Examine { source: self.keeping.of(wanted.source(addresses, input)?), against, rule, budget })
     }
 
     fn budget(&self, window: &str) -> anyhow::Result<Budget> {

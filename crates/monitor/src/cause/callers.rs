@@ -12,6 +12,7 @@ use captura_names::Timestamp;
 use super::MAX_CONSUMERS;
 use super::collector::OTHER_CONSUMERS;
 use crate::dataset::{Batch, Call};
+use crate::stored::{Writer, Written};
 
 /// Rows by consumer, and the time between the first and the last call.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +68,26 @@ impl Callers {
     #[must_use]
     pub fn period(&self) -> Option<(Timestamp, Timestamp)> {
         self.period
+    }
+
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.count(self.rows.len());
+        for (consumer, rows) in &self.rows {
+            out.maybe(consumer.as_deref(), Writer::text);
+            out.number(*rows);
+        }
+        out.maybe(self.period, |out, (first, last)| {
+            out.number(first.unix_us() as u64);
+            out.number(last.unix_us() as u64);
+        });
+    }
+
+    pub(crate) fn read(written: &mut Written<'_>) -> Option<Self> {
+        let account = |written: &mut Written<'_>| Some((written.maybe(Written::text)?, written.rows()?));
+        let rows = written.list(9, account)?;
+        let time = |written: &mut Written<'_>| Some(Timestamp::from_unix_us(written.rows()? as i64));
+        let period = written.maybe(|written| Some((time(written)?, time(written)?)))?;
+        Some(Self { rows, last: 0, period })
     }
 
     fn see(&mut self, time: Timestamp) {

@@ -14,6 +14,7 @@ use captura_names::Timestamp;
 
 use super::{MAX_CONSUMERS, MAX_FEATURES, MAX_ROWS};
 use crate::dataset::{Batch, Call, Parsed, number};
+use crate::stored::{Writer, Written};
 
 /// Where rows of consumers beyond [`MAX_CONSUMERS`] are booked.
 pub(super) const OTHER_CONSUMERS: &str = "(other consumers)";
@@ -242,6 +243,56 @@ impl Collector {
         })
     }
 
+    /// Thins those who have most until no more values than this are held.
+    #[must_use]
+    pub(crate) fn bounded(mut self, values_max: usize) -> Self {
+        let held = |account: &Account| account.keys.len() * self.features.len();
+        while self.accounts.iter().map(held).sum::<usize>() > values_max {
+            let most = self.accounts.iter_mut().max_by_key(|account| account.keys.len());
+            let most = most.expect("our bug: somebody holds what is too much");
+            if most.keys.len() <= 1 {
+                break;
+            }
+            most.keep_every(most.stride * 2);
+        }
+        self
+    }
+
+    /// Writes what was collected of numbers.
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.count(self.features.len());
+        self.features.iter().for_each(|feature| out.text(&feature.name));
+        out.number(self.rows);
+        out.flag(self.given_up);
+        out.count(self.accounts.len());
+        for account in &self.accounts {
+            out.maybe(account.consumer.as_deref(), Writer::text);
+            out.number(account.seen);
+            out.number(account.stride);
+            out.count(account.keys.len());
+            for key in &account.keys {
+                out.maybe(key.time, |out, time| out.number(time.unix_us() as u64));
+                out.maybe(key.event_id.as_deref(), Writer::text);
+                out.number(key.place);
+                out.number(key.number);
+            }
+            account.values.iter().for_each(|values| out.doubles(values));
+        }
+    }
+
+    pub(crate) fn read(written: &mut Written<'_>) -> Option<Self> {
+        let mut collector = Self::of_numbers(written.list(8, Written::text)?);
+        (collector.rows, collector.given_up) = (written.rows()?, written.flag()?);
+        let features = collector.features.len();
+        collector.accounts = written.list(25, |written| Account::read(written, features))?;
+        Some(collector)
+    }
+
+    /// Whether it collects for exactly these.
+    pub(crate) fn is_of(&self, names: &[String]) -> bool {
+        self.features.iter().map(|feature| &feature.name).eq(names)
+    }
+
     pub(super) fn is_categorical(&self, name: &str) -> bool {
         self.features.iter().any(|feature| feature.name == name && feature.categorical)
     }
@@ -353,11 +404,26 @@ impl Account {
         Self { consumer, seen: 0, stride: 1, keys: Vec::new(), values: vec![Vec::new(); features] }
     }
 
-    fn merge(&mut self, next: Self) {
+    fn read(written: &mut Written<'_>, features: usize) -> Option<Self> {
+        let (consumer, seen, stride) = (written.maybe(Written::text)?, written.rows()?, written.rows()?);
+        let key = |written: &mut Written<'_>| {
+            Some(RowKey {
+                time: written.maybe(Written::rows)?.map(|time| Timestamp::from_unix_us(time as i64)),
+                event_id: written.maybe(Written::text)?.map(String::into_boxed_str),
+                place: written.rows()?,
+                number: written.rows()?,
+            })
+        };
+        let keys = written.list(18, key)?;
+        let values: Vec<Vec<f64>> = (0..features).map(|_| written.doubles()).collect::<Option<_>>()?;
+        let fits = stride.is_power_of_two() && values.iter().all(|values| values.len() == keys.len());
+        fits.then_some(Self { consumer, seen, stride, keys, values })
+    }
+
+    fn merge(&mut self, mut next: Self) {
         self.seen += next.seen;
         let stride = self.stride.max(next.stride);
         self.keep_every(stride);
-        let mut next = next;
         next.keep_every(stride);
         self.keys.append(&mut next.keys);
         self.values.iter_mut().zip(&mut next.values).for_each(|(mine, theirs)| mine.append(theirs));

@@ -13,6 +13,7 @@ use arrow_array::builder::{StringBuilder, TimestampMicrosecondBuilder, UInt32Bui
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use captura_names::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
 use super::column::Column;
@@ -29,7 +30,7 @@ const BATCH_CELLS: usize = 4 << 20;
 const BATCH_ROWS_MIN: usize = 32;
 
 /// The columns of a data set, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Columns {
     /// Their names; different from each other.
     pub names: Vec<String>,

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::batch::Columns;
 use super::layout::MAX_STRANGERS;
@@ -16,7 +16,7 @@ pub const MAX_DESCRIBED: usize = 100;
 const MAX_WIDTHS: usize = 64;
 
 /// How cells found their columns. The order is that of knowledge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Matching {
     /// There was nothing to match with.
@@ -29,7 +29,7 @@ pub enum Matching {
 }
 
 /// Why a record is not in the data set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BadRecord {
     /// Object it stands in.
     pub source: String,
@@ -40,7 +40,7 @@ pub struct BadRecord {
 }
 
 /// The account of what was read: `records = used + bad + unanswered`, and beside them `outside`.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
     /// Captured records, or rows of CSV files.
     pub records: u64,

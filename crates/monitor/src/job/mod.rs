@@ -14,9 +14,11 @@ mod crew;
 mod examination;
 mod files;
 mod gathering;
+mod keeping;
 mod passes;
 mod pieces;
 mod quality;
+mod reading;
 mod summary;
 
 use std::num::NonZero;
@@ -67,6 +69,8 @@ pub struct Source {
     pub names: Option<Vec<String>>,
     /// Threads that read; as many as there are cores where nobody says. What comes out is the same.
     pub threads: Option<NonZero<usize>>,
+    /// Whether profiles of captured hours are kept beside them and used again.
+    pub keeps_profiles: bool,
 }
 
 /// What to check, and against what.

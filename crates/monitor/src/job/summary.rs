@@ -63,7 +63,7 @@ impl Summary {
         let (tally, profile) = (&pass.tally, &pass.profile);
         let present: u64 = profile.columns.iter().map(|column| column.present()).sum();
         let cells = profile.rows * profile.columns.len() as u64;
-        let mut notes = Vec::new();
+        let mut notes = pass.notes.clone();
         if tally.bad > 0 {
             notes.push(format!("{} of {} records could not be used", tally.bad, tally.records));
         }

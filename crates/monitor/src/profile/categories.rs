@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::stored::{Writer, Written};
+
 /// Different texts counted exactly.
 pub const MAX_CATEGORIES: usize = 1024;
 /// Longest text that counts as a category, bytes.
@@ -55,5 +57,22 @@ impl Categories {
     #[must_use]
     pub fn counts(&self) -> Option<BTreeMap<&str, u64>> {
         (!self.given_up).then(|| self.counts.iter().map(|(text, &count)| (text.as_ref(), count)).collect())
+    }
+
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.maybe(self.counts(), |out, counts| {
+            out.count(counts.len());
+            for (text, count) in counts {
+                out.text(text);
+                out.number(count);
+            }
+        });
+    }
+
+    pub(crate) fn read(written: &mut Written<'_>) -> Option<Self> {
+        let pair = |written: &mut Written<'_>| Some((written.text()?.into_boxed_str(), written.rows()?));
+        let counts = written.maybe(|written| written.list(16, pair))?;
+        let few = counts.as_ref().is_none_or(|counts| counts.len() <= MAX_CATEGORIES);
+        few.then(|| Self { given_up: counts.is_none(), counts: counts.into_iter().flatten().collect() })
     }
 }

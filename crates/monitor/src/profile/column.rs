@@ -10,6 +10,7 @@ use super::categories::Categories;
 use super::moments::Moments;
 use crate::dataset::{Kinds, Parsed, number};
 use crate::sketch::{HyperLogLog, Kll};
+use crate::stored::{Writer, Written};
 
 /// What a column holds, in Model Monitor's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +104,30 @@ impl ColumnProfile {
         self.categories.merge(&other.categories);
         self.distinct_numbers.merge(&other.distinct_numbers);
         self.distinct_texts.merge(&other.distinct_texts);
+    }
+
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.text(&self.name);
+        let Kinds { integral, fractional, text } = self.kinds;
+        [self.missing, integral, fractional, text].into_iter().for_each(|count| out.number(count));
+        self.moments.write(out);
+        self.quantiles.write(out);
+        self.categories.write(out);
+        self.distinct_numbers.write(out);
+        self.distinct_texts.write(out);
+    }
+
+    pub(crate) fn read(written: &mut Written<'_>) -> Option<Self> {
+        Some(Self {
+            name: written.text()?,
+            missing: written.rows()?,
+            kinds: Kinds { integral: written.rows()?, fractional: written.rows()?, text: written.rows()? },
+            moments: Moments::read(written)?,
+            quantiles: Kll::read(written)?,
+            categories: Categories::read(written)?,
+            distinct_numbers: HyperLogLog::read(written)?,
+            distinct_texts: HyperLogLog::read(written)?,
+        })
     }
 
     /// Rows with a value.

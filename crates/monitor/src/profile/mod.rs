@@ -12,6 +12,7 @@ pub use column::{ColumnProfile, InferredType};
 pub use moments::Moments;
 
 use crate::dataset::Batch;
+use crate::stored::{Writer, Written};
 
 /// Statistics of every column of a data set.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -77,6 +78,16 @@ impl DatasetProfile {
         self.rows += other.rows;
         self.columns.iter_mut().zip(&other.columns).for_each(|(mine, theirs)| mine.merge(theirs));
         Ok(())
+    }
+
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.number(self.rows);
+        out.count(self.columns.len());
+        self.columns.iter().for_each(|column| column.write(out));
+    }
+
+    pub(crate) fn read(written: &mut Written<'_>) -> Option<Self> {
+        Some(Self { rows: written.rows()?, columns: written.list(100, ColumnProfile::read)? })
     }
 
     /// Names of the columns.

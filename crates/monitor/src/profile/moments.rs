@@ -3,6 +3,8 @@
 //! Sums are compensated (Neumaier), spreads merged by Chan, Golub and LeVeque's formula. Invariant: merging in any
 //! order gives the same count and extremes, and sums within a few units in the last place.
 
+use crate::stored::{Writer, Written};
+
 /// Sums that are made side by side.
 const LANES: usize = 8;
 
@@ -109,6 +111,18 @@ impl Moments {
     #[must_use]
     pub fn max(&self) -> Option<f64> {
         (self.count > 0).then_some(self.max)
+    }
+
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.number(self.count);
+        [self.sum, self.carry, self.squares, self.min, self.max].into_iter().for_each(|value| out.double(value));
+    }
+
+    pub(crate) fn read(written: &mut Written<'_>) -> Option<Self> {
+        let count = written.rows()?;
+        let [sum, carry, squares, min, max] =
+            [written.double()?, written.double()?, written.double()?, written.double()?, written.double()?];
+        Some(Self { count, sum, carry, squares, min, max })
     }
 
     fn add_to_sum(&mut self, value: f64) {

@@ -5,6 +5,8 @@
 //! Invariant: the state depends on the set of values only, not on order or merging. The hash is fixed, so stored and
 //! fresh sketches agree. Refuses to: seed the hash.
 
+use crate::stored::{Writer, Written};
+
 const PRECISION: u32 = 12;
 const REGISTERS: usize = 1 << PRECISION;
 /// Largest register value: one more than the bits left after the register's index.
@@ -72,6 +74,16 @@ impl HyperLogLog {
         }
         z += m * sigma(f64::from(counts[0]) / m);
         (m * m / (2.0 * std::f64::consts::LN_2 * z)).round() as u64
+    }
+
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.bytes(&self.registers);
+    }
+
+    pub(crate) fn read(written: &mut Written<'_>) -> Option<Self> {
+        let registers = written.bytes()?.to_vec();
+        let whole = registers.is_empty() || registers.len() == REGISTERS;
+        (whole && registers.iter().all(|&rank| usize::from(rank) <= MAX_RANK)).then_some(Self { registers })
     }
 
     fn registers(&mut self) -> &mut [u8; REGISTERS] {

@@ -10,6 +10,7 @@
 //! Refuses to: hold NaN.
 
 use super::order::sort;
+use crate::stored::{Writer, Written};
 
 /// Deequ's `c`: how much smaller each lower level is.
 pub const SHRINKING_FACTOR: f64 = 0.64;
@@ -191,6 +192,32 @@ impl Kll {
             }
         }
         result
+    }
+
+    /// Writes the sketch as it is.
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.number(self.k.into());
+        out.double(self.c);
+        out.count(self.levels.len());
+        for level in &self.levels {
+            out.flag(level.odd_next);
+            out.doubles(&level.values);
+        }
+    }
+
+    /// Reads what was written; nothing of what is no sketch.
+    pub(crate) fn read(written: &mut Written<'_>) -> Option<Self> {
+        let (k, c) = (written.number()?, written.double()?);
+        let levels = written.list(9, |written| Some((written.flag()?, written.doubles()?)))?;
+        if levels.is_empty() {
+            return None;
+        }
+        let data: Vec<Vec<f64>> = levels.iter().map(|(_, values)| values.clone()).collect();
+        let mut sketch = Self::from_levels(c, k as f64, &data).ok()?;
+        for (level, (odd_next, _)) in sketch.levels.iter_mut().zip(levels) {
+            level.odd_next = odd_next;
+        }
+        Some(sketch)
     }
 
     fn grow(&mut self) {

@@ -86,3 +86,70 @@ proptest! {
         prop_assert_eq!(&seen[0], &seen[2]);
     }
 }
+
+/// Kept profiles below a folder.
+fn kept(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(kept(&path));
+        } else if path.file_name().unwrap().to_str().unwrap().starts_with("_profile-") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn kept_profiles_change_nothing_are_used_and_what_does_not_fit_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = stores(dir.path());
+    let before = text(&super::capture(&dir.path().join("before"), 0..2000, usize::MAX, 1));
+    let folder = super::capture(&dir.path().join("now"), 2000..9000, 4500, 2);
+    let request = |keeps_profiles| Examine {
+        source: Source { addresses: vec![text(&folder)], keeps_profiles, ..Source::default() },
+        against: Against::Data(Source { addresses: vec![before.clone()], ..Source::default() }),
+        rule: Rule::default(),
+        budget: None,
+    };
+    let seen = async |keeps| serde_json::to_string(&examine(&stores, &request(keeps)).await.unwrap()).unwrap();
+    let expected = seen(false).await;
+    assert!(expected.contains("billing") && kept(&folder).is_empty());
+    assert_eq!(seen(true).await, expected);
+    let profiles = kept(&folder);
+    assert_eq!(profiles.len(), 3, "one an hour: {profiles:?}");
+    let made: Vec<Vec<u8>> = profiles.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    assert_eq!(seen(true).await, expected);
+    let objects = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.extension().is_some_and(|ending| ending == "jsonl")).collect::<Vec<_>>()
+    };
+    // What is as it was is not read: its objects could as well be anything of that size and time.
+    let hour = profiles[1].parent().unwrap();
+    for object in objects(hour) {
+        let time = std::fs::metadata(&object).unwrap().modified().unwrap();
+        let nothing = vec![b' '; std::fs::metadata(&object).unwrap().len() as usize];
+        let file = std::fs::OpenOptions::new().write(true).open(&object).unwrap();
+        std::io::Write::write_all(&mut &file, &nothing).unwrap();
+        file.set_modified(time).unwrap();
+    }
+    assert_eq!(seen(true).await, expected, "the second hour came from its profile");
+    // Damaged, foreign or cut ones are made again.
+    let third = &profiles[2];
+    for damage in [&made[2][..made[2].len() / 2], b"something else", &made[1], b""] {
+        std::fs::write(third, damage).unwrap();
+        assert_eq!(seen(true).await, expected);
+        assert_eq!(std::fs::read(third).unwrap(), made[2]);
+    }
+    let mut flipped = made[2].clone();
+    flipped[200] ^= 1;
+    std::fs::write(third, &flipped).unwrap();
+    assert_eq!(seen(true).await, expected);
+    // An object that has come or gone changes the outcome at once.
+    std::fs::remove_file(&objects(third.parent().unwrap())[0]).unwrap();
+    let fewer = seen(true).await;
+    assert_ne!(fewer, expected);
+    assert_ne!(std::fs::read(third).unwrap(), made[2]);
+}

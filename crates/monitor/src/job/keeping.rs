@@ -1,0 +1,254 @@
+//! Profiles of hours, kept beside the objects that they are of, so that a day is not read again.
+//!
+//! Data is gathered folder by folder (captured objects of an hour are in one; any other object is alone), and what was
+//! gathered of the folders is merged. What is kept of a folder is exactly what would be gathered of it now: it is used when the
+//! objects are the same ones (addresses, sizes, versions), their columns are planned the same way and every byte is as it was
+//! written, and made again otherwise.
+//!
+//! ```text
+//! "captura profile" 1 ─ SHA-256 of the objects' identities ─ account, profile, callers, sample ─ SHA-256 of all before
+//! ```
+//! Invariant: with and without kept profiles the outcome is the same. A profile that was made of objects which changed
+//! meanwhile is taken away again. Refuses to: keep anything beside objects that are no captures, or of a part of their calls.
+
+use std::ops::Range;
+
+use captura_archive::reader::Found;
+use sha2::{Digest, Sha256};
+
+use super::gathering::{Gatherer, Gathering, Wanted};
+use super::reading::{Part, Settling, Total, read};
+use super::{JobError, Source};
+use crate::cause::{Callers, Collector};
+use crate::dataset::{Columns, Plan, Tally};
+use crate::profile::DatasetProfile;
+use crate::stored::{MAX_ROWS, Writer, Written};
+
+/// First bytes of a kept profile: what it is, and the version of its form.
+const MAGIC: &[u8; 16] = b"captura profile\x01";
+/// Values of the sample of a folder: 4 MiB.
+const FOLDER_VALUES: usize = 1 << 19;
+/// Folders that are gathered before they are kept.
+const FOLDERS_AT_ONCE: usize = 8;
+
+/// Gathers what is wanted of the objects; tells beside what could not be kept.
+pub(super) async fn gather(
+    objects: &[Found],
+    source: &Source,
+    plan: &Plan,
+    wanted: &Wanted,
+) -> Result<(Gathering, Tally, Vec<String>), JobError> {
+    let mut columns = Settling::of(plan);
+    let keeps = source.keeps_profiles && source.selection.window.is_none() && plan.scope.is_everything();
+    let (mut keeping, mut wanted) = (None, wanted.clone());
+    if keeps && !matches!(wanted, Wanted::Features(_)) {
+        keeping = columns.settled(objects, source.header).await?.map(Keeping::of);
+        wanted = if keeping.is_some() { Wanted::Everything } else { wanted };
+    }
+    let mut whole = Whole::default();
+    let folders = folders(objects);
+    let mut next = 0;
+    while next < folders.len() {
+        if let Some(folder) = kept(keeping.as_ref(), &objects[folders[next].clone()]).await {
+            whole.add(folder);
+            next += 1;
+            continue;
+        }
+        let mut end = if keeping.is_some() { next + 1 } else { folders.len() };
+        let mut found = None;
+        while end < folders.len().min(next + FOLDERS_AT_ONCE) && keeping.is_some() && found.is_none() {
+            found = kept(keeping.as_ref(), &objects[folders[end].clone()]).await;
+            end += usize::from(found.is_none());
+        }
+        let run = &folders[next..end];
+        match &keeping {
+            None => fresh(objects, run, (source, &wanted), &mut columns, |_, made| whole.add(made)).await?,
+            Some(keeping) => {
+                let mut made = Vec::new();
+                fresh(objects, run, (source, &wanted), &mut columns, |folder, one| made.push((folder, one))).await?;
+                for (folder, made) in made {
+                    whole.notes.extend(keeping.keep(&objects[folder], &made).await.err());
+                    whole.add(made);
+                }
+            }
+        }
+        next = end;
+        if let Some(folder) = found {
+            whole.add(folder);
+            next += 1;
+        }
+    }
+    whole.tally.matching = whole.tally.matching.max(columns.matching());
+    whole.notes.dedup();
+    Ok((whole.made, whole.tally, whole.notes))
+}
+
+type Folder = (Gathering, Tally);
+
+async fn kept(keeping: Option<&Keeping>, objects: &[Found]) -> Option<Folder> {
+    keeping?.find(objects).await
+}
+
+/// Reads these folders, and tells of each what was made of it; not of those without a record.
+async fn fresh(
+    objects: &[Found],
+    folders: &[Range<usize>],
+    (source, wanted): (&Source, &Wanted),
+    columns: &mut Settling,
+    mut done: impl FnMut(Range<usize>, Folder),
+) -> Result<(), JobError> {
+    let Some((first, last)) = folders.first().zip(folders.last()) else { return Ok(()) };
+    let begin = {
+        let wanted = wanted.clone();
+        move |plan: &Plan, offset| wanted.begin(plan.columns.as_ref(), offset)
+    };
+    let mut coming = folders.iter();
+    let mut open: Option<Open> = None;
+    let take = |part: Part<Gatherer>| {
+        let object = first.start + part.object;
+        if open.as_ref().is_none_or(|open| !open.folder.contains(&object)) {
+            let folder = coming.find(|folder| folder.contains(&object)).expect("our bug: every object is in a folder");
+            let next = Open { folder: folder.clone(), made: Gathering::default(), total: Total::default() };
+            if let Some(whole) = open.replace(next) {
+                done(whole.folder.clone(), whole.closed());
+            }
+        }
+        let open = open.as_mut().expect("our bug: there is one now");
+        open.made.merge(open.total.add(part).end());
+    };
+    read(&objects[first.start..last.end], source, columns, begin, take).await?;
+    if let Some(whole) = open {
+        done(whole.folder.clone(), whole.closed());
+    }
+    Ok(())
+}
+
+/// A folder of which pieces come in.
+struct Open {
+    folder: Range<usize>,
+    made: Gathering,
+    total: Total,
+}
+
+impl Open {
+    fn closed(self) -> Folder {
+        let sample = self.made.sample.map(|sample| sample.bounded(FOLDER_VALUES));
+        (Gathering { sample, ..self.made }, self.total.tally)
+    }
+}
+
+#[derive(Default)]
+struct Whole {
+    made: Gathering,
+    tally: Tally,
+    notes: Vec<String>,
+}
+
+impl Whole {
+    fn add(&mut self, (made, tally): Folder) {
+        self.made.merge(made);
+        self.tally.add(tally, 0);
+    }
+}
+
+/// Objects that are gathered together: captured ones by their folder, each other one alone.
+fn folders(objects: &[Found]) -> Vec<Range<usize>> {
+    let folder = |found: &Found| {
+        let (folder, _) = found.address.rsplit_once('/')?;
+        found.key.as_ref().map(|_| folder.to_owned())
+    };
+    let mut all: Vec<Range<usize>> = Vec::new();
+    let mut last = None;
+    for (place, found) in objects.iter().enumerate() {
+        let here = folder(found);
+        match all.last_mut() {
+            Some(range) if here.is_some() && here == last => range.end = place + 1,
+            _ => all.push(place..place + 1),
+        }
+        last = here;
+    }
+    all
+}
+
+/// Profiles of one plan of columns.
+struct Keeping {
+    /// The name of the profiles beside their objects.
+    id: String,
+    names: Vec<String>,
+}
+
+impl Keeping {
+    fn of(columns: &Columns) -> Self {
+        let mut plan = Writer::default();
+        plan.bytes(MAGIC);
+        for (name, text) in columns.names.iter().zip(&columns.text) {
+            plan.text(name);
+            plan.flag(*text);
+        }
+        let digest: [u8; 32] = Sha256::digest(&plan.0).into();
+        let id = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { id, names: columns.names.clone() }
+    }
+
+    async fn find(&self, objects: &[Found]) -> Option<Folder> {
+        let first = objects.first().filter(|found| found.key.is_some())?;
+        self.decoded(&first.profile(&self.id).await?, objects)
+    }
+
+    /// Keeps what was made of a folder.
+    async fn keep(&self, objects: &[Found], made: &Folder) -> Result<(), String> {
+        let Some(first) = objects.first().filter(|found| found.key.is_some()) else { return Ok(()) };
+        let failed = |error: String| format!("profiles cannot be kept beside captured objects: {error}");
+        first.keep_profile(&self.id, encoded(objects, made).into()).await.map_err(failed)?;
+        for found in objects {
+            // Of what was erased or has expired meanwhile nothing may stay.
+            if !found.is_as_found().await {
+                return first.drop_profile(&self.id).await.map_err(failed);
+            }
+        }
+        Ok(())
+    }
+
+    fn decoded(&self, bytes: &[u8], objects: &[Found]) -> Option<Folder> {
+        let (content, digest) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
+        let content = content.strip_prefix(MAGIC)?.strip_prefix(&identity(objects))?;
+        if digest != Sha256::digest(&bytes[..bytes.len() - 32]).as_slice() {
+            return None;
+        }
+        let mut written = Written(content);
+        let tally: Tally = serde_json::from_slice(written.bytes()?).ok()?;
+        let profile = DatasetProfile::read(&mut written)?;
+        let callers = Callers::read(&mut written)?;
+        let sample = written.maybe(Collector::read)?;
+        let counts = [tally.records, tally.used, tally.rows, tally.bad, tally.unanswered, tally.outside];
+        let mut counts = counts.iter().chain(tally.widths.values()).chain(tally.strangers.values());
+        let fits = counts.all(|&count| count <= MAX_ROWS)
+            && tally.columns.names == self.names
+            && (profile.columns.is_empty() || profile.names().eq(self.names.iter().map(String::as_str)))
+            && sample.as_ref().is_none_or(|sample| sample.is_of(&self.names));
+        (written.is_over() && fits).then_some((Gathering { profile, callers, sample }, tally))
+    }
+}
+
+fn encoded(objects: &[Found], (made, tally): &Folder) -> Vec<u8> {
+    let mut out = Writer(MAGIC.to_vec());
+    out.0.extend_from_slice(&identity(objects));
+    out.bytes(&serde_json::to_vec(tally).expect("our bug: an account is numbers and names"));
+    made.profile.write(&mut out);
+    made.callers.write(&mut out);
+    out.maybe(made.sample.as_ref(), |out, sample| sample.write(out));
+    let digest: [u8; 32] = Sha256::digest(&out.0).into();
+    out.0.extend_from_slice(&digest);
+    out.0
+}
+
+/// Another one when an object is another, has come or has gone.
+fn identity(objects: &[Found]) -> [u8; 32] {
+    let mut all = Writer::default();
+    for found in objects {
+        all.text(&found.address);
+        all.number(found.size_bytes);
+        all.text(&found.version);
+    }
+    Sha256::digest(&all.0).into()
+}

@@ -1,0 +1,160 @@
+//! One reading of objects by several threads: pieces out, in their order, what was made of each.
+//!
+//! Memory: [`PIECE_BYTES`](super::PIECE_BYTES) for each thread and two more, a batch and a profile for each of them; a row of
+//! more than a piece takes what it takes. The first rows settle the columns, so that threads never wait for each other.
+//!
+//! Invariant: what comes out depends on the objects, their addresses and the plan, not on the number of threads.
+
+use std::sync::Arc;
+
+use captura_archive::reader::Found;
+
+use super::crew::{Crew, threads};
+use super::gathering::offset_of;
+use super::pieces::{Format, Piece, Pieces, row_end};
+use super::{JobError, Source};
+use crate::dataset::{Columns, Header, Matching, Plan, Reader, Sink, Tally};
+
+/// Bytes of a piece that are looked at first, for the columns.
+const PEEK_BYTES: usize = 64 << 10;
+
+/// A piece on its way to a thread.
+struct Order {
+    piece: Piece,
+    address: String,
+    header: Header,
+    offset: u64,
+    plan: Arc<Plan>,
+    is_settled: bool,
+}
+
+/// What became of a piece.
+pub(super) struct Part<S> {
+    pub(super) sink: S,
+    pub(super) tally: Tally,
+    /// Place of its object among those that are read.
+    pub(super) object: usize,
+    /// Lines or rows that it has.
+    lines: u64,
+    room: Vec<u8>,
+}
+
+impl Order {
+    fn read<S: Sink>(self, begin: impl Fn(&Plan, u64) -> S) -> Part<S> {
+        let mut reader = Reader::into_sink((*self.plan).clone(), begin(&self.plan, self.offset));
+        if self.is_settled {
+            reader = reader.going_on();
+        }
+        let bytes = &self.piece.bytes;
+        let lines = match self.piece.format {
+            Format::Captures => reader.captures(&self.address, bytes),
+            Format::Csv => reader.csv(&self.address, bytes, self.header),
+        };
+        let (sink, tally) = reader.end();
+        Part { sink, tally, object: self.piece.object, lines, room: self.piece.bytes }
+    }
+}
+
+/// What the first rows say of the columns.
+pub(super) struct Settling {
+    plan: Arc<Plan>,
+    is_settled: bool,
+    matching: Matching,
+}
+
+/// Reads objects piece by piece; each piece begins a sink of its own, and what became of it is given out in the order of the
+/// pieces.
+pub(super) async fn read<S: Sink + Send + 'static>(
+    objects: &[Found],
+    source: &Source,
+    columns: &mut Settling,
+    begin: impl Fn(&Plan, u64) -> S + Send + Sync + 'static,
+    mut give: impl FnMut(Part<S>),
+) -> Result<(), JobError> {
+    let mut pieces = Pieces::of(objects);
+    let mut crew = Crew::of(threads(source.threads), move |order: Order| order.read(&begin));
+    let mut rooms = Vec::new();
+    let mut give = |mut part: Part<S>| {
+        let room = std::mem::take(&mut part.room);
+        give(part);
+        room
+    };
+    while let Some(piece) = pieces.next(rooms.pop().unwrap_or_default()).await? {
+        let found = &objects[piece.object];
+        let header = if piece.number == 0 { source.header } else { Header::No };
+        columns.look_at(&piece, header);
+        let order = Order {
+            address: found.address.clone(),
+            header,
+            offset: offset_of(found, piece.number),
+            plan: Arc::clone(&columns.plan),
+            is_settled: columns.is_settled,
+            piece,
+        };
+        crew.take(order, |part| rooms.push(give(part)));
+    }
+    crew.finish(|part| drop(give(part)));
+    Ok(())
+}
+
+impl Settling {
+    pub(super) fn of(plan: &Plan) -> Self {
+        Self { plan: Arc::new(plan.clone()), is_settled: false, matching: Matching::Unmatched }
+    }
+
+    /// The columns, once they are settled: of objects that begin with these.
+    pub(super) async fn settled(&mut self, objects: &[Found], header: Header) -> Result<Option<&Columns>, JobError> {
+        if let Some(piece) = Pieces::of(&objects[..objects.len().min(1)]).next(Vec::new()).await? {
+            self.look_at(&piece, header);
+        }
+        Ok(self.plan.columns.as_ref().filter(|_| self.is_settled))
+    }
+
+    /// How the first rows found their columns.
+    pub(super) fn matching(&self) -> Matching {
+        self.matching
+    }
+
+    /// Settles the columns, where the piece has a row that can be used.
+    fn look_at(&mut self, piece: &Piece, header: Header) {
+        if self.is_settled {
+            return;
+        }
+        let begin = row_end(piece.format, &piece.bytes, PEEK_BYTES).unwrap_or(piece.bytes.len());
+        for bytes in [&piece.bytes[..begin], &piece.bytes[..]] {
+            let mut reader = Reader::new((*self.plan).clone(), |_| ());
+            match piece.format {
+                Format::Captures => reader.captures("", bytes),
+                Format::Csv => reader.csv("", bytes, header),
+            };
+            let tally = reader.finish();
+            if tally.rows > 0 || (begin == bytes.len() && tally.matching == Matching::ByName) {
+                self.is_settled = tally.rows > 0;
+                self.matching = tally.matching;
+                self.plan = Arc::new(Plan { columns: Some(tally.columns), ..(*self.plan).clone() });
+                return;
+            }
+        }
+    }
+}
+
+/// The account of parts in their order.
+#[derive(Default)]
+pub(super) struct Total {
+    pub(super) tally: Tally,
+    /// The object of the last part, and lines of it so far.
+    object: usize,
+    lines: u64,
+}
+
+impl Total {
+    /// Adds the account of a part; answers what was made of it.
+    pub(super) fn add<S>(&mut self, part: Part<S>) -> S {
+        if self.object != part.object {
+            (self.object, self.lines) = (part.object, 0);
+        }
+        self.tally.add(part.tally, self.lines);
+        self.lines += part.lines;
+        part.sink
+    }
+}
