@@ -45,8 +45,9 @@ pub use self::patience::Patience;
 
 /// Longest time that a removed instance may go on with the calls that it has.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
-/// Most members that one call asks.
-const ATTEMPTS_MAX: usize = 4;
+/// Most members that one call asks: a second one where the first died under it, and no third, as a call that kills whoever
+/// takes it must not end them all.
+const ATTEMPTS_MAX: usize = 2;
 
 /// How calls are spread: `RoutingConfig.RoutingStrategy` of a production variant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

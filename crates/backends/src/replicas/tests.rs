@@ -198,6 +198,15 @@ async fn a_call_that_meets_a_dead_one_is_answered_by_a_living_one() {
 }
 
 #[tokio::test]
+async fn a_call_that_kills_whoever_takes_it_is_given_to_two_at_most() {
+    let World { factory, replicas, .. } = world(5, Routing::LeastOutstanding, Factory::default()).await;
+    (0..5).for_each(|index| factory.made(index).die());
+    assert!(matches!(ask(&replicas).await, Err(BackendError::Unavailable(_))));
+    let calls: usize = (0..5).map(|index| factory.made(index).calls.load(Ordering::SeqCst)).sum();
+    assert_eq!(calls, 2);
+}
+
+#[tokio::test]
 async fn what_the_model_says_is_not_asked_again() {
     let World { factory, replicas, .. } = world(2, Routing::LeastOutstanding, Factory::default()).await;
     for index in 0..2 {
