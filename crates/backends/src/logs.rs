@@ -21,6 +21,8 @@ const READ_MAX_BYTES: usize = 16 * 1024 * 1024;
 const WINDOW: Duration = Duration::from_secs(1);
 /// Lines kept for whoever asks why a start failed.
 const TAIL_LINES: usize = 12;
+/// Characters of last words that a reason quotes, from the end; `FailureReason` holds 1024 in all.
+const QUOTED_MAX_CHARACTERS: usize = 600;
 
 /// Where a line was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +89,17 @@ impl Tail {
     /// The lines, and nothing when there are none.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// The lines as a reason quotes them. What was said last says most, so the begin is left out when it is too much.
+    pub(crate) fn quoted(&self) -> Option<String> {
+        let lines = self.lines();
+        let words: Vec<&str> = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
+        // What a terminal would obey has no place in a reason.
+        let words: Vec<char> = words.join(" | ").chars().filter(|character| !character.is_control()).collect();
+        let too_many = words.len().saturating_sub(QUOTED_MAX_CHARACTERS);
+        let dots = if too_many > 0 { "…" } else { "" };
+        (!words.is_empty()).then(|| format!("{dots}{}", words[too_many..].iter().collect::<String>()))
     }
 }
 
@@ -194,6 +207,21 @@ mod tests {
     #[tokio::test]
     async fn lines_come_one_by_one_also_the_last_without_an_end() {
         assert_eq!(lines_of(b"one\r\ntwo\n\nth\xffree").await, ["one", "two", "", "th\u{fffd}ree"]);
+    }
+
+    #[test]
+    fn a_reason_quotes_what_was_said_last_and_nothing_that_a_terminal_obeys() {
+        let tail = Tail::default();
+        assert_eq!(tail.quoted(), None);
+        tail.push("\u{1b}[31mstarting\u{7} ");
+        tail.push("");
+        tail.push("no module named sklearn");
+        assert_eq!(tail.quoted().unwrap(), "[31mstarting | no module named sklearn");
+        tail.push(&"x".repeat(10_000));
+        tail.push("no module named sklearn");
+        let quoted = tail.quoted().unwrap();
+        assert!(quoted.starts_with("…xxx") && quoted.ends_with("xxx | no module named sklearn"), "{quoted}");
+        assert_eq!(quoted.chars().count(), QUOTED_MAX_CHARACTERS + 1);
     }
 
     #[tokio::test]

@@ -11,8 +11,6 @@ use crate::logs::{LogSink, LogStream, Tail, read};
 
 /// Bytes of a stream that may be on their way to its reader.
 const PIPE_BYTES: usize = 64 * 1024;
-/// Characters of a container's last words that a reason quotes, from the end; `FailureReason` holds 1024 in all.
-const QUOTED_MAX_CHARACTERS: usize = 600;
 
 /// Passes on what a container says, until it ends.
 pub(super) async fn follow(docker: &Docker, id: &str, sink: &LogSink, tail: &Tail) {
@@ -34,14 +32,5 @@ pub(super) async fn follow(docker: &Docker, id: &str, sink: &LogSink, tail: &Tai
 
 /// The last lines of a container, in a sentence.
 pub(super) fn last_words(tail: &Tail) -> String {
-    let lines = tail.lines();
-    let words: Vec<&str> = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
-    // What a terminal would obey has no place in a reason.
-    let words: Vec<char> = words.join(" | ").chars().filter(|character| !character.is_control()).collect();
-    if words.is_empty() {
-        return "It said nothing".to_owned();
-    }
-    let too_many = words.len().saturating_sub(QUOTED_MAX_CHARACTERS);
-    let dots = if too_many > 0 { "…" } else { "" };
-    format!("Its last words: {dots}{}", words[too_many..].iter().collect::<String>())
+    tail.quoted().map_or_else(|| "It said nothing".to_owned(), |words| format!("Its last words: {words}"))
 }

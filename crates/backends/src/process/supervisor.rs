@@ -196,9 +196,8 @@ fn describe(status: ExitStatus) -> String {
 
 /// What happened, and what the process said last.
 pub(super) fn with_last_words(what: &str, tail: &Tail) -> String {
-    let lines = tail.lines();
-    if lines.is_empty() {
-        return format!("{what}; it wrote nothing");
+    match tail.quoted() {
+        Some(lines) => format!("{what}; its last lines: {lines}"),
+        None => format!("{what}; it wrote nothing"),
     }
-    format!("{what}; its last lines: {}", lines.join(" | "))
 }
