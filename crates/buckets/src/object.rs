@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is poured is hashed as it is written, so digests are of what is on the disk.
 
+use std::io::ErrorKind;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -44,12 +45,16 @@ pub(crate) fn pieces(body: Option<s3s::dto::StreamingBlob>) -> Pieces {
     }
 }
 
-/// A body that broke off without saying why did not come to its end.
+/// A body that broke off without saying why did not come to its end. One that came whole and is invalid was held against its
+/// signed digest on the way.
 fn broken(error: &BodyError) -> Refusal {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
     while let Some(error) = cause {
         if let Some(broken) = error.downcast_ref::<Broken>() {
             return broken.clone().into();
+        }
+        if error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::InvalidData) {
+            return Broken::Hash.into();
         }
         cause = error.source();
     }

@@ -154,8 +154,22 @@ pub(crate) struct HeldBody<B> {
 
 /// What a reader of such a body sees instead of its end.
 #[derive(Debug, thiserror::Error)]
-#[error("the body is not the one that was signed")]
-struct NotTheSignedBody;
+enum NotTheSignedBody {
+    #[error("the body is not the one that was signed")]
+    Digest,
+    #[error("a chunk of the body is not the one that was signed")]
+    Chunk,
+}
+
+impl NotTheSignedBody {
+    /// In a form that rooms know which do not know this one: whole, and invalid.
+    fn told(held_to: &HeldTo) -> BodyError {
+        match held_to {
+            HeldTo::Digest(..) => Box::new(std::io::Error::new(std::io::ErrorKind::InvalidData, Self::Digest)),
+            HeldTo::Nothing | HeldTo::Chunks(_) => Box::new(Self::Chunk),
+        }
+    }
+}
 
 impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> HeldBody<B> {
     pub(crate) fn new(body: B, held_to: HeldTo) -> Self {
@@ -189,7 +203,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for HeldBody<B> {
         };
         if !passes || this.is_wrong() {
             this.refused = true;
-            return Poll::Ready(Some(Err(Box::new(NotTheSignedBody))));
+            return Poll::Ready(Some(Err(NotTheSignedBody::told(&this.held_to))));
         }
         Poll::Ready(frame)
     }
@@ -227,7 +241,9 @@ mod tests {
         assert_eq!(unheld.collect().await.unwrap().to_bytes(), "object");
 
         let mut wrong = HeldBody::new(whole(b"object"), digest(b"other"));
-        assert!(wrong.frame().await.unwrap().is_err());
+        let told = wrong.frame().await.unwrap().unwrap_err();
+        let kind = told.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        assert_eq!(kind, Some(std::io::ErrorKind::InvalidData), "whole, and not what was signed");
         assert!(wrong.frame().await.is_none() && wrong.is_end_stream());
 
         let empty = HeldBody::new(whole(b""), digest(b"other"));

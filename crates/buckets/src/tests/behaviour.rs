@@ -67,6 +67,7 @@ async fn what_comes_broken_or_wrong_leaves_nothing() {
     house.put("/models/k", "old").await;
     let cases = [
         (broken(b"half"), vec![], "IncompleteBody"),
+        (altered(b"other"), vec![], "XAmzContentSHA256Mismatch"),
         (whole("x"), vec![("content-md5", "AAAAAAAAAAAAAAAAAAAAAA==")], "BadDigest"),
         (whole("x"), vec![("x-amz-checksum-crc32", "AAAAAA==")], "BadDigest"),
         (

@@ -55,7 +55,16 @@ fn whole(body: impl Into<Bytes>) -> PiecewiseBody {
 
 /// A body that breaks off after its first bytes.
 fn broken(start: &'static [u8]) -> PiecewiseBody {
-    let pieces = [Ok(http_body::Frame::data(Bytes::from_static(start))), Err(BodyError::from("the caller is gone"))];
+    ending_with(start, BodyError::from("the caller is gone"))
+}
+
+/// A body as the door hands it on that is not the one that was signed.
+fn altered(start: &'static [u8]) -> PiecewiseBody {
+    ending_with(start, Box::new(std::io::Error::new(std::io::ErrorKind::InvalidData, "not the signed body")))
+}
+
+fn ending_with(start: &'static [u8], error: BodyError) -> PiecewiseBody {
+    let pieces = [Ok(http_body::Frame::data(Bytes::from_static(start))), Err(error)];
     StreamBody::new(futures_util::stream::iter(pieces)).boxed_unsync()
 }
 
