@@ -23,6 +23,13 @@ pub(super) struct View<'a> {
     pub(super) plan: Plan,
 }
 
+impl View<'_> {
+    /// What is under way, where that is more than other weights and counts.
+    fn deploying(&self) -> Option<&Deployment> {
+        self.pending.filter(|pending| pending.models_of.is_none())
+    }
+}
+
 pub(super) fn describe(desk: &Desk, endpoint: &EndpointRow) -> Result<EndpointDescription, Fault> {
     let arn = desk.arn_in(&endpoint.region, ResourceKind::Endpoint, endpoint.name.as_str());
     let shown = endpoint.current.as_ref().or(endpoint.pending.as_ref());
@@ -54,7 +61,7 @@ pub(super) fn describe(desk: &Desk, endpoint: &EndpointRow) -> Result<EndpointDe
         async_inference_config: shown.async_inference.clone(),
         metrics_config: shown.metrics_config.clone(),
         explainer_config: shown.explainer_config.clone(),
-        pending_deployment_summary: view.pending.map(|pending| summary(&view, pending)),
+        pending_deployment_summary: view.deploying().map(|pending| summary(&view, pending)),
         endpoint_name: endpoint.name.clone(),
     })
 }

@@ -111,6 +111,7 @@ async fn weights_and_counts_change_without_loading_anything() {
     let variant = &updating["ProductionVariants"][1];
     assert_eq!((&variant["CurrentWeight"], &variant["DesiredWeight"]), (&json!(1.0), &json!(3.0)));
     assert_eq!((&variant["CurrentInstanceCount"], &variant["DesiredInstanceCount"]), (&json!(1), &json!(4)));
+    assert_eq!(updating.get("PendingDeploymentSummary"), None, "nothing is deployed");
     house.pass().await;
     assert_eq!(weights(&house), [1.0, 3.0]);
     let updated = house.describe("E").await;
