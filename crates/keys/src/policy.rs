@@ -8,7 +8,8 @@
 //! `bucket/prefix/*`). Both may hold `*` and `?`.
 //!
 //! Invariant: what no rule allows is refused, and a denial wins over every allowance. A request that touches several
-//! things needs all of them.
+//! things needs all of them. A rule that could never be about a request is not taken: a denial that denies nothing would
+//! be believed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -57,17 +58,40 @@ impl Default for Policy {
     }
 }
 
-/// The text is no rule.
+/// Services whose requests are told by what they touch, in IAM's words.
+const WITH_RESOURCES: [&str; 3] = ["sagemaker", "s3", "captura"];
+/// Services of which a policy sees the operation alone.
+const WITHOUT_RESOURCES: [&str; 5] = ["cloudwatch", "logs", "application-autoscaling", "sts", "events"];
+/// The name by which CloudWatch's requests are signed, which keys of before may have in their policies.
+const SIGNED_AS: &str = "monitoring:";
+const IN_POLICIES: &str = "cloudwatch:";
+
+/// The text is no rule, or the rule could never be about a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no OPERATION[:RESOURCE] like sagemaker:InvokeEndpoint:churn-*, s3:GetObject:captures/* or *")]
-pub struct InvalidRule(pub String);
+pub enum InvalidRule {
+    /// It is written in another way.
+    #[error("{0:?} is no OPERATION[:RESOURCE] like sagemaker:InvokeEndpoint:churn-*, s3:GetObject:captures/* or *")]
+    Form(String),
+    /// The service of the operation is not one that captura has.
+    #[error("{0:?} is an operation of no service here; the services are {services}", services = services())]
+    Service(String),
+    /// It is limited to resources, and requests of this service do not tell theirs.
+    #[error(
+        "the rule on {0:?} names a resource, and of {0:?} policies see the operation alone; leave the resource out"
+    )]
+    Resource(String),
+}
+
+fn services() -> String {
+    [&WITH_RESOURCES[..], &WITHOUT_RESOURCES].concat().join(", ")
+}
 
 /// `sagemaker:InvokeEndpoint`, `sagemaker:InvokeEndpoint:churn-*`, `*`, `*:churn`.
 impl FromStr for Rule {
     type Err = InvalidRule;
 
     fn from_str(text: &str) -> Result<Self, InvalidRule> {
-        let invalid = || InvalidRule(text.to_owned());
+        let invalid = || InvalidRule::Form(text.to_owned());
         let is_word = |word: &str| {
             !word.is_empty() && word.chars().all(|letter| letter.is_ascii_alphanumeric() || "*?-".contains(letter))
         };
@@ -86,7 +110,9 @@ impl FromStr for Rule {
         if resource.is_empty() || resource.len() > PATTERN_MAX_BYTES || resource.chars().any(char::is_control) {
             return Err(invalid());
         }
-        Ok(Self { operations: vec![operation], resources: vec![resource.to_owned()] })
+        let rule = Self { operations: vec![operation], resources: vec![resource.to_owned()] };
+        rule.check()?;
+        Ok(rule)
     }
 }
 
@@ -108,6 +134,14 @@ pub(crate) struct Refusal<'a> {
 }
 
 impl Policy {
+    /// Holds every rule against the services that there are.
+    ///
+    /// # Errors
+    /// When a rule could never be about a request.
+    pub fn check(&self) -> Result<(), InvalidRule> {
+        self.allow.iter().chain(&self.deny).try_for_each(Rule::check)
+    }
+
     /// Whether it is small enough to be held against every request.
     #[must_use]
     pub fn is_bounded(&self) -> bool {
@@ -144,6 +178,20 @@ impl Policy {
 }
 
 impl Rule {
+    fn check(&self) -> Result<(), InvalidRule> {
+        let limited = !self.resources.iter().any(|pattern| pattern == "*");
+        self.operations.iter().try_for_each(|pattern| {
+            let operation = in_words_of_policies(pattern);
+            let service = operation.split(':').next().unwrap_or_default();
+            let fits = |known: &&str| glob::matches(service, known);
+            match (WITH_RESOURCES.iter().any(fits), WITHOUT_RESOURCES.iter().any(fits)) {
+                (false, false) => Err(InvalidRule::Service(pattern.clone())),
+                (false, true) if limited => Err(InvalidRule::Resource(pattern.clone())),
+                _ => Ok(()),
+            }
+        })
+    }
+
     /// `any` says when a pattern fits an operation that could not be read.
     fn is_about(&self, operation: &str, any: fn(&str, &str) -> bool) -> bool {
         // IAM overlooks case in the names of operations.
@@ -152,7 +200,7 @@ impl Rule {
             Some(start) => any(pattern, start),
             None => glob::matches(pattern, &operation),
         };
-        self.operations.iter().any(|pattern| fits(&pattern.to_ascii_lowercase()))
+        self.operations.iter().any(|pattern| fits(&in_words_of_policies(pattern)))
     }
 
     fn allows(&self, operation: &str, resource: &Resource) -> bool {
@@ -171,6 +219,15 @@ impl Rule {
         };
         let about = self.is_about(operation, glob::touches);
         about && self.resources.iter().any(|pattern| on(&in_any_region(pattern), &resource.arn, fits))
+    }
+}
+
+/// A pattern of operations, in small letters and under IAM's name of the service.
+fn in_words_of_policies(pattern: &str) -> String {
+    let pattern = pattern.to_ascii_lowercase();
+    match pattern.strip_prefix(SIGNED_AS) {
+        Some(operation) => format!("{IN_POLICIES}{operation}"),
+        None => pattern,
     }
 }
 
@@ -237,7 +294,35 @@ mod tests {
             assert_eq!((rule.operations[0].as_str(), rule.resources[0].as_str()), (operation, resource), "{text}");
         }
         for bad in ["", "sagemaker", ":x", "sagemaker:", "sagemaker:a b", "s3:Get:", "s3:Get:a\nb"] {
-            assert_eq!(bad.parse::<Rule>(), Err(InvalidRule(bad.into())), "{bad:?}");
+            assert_eq!(bad.parse::<Rule>(), Err(InvalidRule::Form(bad.into())), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_could_never_be_about_a_request_is_refused() {
+        for bad in ["cloudwach:PutMetricAlarm", "dynamodb:*", "autoscaling:*:x"] {
+            let operation = bad.rsplit_once(":x").map_or(bad, |(operation, _)| operation);
+            assert_eq!(bad.parse::<Rule>(), Err(InvalidRule::Service(operation.into())), "{bad}");
+        }
+        for bad in ["logs:DeleteLogGroup:/aws/*", "cloudwatch:*:prod-*", "monitoring:*:prod-*"] {
+            let operation = bad.rsplit_once(':').unwrap().0;
+            assert_eq!(bad.parse::<Rule>(), Err(InvalidRule::Resource(operation.into())), "{bad}");
+        }
+        for good in ["logs:*:*", "s*:Get*:b/*", "*:prod-*", "Captura:Tail:churn", "events:*", "STS:*"] {
+            assert!(good.parse::<Rule>().is_ok(), "{good}");
+        }
+        let file = r#"{"allow":[{"operations":["*"]}],"deny":[{"operations":["cloudwach:*"]}]}"#;
+        let policy: Policy = serde_json::from_str(file).unwrap();
+        assert_eq!(policy.check(), Err(InvalidRule::Service("cloudwach:*".into())));
+    }
+
+    #[test]
+    fn the_name_by_which_cloudwatch_signs_stands_for_its_name_in_policies() {
+        for name in ["cloudwatch", "monitoring", "CloudWatch"] {
+            let denied = policy(&["*"], &[&format!("{name}:PutMetricAlarm")]);
+            assert!(!is_allowed(&denied, "cloudwatch:PutMetricAlarm", "*"), "{name}");
+            assert!(is_allowed(&denied, "cloudwatch:PutMetricData", "*"), "{name}");
+            assert!(is_allowed(&policy(&[&format!("{name}:*")], &[]), "cloudwatch:ListMetrics", "*"), "{name}");
         }
     }
 
@@ -293,10 +378,10 @@ mod tests {
 
     #[test]
     fn an_operation_that_cannot_be_read_may_be_any() {
-        assert!(is_allowed(&policy(&["monitoring:*"], &[]), "monitoring:*", "*"));
-        assert!(!is_allowed(&policy(&["monitoring:Put*"], &[]), "monitoring:*", "*"));
-        assert!(!is_allowed(&policy(&["*"], &["monitoring:PutMetricAlarm"]), "monitoring:*", "*"));
-        assert!(is_allowed(&policy(&["*"], &["sagemaker:*"]), "monitoring:*", "*"));
+        assert!(is_allowed(&policy(&["cloudwatch:*"], &[]), "cloudwatch:*", "*"));
+        assert!(!is_allowed(&policy(&["cloudwatch:Put*"], &[]), "cloudwatch:*", "*"));
+        assert!(!is_allowed(&policy(&["*"], &["cloudwatch:PutMetricAlarm"]), "cloudwatch:*", "*"));
+        assert!(is_allowed(&policy(&["*"], &["sagemaker:*"]), "cloudwatch:*", "*"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use captura_names::{Arn, S3Uri};
 
 use crate::aws_json::{TARGET_HEADER, TARGET_PREFIX, read_input};
 use crate::denial::Denial;
+use crate::runtime::INPUT_LOCATION;
 use crate::sigv4::{Head, S3};
 
 /// Signing name of SageMaker, of both its planes.
@@ -47,8 +48,12 @@ const JOB_DEFINITIONS: [(&str, &str); 4] = [
     ("ModelExplainabilityJobDefinition", "model-explainability-job-definition"),
 ];
 
+/// What policies call services that sign under another name. IAM's word for CloudWatch is not the one in its signatures.
+const IN_POLICIES: [(&str, &str); 1] = [("monitoring", "cloudwatch")];
+
 /// Stands for an operation that cannot be read.
 const ANY: &str = "*";
+const GET_OBJECT: &str = "s3:GetObject";
 const COPY_SOURCE: &str = "x-amz-copy-source";
 
 /// One thing that a request touches.
@@ -177,6 +182,7 @@ pub fn unsigned_service(head: &Head<'_>, body: Option<&[u8]>) -> &'static str {
 }
 
 fn named(service: &str, operation: &str, resources: Vec<Resource>) -> Action {
+    let service = IN_POLICIES.into_iter().find(|(signing, _)| *signing == service).map_or(service, |(_, word)| word);
     // The operation goes into an error text; what is longer than any operation names none.
     let operation: String = operation.chars().take(64).collect();
     Action { operation: format!("{service}:{operation}"), resources, also: None }
@@ -227,7 +233,8 @@ fn of_path(head: &Head<'_>, place: Place<'_>) -> Action {
             "invocations-response-stream" => "InvokeEndpointWithResponseStream",
             other => other,
         };
-        return named(SAGEMAKER, operation, vec![arn(place, "endpoint", endpoint)]);
+        let also = if operation == "InvokeEndpointAsync" { input_of(head) } else { None };
+        return Action { also, ..named(SAGEMAKER, operation, vec![arn(place, "endpoint", endpoint)]) };
     }
     let schedule = path.strip_prefix("/captura/v1/monitoring-schedules/");
     if let Some(name) = schedule.and_then(|rest| rest.strip_suffix("/executions")) {
@@ -247,6 +254,19 @@ fn of_path(head: &Head<'_>, place: Place<'_>) -> Action {
         _ => "Other",
     };
     named("captura", operation, vec![Resource::nameless()])
+}
+
+/// The object that an asynchronous call is to read. On AWS the endpoint's role says whether it may be read; there are no
+/// roles here, so whoever names an object must be allowed to read it.
+fn input_of(head: &Head<'_>) -> Option<(&'static str, Resource)> {
+    let mut locations = head.all(INPUT_LOCATION);
+    let location = locations.next()?;
+    let told = std::str::from_utf8(location).ok().filter(|_| locations.next().is_none());
+    let object = told.and_then(|text| S3Uri::parse(text).ok());
+    let resource = object.map_or_else(Resource::everything, |object| {
+        Resource::of(format!("arn:aws:s3:::{}/{}", object.bucket(), object.key()))
+    });
+    Some((GET_OBJECT, resource))
 }
 
 /// Operations of S3, told by method and path as S3 tells them.
@@ -303,7 +323,7 @@ fn of_object(head: &Head<'_>, place: Place<'_>) -> Action {
     if let Some(source) = of_header.or_else(of_query) {
         let source = source.split('?').next().unwrap_or_default();
         let source = crate::scope::percent_decoded(source).map_or_else(|| "*".to_owned(), Cow::into_owned);
-        action.also = Some(("s3:GetObject", Resource::of(format!("arn:aws:s3:::{}", source.trim_start_matches('/')))));
+        action.also = Some((GET_OBJECT, Resource::of(format!("arn:aws:s3:::{}", source.trim_start_matches('/')))));
     }
     action
 }
@@ -343,6 +363,7 @@ mod tests {
     #[test]
     fn the_operation_and_what_it_touches_are_read_as_the_rooms_behind_read_them() {
         let create = [("x-amz-target", "SageMaker.CreateEndpoint")];
+        let alarms = [("x-amz-target", "GraniteServiceVersion20100801.DeleteAlarms")];
         let input = r#"{"EndpointName":"a","EndpointName":"churn","EndpointConfigName":"churn-1"}"#;
         let arn = "arn:aws:sagemaker:eu-west-1:000000000000";
         for (found, expected) in [
@@ -380,7 +401,9 @@ mod tests {
                 format!("sagemaker:DeleteModelBiasJobDefinition {arn}:model-bias-job-definition/d"),
             ),
             (action("GET", "/metrics", &[], "", "sagemaker"), "captura:GetMetrics *".to_owned()),
-            (action("POST", "/", &[], "\u{1f}\u{8b}", "monitoring"), "monitoring:* *".to_owned()),
+            (action("POST", "/", &[], "\u{1f}\u{8b}", "monitoring"), "cloudwatch:* *".to_owned()),
+            (action("POST", "/", &alarms, "{}", "monitoring"), "cloudwatch:DeleteAlarms *".to_owned()),
+            (action("POST", "/", &[], "Action=DeleteAlarms", "monitoring"), "cloudwatch:DeleteAlarms *".to_owned()),
             (action("POST", "/", &[], "Action=GetCallerIdentity", "sts"), "sts:GetCallerIdentity *".to_owned()),
             (action("GET", "/b/k%20x/y", &[], "", "s3"), "s3:GetObject arn:aws:s3:::b/k x/y".to_owned()),
             (action("PUT", "/b", &[], "", "s3"), "s3:CreateBucket arn:aws:s3:::b".to_owned()),
@@ -401,6 +424,17 @@ mod tests {
         }
         let copy = action("PUT", "/b/k", &[("x-amz-copy-source", "/secret/a%20b")], "", "s3").unwrap();
         assert_eq!(copy.also.unwrap().1.arn, "arn:aws:s3:::secret/a b");
+        let input = |locations: &[&str]| {
+            let headers: Vec<_> =
+                locations.iter().map(|location| ("x-amzn-sagemaker-inputlocation", *location)).collect();
+            action("POST", "/endpoints/churn/async-invocations", &headers, "", "sagemaker").unwrap().also
+        };
+        assert_eq!(input(&[]), None, "the payload comes with the call");
+        let object = Resource { arn: "arn:aws:s3:::inputs/a b.csv".into(), is_wide: false };
+        assert_eq!(input(&["s3://inputs/a b.csv"]), Some(("s3:GetObject", object)));
+        for unclear in [&["s3://inputs/a", "s3://secret/a"][..], &["https://inputs/a"]] {
+            assert_eq!(input(unclear).unwrap().1, Resource::everything(), "{unclear:?}");
+        }
         let copy = action("PUT", "/b/k?X-Amz-Copy-Source=secret%2Fa", &[], "", "s3").unwrap();
         assert_eq!(copy.also.unwrap().1.arn, "arn:aws:s3:::secret/a", "as a presigned address has it");
     }
@@ -427,6 +461,6 @@ mod tests {
         // Behind the door this is no target, and the form is read.
         let target = [("x-amz-target", "GraniteServiceVersion20100801.ListMetrics\u{e9}")];
         let form = action("POST", "/", &target, "Action=DeleteAlarms", "monitoring");
-        assert_eq!(told(form), "monitoring:* *");
+        assert_eq!(told(form), "cloudwatch:* *");
     }
 }

@@ -133,7 +133,10 @@ impl Create {
     fn policy(&self) -> anyhow::Result<Policy> {
         if let Some(path) = &self.policy {
             let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            return serde_json::from_str(&text).with_context(|| format!("{} is no policy", path.display()));
+            let wrong = || format!("{} is no policy", path.display());
+            let policy: Policy = serde_json::from_str(&text).with_context(wrong)?;
+            policy.check().with_context(wrong)?;
+            return Ok(policy);
         }
         let mut policy = Policy { deny: self.deny.clone(), ..Policy::default() };
         if !self.allow.is_empty() {
