@@ -13,14 +13,12 @@ use captura_privacy::Terms;
 use captura_route::{Clock, Held, Holder, MemoryBudget, Served};
 use captura_tasks::Tasks;
 
+use crate::folders;
 use crate::telling::Teller;
-
-/// Below the data directory.
-const FOLDER: &str = "backlog";
 
 /// Opens the queue of a data directory.
 pub(crate) fn open((data_dir, account): (&Path, &str), clock: &Clock, tasks: &Tasks) -> Result<Backlog, OpenError> {
-    let settings = Settings { tasks: tasks.clone(), ..Settings::new(data_dir.join(FOLDER), account) };
+    let settings = Settings { tasks: tasks.clone(), ..Settings::new(data_dir.join(folders::BACKLOG), account) };
     Backlog::open(settings, Arc::new(RealDisk), clock.clone())
 }
 

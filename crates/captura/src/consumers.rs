@@ -14,12 +14,11 @@ use captura_names::S3Uri;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-/// Below the data directory.
-const FOLDER: &str = "consumers";
+use crate::folders;
 
 /// Opens the book of a data directory.
 pub(crate) fn open(data_dir: &Path) -> anyhow::Result<Consumers> {
-    Ok(Consumers::open(&data_dir.join(FOLDER))?)
+    Ok(Consumers::open(&data_dir.join(folders::CONSUMERS))?)
 }
 
 /// Takes into the book what a killed server has left in the journal.

@@ -11,6 +11,7 @@ mod config;
 mod consumers;
 mod credentials;
 mod erasing;
+mod folders;
 mod identity;
 mod images;
 mod issuers;

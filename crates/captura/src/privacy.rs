@@ -15,13 +15,13 @@ use captura_tasks::Tasks;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::folders;
 use crate::kms::KeyManagement;
 
 /// Below the data directory: keys of subjects, and the master key where it lies nowhere else.
 const FOLDER: &str = "privacy";
 const MASTER_KEY_FILE: &str = "master.key";
 const SEALED_KEY_FILE: &str = "master.key.sealed";
-const JOURNAL_FOLDER: &str = "journal";
 /// How often retention looks what is due.
 const RETENTION_EVERY: Duration = Duration::from_secs(60);
 
@@ -114,7 +114,7 @@ impl Privacy {
                 Some(Secrets(vault)) => Arc::clone(vault),
                 None => vault(&config, &clock)?,
             };
-            let removing = Removing::new(&data_dir.join(JOURNAL_FOLDER), stores.clone());
+            let removing = Removing::new(&data_dir.join(folders::JOURNAL), stores.clone());
             let eraser = Eraser::new(&folder(data_dir), vault, (removing, capture.clone()), clock.clone());
             Ok(Arc::new(eraser.with_tables(Arc::new(captura_table::Parquet))))
         })

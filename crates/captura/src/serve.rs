@@ -39,6 +39,7 @@ use crate::config::{
     Config, MetricsAccess, Notice, OnFull, cache_dir, onnx_library_of_environment, process_dir, process_environment,
 };
 use crate::consumers;
+use crate::folders;
 use crate::identity;
 use crate::issuers::Fetching;
 use crate::metering::{self, Metering, Sources};
@@ -48,12 +49,6 @@ use crate::tables::Table;
 use crate::telling::Telling;
 use crate::{scaling, tasks, telling};
 
-/// Below the data directory.
-const JOURNAL_FOLDER: &str = "journal";
-const CATALOG_FILE: &str = "catalog.sqlite";
-const CLOUDWATCH_FOLDER: &str = "cloudwatch";
-const LOGS_FOLDER: &str = "logs";
-const NOTICES_FOLDER: &str = "notices";
 /// How long instances may take to end when the server does not come up.
 const START_FAILED_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -142,7 +137,7 @@ impl Running {
         let tls = identity::tls(&config)?;
         let webhooks = webhooks(&config)?;
         let data_dir = config.server.data_dir.clone();
-        make(&data_dir)?;
+        folders::make(&data_dir)?;
         let (clock, tasks) = (Clock::system(), Tasks::default());
         let privacy = Privacy::open(&config, &clock)?;
         let memory = MemoryBudget::new(config.limits.memory_budget.0);
@@ -280,12 +275,6 @@ impl Running {
     }
 }
 
-/// Makes the data directory where it is missing.
-fn make(data_dir: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(data_dir)
-        .with_context(|| format!("cannot create the data directory {}", data_dir.display()))
-}
-
 /// Takes the address; port 0 becomes a free one.
 async fn listen(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
@@ -314,8 +303,7 @@ pub(crate) fn open_capture(
     clock: &Clock,
 ) -> anyhow::Result<(Capture, Consumers)> {
     let wanted = &config.capture;
-    let dir = config.server.data_dir.join(JOURNAL_FOLDER);
-    std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let dir = config.server.data_dir.join(folders::JOURNAL);
     let consumers = consumers::open(&config.server.data_dir)?;
     let defaults = captura_capture::Settings::new(dir);
     let settings = captura_capture::Settings {
@@ -405,7 +393,7 @@ fn multi_model(config: &Config) -> MultiModelLimits {
 }
 
 fn cloudwatch(config: &Config, clock: &Clock, tasks: &Tasks) -> anyhow::Result<Cloudwatch> {
-    let folder = config.server.data_dir.join(CLOUDWATCH_FOLDER);
+    let folder = config.server.data_dir.join(folders::CLOUDWATCH);
     let mut settings = captura_cloudwatch::Settings::new(folder, config.aws.account.clone());
     settings.limits.bytes_max = usize::try_from(config.cloudwatch.memory_max.0).unwrap_or(usize::MAX);
     settings.limits.series_max = config.cloudwatch.metrics_max;
@@ -430,7 +418,7 @@ fn control_settings(
     (clock, tasks): (&Clock, &Tasks),
 ) -> captura_control::Settings {
     let defaults =
-        captura_control::Settings::new(config.server.data_dir.join(CATALOG_FILE), config.aws.account.clone());
+        captura_control::Settings::new(config.server.data_dir.join(folders::CATALOG), config.aws.account.clone());
     captura_control::Settings {
         guarantees: config.capture.guarantees(),
         serverless_idle_after: config.serverless.idle_after.0,
@@ -466,7 +454,7 @@ fn alarm_states(cloudwatch: &Cloudwatch) -> captura_control::AlarmStates {
 
 fn logs(config: &Config, clock: &Clock) -> anyhow::Result<Logs> {
     let settings = captura_logs::Settings {
-        folder: config.server.data_dir.join(LOGS_FOLDER),
+        folder: config.server.data_dir.join(folders::LOGS),
         account: config.aws.account.clone(),
         generation_max_bytes: config.logs.stream_max.0,
     };
@@ -485,7 +473,7 @@ fn notices(
     (clock, tasks): (&Clock, &Tasks),
 ) -> anyhow::Result<(Notices, Sending)> {
     let settings = captura_notices::Settings {
-        folder: data_dir.join(NOTICES_FOLDER),
+        folder: data_dir.join(folders::NOTICES),
         webhooks,
         keep: captura_notices::Settings::DEFAULT_KEEP,
         answer_within: captura_notices::Settings::DEFAULT_ANSWER_WITHIN,
@@ -515,7 +503,7 @@ fn compacting(
         return Ok(None);
     }
     let now = clock.clone();
-    let journal = config.server.data_dir.join(JOURNAL_FOLDER);
+    let journal = config.server.data_dir.join(folders::JOURNAL);
     let compactor = Compactor::new(stores.clone(), journal, captura_table::compact::clock(move || now.now()));
     Ok(Some(Compacting::start(compactor, tables, tasks).context("compaction of tables cannot begin")?))
 }
@@ -532,7 +520,7 @@ pub(crate) fn uploader(
     let held = memory.count(Holder::Uploads, plan.memory_bytes());
     let now = clock.clone();
     let settings = UploaderSettings {
-        journal: config.server.data_dir.join(JOURNAL_FOLDER),
+        journal: config.server.data_dir.join(folders::JOURNAL),
         plan,
         tables: Some(Arc::new(captura_table::Parquet)),
         read_back: false,
