@@ -68,6 +68,8 @@ struct Test {
     goal: u64,
     /// Share of the time.
     weight: u64,
+    /// Whether it starts the program.
+    starts_captura: bool,
 }
 
 /// What `captura-faults` leaves in its report.
@@ -97,9 +99,14 @@ pub(crate) fn run(arguments: &Faults) -> Result<()> {
     if arguments.controls {
         return controls::run(&cache, &arguments.only);
     }
-    let built = build(&cache, arguments.release)?;
+    let built = Built::at(&cache, arguments.release);
+    build("captura-testkit", &cache, arguments.release)?;
     let all = list(&built)?;
     let tests = chosen(&all, &arguments.only)?;
+    // In a build of its own: what the test kit asks of shared crates is not to be in the product.
+    if tests.iter().any(|test| test.starts_captura) {
+        build("captura", &cache, arguments.release)?;
+    }
     let folder = cache.target().join("faults");
     std::fs::create_dir_all(&folder)?;
     let mut state = State::open(&folder.join("state.json"))?;
@@ -166,15 +173,17 @@ fn divide(
     Ok(broken)
 }
 
-fn build(cache: &Cache, release: bool) -> Result<Built> {
-    let target = cache.target();
-    // One after the other: what the test kit asks of shared crates is not to be in the product.
-    for package in ["captura", "captura-testkit"] {
-        let cargo = Program::cargo().args(["build", "--bins", "--package", package]).env("CARGO_TARGET_DIR", &target);
-        if release { cargo.arg("--release").run()? } else { cargo.run()? }
+impl Built {
+    fn at(cache: &Cache, release: bool) -> Self {
+        let profile = cache.target().join(if release { "release" } else { "debug" });
+        Self { captura: profile.join("captura"), faults: profile.join("captura-faults"), python: cache.python() }
     }
-    let profile = target.join(if release { "release" } else { "debug" });
-    Ok(Built { captura: profile.join("captura"), faults: profile.join("captura-faults"), python: cache.python() })
+}
+
+fn build(package: &str, cache: &Cache, release: bool) -> Result<()> {
+    let cargo =
+        Program::cargo().args(["build", "--bins", "--package", package]).env("CARGO_TARGET_DIR", cache.target());
+    if release { cargo.arg("--release").run() } else { cargo.run() }
 }
 
 fn list(built: &Built) -> Result<Vec<Test>> {

@@ -28,6 +28,8 @@ pub struct Test {
     pub goal: u64,
     /// Its share of the time, beside the others'.
     pub weight: u64,
+    /// Whether it starts the program `captura`; else it calls the room that it tests.
+    pub starts_captura: bool,
     #[serde(skip)]
     run: fn(&Order) -> Told,
 }
@@ -59,6 +61,7 @@ pub const ALL: &[Test] = &[
         about: "kill -9 under load, clients in all three durability modes: nothing acknowledged is lost or twice, best-effort loses exactly what it counts",
         goal: 3_000,
         weight: 20,
+        starts_captura: true,
         run: kills::run,
     },
     Test {
@@ -67,6 +70,7 @@ pub const ALL: &[Test] = &[
         about: "killed at the N-th system call of each kind, N from 1, over start, recovery, calls, seal, upload and end: nothing acknowledged is lost",
         goal: 3_000,
         weight: 15,
+        starts_captura: true,
         run: points::run,
     },
     Test {
@@ -75,15 +79,25 @@ pub const ALL: &[Test] = &[
         about: "the power goes under load, ext4: nothing durable is lost, of what was written only the youngest",
         goal: 2_000,
         weight: 15,
+        starts_captura: true,
         run: power::run_ext4,
     },
-    Test { name: "T04-xfs", unit: "power cut", about: "the same on XFS", goal: 500, weight: 5, run: power::run_xfs },
+    Test {
+        name: "T04-xfs",
+        unit: "power cut",
+        about: "the same on XFS",
+        goal: 500,
+        weight: 5,
+        starts_captura: true,
+        run: power::run_xfs,
+    },
     Test {
         name: "T06",
         unit: "life of the capture room",
         about: "a simulated disk: unsynced writes are dropped, reordered and torn at every crash: what was told is found",
         goal: 100_000,
         weight: 15,
+        starts_captura: false,
         run: life::run_cuts,
     },
     Test {
@@ -92,6 +106,7 @@ pub const ALL: &[Test] = &[
         about: "reads, writes, syncs, renames fail: nothing acknowledged is lost, no file is synced after its sync failed",
         goal: 5_000,
         weight: 5,
+        starts_captura: false,
         run: life::run_errors,
     },
     Test {
@@ -100,6 +115,7 @@ pub const ALL: &[Test] = &[
         about: "calls, seals, uploads, ends, kills, full disks in any order: the book and the records are the model's",
         goal: 5_000_000,
         weight: 10,
+        starts_captura: false,
         run: life::run_model,
     },
     Test {
@@ -108,6 +124,7 @@ pub const ALL: &[Test] = &[
         about: "the disk fills up under calls: no acknowledged call is lost, every drop is counted and told, it heals in 5 s",
         goal: 500,
         weight: 10,
+        starts_captura: true,
         run: full::run,
     },
     Test {
@@ -116,6 +133,7 @@ pub const ALL: &[Test] = &[
         about: "bits flip, blocks are zeroed, segments cut, deleted, swapped: found every time, no untouched record lost",
         goal: 50_000,
         weight: 5,
+        starts_captura: false,
         run: damage::run,
     },
     Test {
@@ -124,6 +142,7 @@ pub const ALL: &[Test] = &[
         about: "objects, manifests, records deleted, doubled, altered, reordered: reconcile finds each, and nothing in clean copies",
         goal: 10_000,
         weight: 10,
+        starts_captura: true,
         run: honesty::run,
     },
     Test {
@@ -132,6 +151,7 @@ pub const ALL: &[Test] = &[
         about: "the store is gone or silent while calls go on: all of it is archived once it is back, nothing is given up",
         goal: 500,
         weight: 6,
+        starts_captura: true,
         run: stores::run_outages,
     },
     Test {
@@ -140,6 +160,7 @@ pub const ALL: &[Test] = &[
         about: "the store flaps, replies are lost after it has done its part, the server is killed: every object once, none missing, no upload left half-done",
         goal: 2_000,
         weight: 10,
+        starts_captura: true,
         run: stores::run_flaps,
     },
     Test {
@@ -148,6 +169,7 @@ pub const ALL: &[Test] = &[
         about: "a model server dies, lies, answers twice, late, endlessly: nobody gets another answer than theirs, every call is captured with its outcome",
         goal: 5_000,
         weight: 5,
+        starts_captura: true,
         run: models::run,
     },
     Test {
@@ -156,6 +178,7 @@ pub const ALL: &[Test] = &[
         about: "names, headers, framing, limits, JSON, request lines and noise: exact statuses, no error of the server, no connection left",
         goal: 100_000,
         weight: 5,
+        starts_captura: true,
         run: bad_input::run,
     },
 ];
