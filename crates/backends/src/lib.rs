@@ -221,6 +221,12 @@ impl Backends {
         }
     }
 
+    /// The containers of this server, for whoever runs others than models.
+    #[must_use]
+    pub fn containers(&self) -> Containers {
+        self.containers.clone()
+    }
+
     /// Removes what an earlier run of this server left running. Nothing waits for it but models that run as containers.
     pub async fn recover(&self) {
         self.containers.recover().await;

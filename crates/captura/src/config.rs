@@ -5,6 +5,7 @@
 //! Refuses to: be spread over the environment.
 
 pub(crate) mod auth;
+mod processing;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use crate::tables::{self, Table};
 use crate::units::{Size, Span, listen_address, some_bytes};
 
 pub(crate) use auth::{Auth, AuthMode, ClientAuth, MetricsAccess, Tls};
+pub(crate) use processing::Processing;
 
 /// `captura.toml`.
 #[derive(Debug, Default, Deserialize)]
@@ -46,6 +48,7 @@ pub(crate) struct Config {
     /// `[[consumers]]`: who calls, and whose credentials are theirs.
     pub(crate) consumers: Vec<auth::Consumer>,
     pub(crate) docker: Docker,
+    pub(crate) processing: Processing,
     /// `[[tables]]`: captured calls as columns.
     #[serde(deserialize_with = "tables::tables")]
     pub(crate) tables: Vec<Table>,

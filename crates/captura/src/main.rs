@@ -21,6 +21,7 @@ mod metering;
 mod monitors;
 mod observe;
 mod privacy;
+mod processing;
 mod scaling;
 mod serve;
 mod stopped;

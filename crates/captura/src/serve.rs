@@ -21,7 +21,7 @@ use captura_capture::journal::disk::RealDisk;
 use captura_capture::{Capture, OpenError, RecoveryReport};
 use captura_cloudwatch::{AlarmState as State, Cloudwatch};
 use captura_consumers::Consumers;
-use captura_control::{AlarmState, Control};
+use captura_control::{AlarmState, Control, Jobs, NoticeBell};
 use captura_gateway::{Doors, Gateway, Meters, MoreMetrics};
 use captura_logs::Logs;
 use captura_names::S3Uri;
@@ -47,7 +47,7 @@ use crate::observe::Rooms;
 use crate::privacy::{Privacy, Remover};
 use crate::tables::Table;
 use crate::telling::Telling;
-use crate::{scaling, tasks, telling};
+use crate::{processing, scaling, tasks, telling};
 
 /// How long instances may take to end when the server does not come up.
 const START_FAILED_DEADLINE: Duration = Duration::from_secs(30);
@@ -155,8 +155,8 @@ impl Running {
         let backends = backends(&config, &stores, (&memory, &tasks));
         opened.backends = Some(backends.clone());
         recover(backends.clone());
-        let settings = control_settings((&config, &stores), (&cloudwatch, &writing), (&clock, &tasks));
-        let settings = captura_control::Settings { bell: teller.bell(), ..settings };
+        let told = (teller.bell(), processing::jobs(&config, (&stores, &backends), (&cloudwatch, &writing), &clock)?);
+        let settings = control_settings((&config, &stores), (&cloudwatch, &writing), (&clock, &tasks), told);
         let control = Control::open(settings, backends.clone(), table_sender, clock.clone())?;
         opened.control = Some(control.clone());
         control.recover().await?;
@@ -416,6 +416,7 @@ fn control_settings(
     (config, stores): (&Config, &Stores),
     (cloudwatch, writing): (&Cloudwatch, &captura_logs::Writing),
     (clock, tasks): (&Clock, &Tasks),
+    (bell, jobs): (NoticeBell, Jobs),
 ) -> captura_control::Settings {
     let defaults =
         captura_control::Settings::new(config.server.data_dir.join(folders::CATALOG), config.aws.account.clone());
@@ -427,6 +428,8 @@ fn control_settings(
         logs: log_sinks(writing),
         monitors: crate::monitors::rooms(config, stores),
         tasks: tasks.clone(),
+        bell,
+        jobs,
         ..defaults
     }
 }

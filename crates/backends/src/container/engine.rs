@@ -72,13 +72,18 @@ pub(super) async fn state(docker: &Docker, id: &str) -> Option<ContainerState> {
 
 /// SIGTERM, half a minute, SIGKILL, and gone.
 pub(super) async fn stop(docker: &Docker, id: &str) {
-    let options = StopContainerOptionsBuilder::new().t(STOP_TIMEOUT_SECONDS).build();
+    ask_to_stop(docker, id, STOP_TIMEOUT_SECONDS).await;
+    remove(docker, id).await;
+}
+
+/// SIGTERM, so many seconds, SIGKILL. It stays to be looked at.
+pub(super) async fn ask_to_stop(docker: &Docker, id: &str, seconds: i32) {
+    let options = StopContainerOptionsBuilder::new().t(seconds).build();
     if let Err(error) = docker.stop_container(id, Some(options)).await
         && !is_missing(&error)
     {
         tracing::warn!(container = id, "a container could not be stopped: {}", words(&error));
     }
-    remove(docker, id).await;
 }
 
 /// Removes a container with its volumes, running or not.

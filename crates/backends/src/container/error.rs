@@ -16,6 +16,17 @@ pub enum ContainerError {
         /// Why Docker cannot be reached.
         reason: String,
     },
+    /// Docker cannot be reached, for a processing job.
+    #[error(
+        "the image {image:?} would run as a container, and there is no Docker to run it: {reason}. Start Docker, name \
+         its socket in [docker] socket, or give the image a rule in [[processing.images]]"
+    )]
+    NoEngineForJob {
+        /// The image of the job.
+        image: String,
+        /// Why Docker cannot be reached.
+        reason: String,
+    },
     /// The image is not here, and it is not to be fetched.
     #[error("the image {image:?} is not on this machine, and [docker] pull = \"never\"")]
     NoImage {

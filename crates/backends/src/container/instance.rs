@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::Docker;
+use bollard::models::ContainerCreateBody;
 use captura_route::Backend;
 use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
@@ -53,7 +54,7 @@ pub(super) struct Container {
 
 /// A container that exists; dropping it stops and removes the container.
 #[derive(Debug)]
-struct Life {
+pub(super) struct Life {
     docker: Docker,
     id: String,
     tail: Tail,
@@ -72,11 +73,12 @@ impl Container {
         Start { timeout, contract, log, token }: Start,
     ) -> Result<Self, ContainerError> {
         let began = Instant::now();
-        let (life, address) = Life::start(docker.clone(), wanted, settings, (log, token)).await?;
+        let (image, made) = (&wanted.image.name, (specification(wanted, settings), wanted.port));
+        let (life, address) = Life::start(docker.clone(), made, (log, token)).await?;
         let Some(address) = address else {
             return Err(life.ended_early().await);
         };
-        tracing::info!(container = life.id, image = wanted.image.name, %address, "a container starts");
+        tracing::info!(container = life.id, image, %address, "a container starts");
         let client = ContractClient::new(Address::Tcp(address), contract)
             .expect("our bug: the contract's own paths can stand in a request");
         let mut why = "it was not asked".to_owned();
@@ -136,13 +138,11 @@ impl Instance for Container {
 
 impl Life {
     /// Makes and starts a container. A container whose start was given up meanwhile is removed as soon as it is there.
-    async fn start(
+    pub(super) async fn start(
         docker: Docker,
-        wanted: Wanted<'_>,
-        settings: &ContainerSettings,
+        (body, port): (ContainerCreateBody, u16),
         (log, token): (LogSink, Token),
     ) -> Result<(Self, Option<SocketAddr>), ContainerError> {
-        let (body, port) = (specification(wanted, settings), wanted.port);
         let (tell, told) = oneshot::channel();
         tokio::spawn(async move {
             let started = engine::start(&docker, body, port).await;
@@ -165,12 +165,21 @@ impl Life {
         Self { docker, id, tail, ended, token: Mutex::new(Some(token)) }
     }
 
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The last lines that it said.
+    pub(super) fn last_lines(&self) -> Vec<String> {
+        self.tail.lines()
+    }
+
     fn take_token(&self) -> Option<Token> {
         self.token.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Waits for the end, and says in words that follow "the container" how it came.
-    async fn how(&self) -> String {
+    pub(super) async fn how(&self) -> String {
         let mut ended = self.ended.clone();
         let how = ended.wait_for(Option::is_some).await.ok().and_then(|how| how.clone());
         how.unwrap_or_else(|| "is no longer watched".to_owned())

@@ -7,6 +7,7 @@
 //! server's data directory, and those that an earlier run left behind are removed before the first new one starts.
 //! Refuses to: run anything for which the operator's Docker is not there, or let a model resource ask for more rights.
 
+mod batch;
 mod engine;
 mod error;
 mod image;
@@ -26,6 +27,7 @@ use captura_route::Extras;
 use futures_util::future::join_all;
 use tokio::sync::{OnceCell, watch};
 
+pub use self::batch::ContainerBatch;
 pub use self::error::ContainerError;
 use self::image::Image;
 use self::instance::{Container, Start};

@@ -34,7 +34,7 @@ const SAFE_PORTS: (&str, &str) = ("SAGEMAKER_SAFE_PORT_RANGE", "9000-9999");
 /// Says whose container it is.
 pub(super) const OWNER_LABEL: &str = "captura.data-dir";
 /// Docker's own copy of a container's output: two files of this size, for `docker logs`.
-const LOG_FILE_SIZE: &str = "8m";
+pub(super) const LOG_FILE_SIZE: &str = "8m";
 /// How long a container may take to stop after SIGTERM, seconds.
 pub(super) const STOP_TIMEOUT_SECONDS: i32 = 30;
 

@@ -35,11 +35,14 @@ pub(super) struct Start<'a> {
     pub(super) folder: &'a Path,
     /// What it is held to.
     pub(super) bounds: &'a Bounds,
-    pub(super) port: u16,
+    /// The port that it listens on.
+    pub(super) port: Option<u16>,
     /// What the operator's environment passes on.
     pub(super) inherited: &'a BTreeMap<String, String>,
     /// What the model says.
     pub(super) environment: &'a BTreeMap<String, String>,
+    /// How far below others it is.
+    pub(super) niceness: i32,
 }
 
 impl Start<'_> {
@@ -63,7 +66,7 @@ impl Start<'_> {
             recipe.gid(identity.gid).uid(identity.uid);
         }
         let (limits, group) = (self.limits()?, self.bounds.door()?);
-        let mut last_steps = LastSteps { parent: getpid(), group, limits, sandbox };
+        let mut last_steps = LastSteps { parent: getpid(), group, limits, niceness: self.niceness, sandbox };
         // SAFETY: between fork and exec of a process with threads only async-signal-safe work is allowed; the steps are
         // system calls on what was prepared before, and allocate nothing.
         #[expect(unsafe_code, reason = "limits and sandbox must be put on by the child itself")]
@@ -89,7 +92,9 @@ impl Start<'_> {
         let folder = self.folder.display().to_string();
         variables.insert("HOME".to_owned(), folder.clone());
         variables.insert("TMPDIR".to_owned(), folder);
-        variables.insert(PORT.to_owned(), self.port.to_string());
+        if let Some(port) = self.port {
+            variables.insert(PORT.to_owned(), port.to_string());
+        }
         if let Some(model) = self.model {
             variables.insert(MODEL_DIR.to_owned(), model.display().to_string());
         }
@@ -123,6 +128,7 @@ struct LastSteps {
     parent: Pid,
     group: Option<File>,
     limits: Vec<(Resource, u64)>,
+    niceness: i32,
     sandbox: Option<Prepared>,
 }
 
@@ -135,6 +141,9 @@ impl LastSteps {
         }
         self.group.as_ref().map_or(Ok(()), bounds::join)?;
         close_on_exec()?;
+        if self.niceness != 0 {
+            rustix::process::nice(self.niceness)?;
+        }
         for (resource, most) in &self.limits {
             let most = lowest(*resource, *most);
             setrlimit(*resource, Rlimit { current: Some(most), maximum: Some(most) })?;

@@ -7,6 +7,7 @@
 //! The server's own environment, files and descriptors stay with the server.
 //! Refuses to: start anything outside the sandbox that the rule asks for.
 
+mod batch;
 mod bounds;
 mod command;
 mod identity;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use captura_route::Extras;
 use tokio::sync::watch;
 
+pub use self::batch::{Batch, BatchEnd, JobFolder};
 use self::bounds::Bounds;
 use self::command::Start;
 use self::identity::Identity;
@@ -152,9 +154,10 @@ impl ProcessFactory {
             },
             folder: folder.path(),
             bounds: &bounds,
-            port: port.0,
+            port: Some(port.0),
             inherited: &self.inherited,
             environment: &self.environment,
+            niceness: 0,
         };
         let recipe = start.recipe().map_err(Failed::Otherwise)?;
         let child = spawner::spawn(recipe).await.map_err(other)?;

@@ -40,7 +40,7 @@ impl Prepared {
     pub(super) fn new(
         rule: &ProcessRule,
         (model, writable): (Option<&Path>, &Path),
-        port: u16,
+        port: Option<u16>,
     ) -> Result<Option<Self>, String> {
         let level = match rule.sandbox {
             Sandbox::Off => return Ok(None),
@@ -66,7 +66,7 @@ impl Prepared {
 fn landlock(
     rule: &ProcessRule,
     (model, writable): (Option<&Path>, &Path),
-    port: u16,
+    port: Option<u16>,
     level: CompatLevel,
 ) -> Result<RulesetCreated, landlock::RulesetError> {
     let mut ruleset = Ruleset::default().set_compatibility(level).handle_access(AccessFs::from_all(WANTED))?;
@@ -83,7 +83,7 @@ fn landlock(
         created = add(created, Path::new(device), AccessFs::from_all(WANTED))?;
     }
     created = add(created, writable, AccessFs::from_all(WANTED))?;
-    if !rule.network {
+    if let Some(port) = port.filter(|_| !rule.network) {
         let own = AccessNet::BindTcp | AccessNet::ConnectTcp;
         created = created.add_rule(NetPort::new(port, own))?;
     }

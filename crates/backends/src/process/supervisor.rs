@@ -24,7 +24,7 @@ const PING_PERIOD: Duration = Duration::from_secs(5);
 /// So many unanswered health checks in a row, and it is replaced.
 const PING_FAILURES_MAX: u32 = 3;
 /// How long the last words of a dead process are waited for; its children may hold the stream open.
-const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(500);
+pub(super) const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A running process that speaks the container contract.
 pub(super) struct ProcessInstance {
@@ -115,9 +115,24 @@ struct Watched {
 }
 
 /// Killed when dropped.
-struct Group(Option<Pid>);
+pub(super) struct Group(Option<Pid>);
 
 impl Group {
+    /// The group that this process leads.
+    pub(super) fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    }
+
+    /// Asks all of it to end.
+    pub(super) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Ends all of it.
+    pub(super) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.0 {
             // Gone is as good.
@@ -138,7 +153,7 @@ impl Watched {
         (folder, bounds): (Scratch, Bounds),
         words: impl Fn(LogStream) -> (LogStream, (String, LogSink, Tail)),
     ) -> Self {
-        let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+        let group = Group::of(&child);
         let mut readers = Vec::new();
         let (_, (_, _, tail)) = words(LogStream::Stderr);
         if let Some(stream) = child.stdout.take() {
@@ -156,13 +171,13 @@ impl Watched {
         let why = tokio::select! {
             // Nobody holds the handle any more: that is asking to stop, too.
             () = asked(&mut stopping) => {
-                self.group.signal(Signal::TERM);
+                self.group.terminate();
                 let _ = tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await;
                 "it was stopped".to_owned()
             }
             status = self.child.wait() => status.map_or_else(|error| error.to_string(), describe),
         };
-        self.group.signal(Signal::KILL);
+        self.group.kill();
         let _ = self.child.wait().await;
         let token = token(self.folder.path());
         let strays = tokio::task::spawn_blocking(move || kill_bearers(&token)).await.unwrap_or(0);
@@ -185,7 +200,7 @@ async fn asked(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-fn describe(status: ExitStatus) -> String {
+pub(super) fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("it exited with status {code}"),

@@ -14,6 +14,7 @@ mod endpoints;
 mod erase;
 mod hold;
 mod invoke;
+mod job;
 mod keys;
 mod ledger;
 mod monitors;
@@ -84,6 +85,8 @@ enum Verb {
     Quality(quality::Quality),
     Bias(bias::Bias),
     Attribution(attribution::Attribution),
+    #[command(hide = true)]
+    Job(job::Job),
     /// Has the data changed, by how much, through whom, since when; exits 2 on drift
     Drift(drift::Drift),
     /// One self-contained HTML page: what changed, through whom, since when
@@ -151,6 +154,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Verb::Quality(verb) => block_on(verb.run()),
         Verb::Bias(verb) => block_on(verb.run()),
         Verb::Attribution(verb) => block_on(verb.run()),
+        Verb::Job(verb) => block_on(verb.run()),
         Verb::Drift(verb) => block_on(verb.run()),
         Verb::Report(verb) => block_on(verb.run()),
     };

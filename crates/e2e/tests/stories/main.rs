@@ -25,6 +25,7 @@ mod models;
 mod notices;
 mod operator;
 mod privacy;
+mod processing;
 mod quality;
 mod replicas;
 mod reports;

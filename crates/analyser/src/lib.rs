@@ -1,0 +1,106 @@
+//! What Model Monitor's analyser, its merger of ground truth and Clarify's container do, for one processing job: files in a
+//! folder in, files in a folder out.
+//!
+//! ```text
+//! ROOT/opt/ml/config/processingjobconfig.json   the request: image, environment, inputs, outputs
+//! ROOT/opt/ml/processing/…                      what the environment's paths name
+//! ROOT/opt/ml/output/message                    how it ended, in the words of those containers
+//! ROOT/opt/ml/output/metrics/cloudwatch         metrics to be published
+//! ```
+//!
+//! Invariant: the containers' contract is read from the job's file, never from the process' own environment; the same folder
+//! gives the same files. Refuses to: reach anything outside the folder, or pretend what it cannot do.
+
+mod bias;
+mod captures;
+mod data_quality;
+mod job;
+mod merge;
+mod metrics;
+mod model_quality;
+
+use std::path::Path;
+
+use captura_monitor::job::{JobError, QualityError};
+
+use crate::job::{Job, Kind};
+
+/// Why an analysis failed, in words for whoever asked for it.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The job's file is not what it should be.
+    #[error("{0}")]
+    Request(String),
+    /// The built-in analyser has no such analysis.
+    #[error("{0}")]
+    Unsupported(String),
+    /// There is nothing to analyse.
+    #[error("Job inputs had no data")]
+    NoData,
+    /// The analysis failed.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// The analysis failed.
+    #[error(transparent)]
+    Quality(#[from] QualityError),
+    /// A file failed.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file, as the job names it.
+        path: String,
+        /// What the system says.
+        reason: std::io::Error,
+    },
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Violations of a baseline; none where there was none.
+    pub violations: usize,
+    /// What a person should know, for the job's log.
+    pub notes: Vec<String>,
+    /// How the container would say it.
+    message: String,
+}
+
+impl Found {
+    /// The analyser's words.
+    fn new(violations: usize, notes: Vec<String>) -> Self {
+        let message = match violations {
+            0 => "Completed: Job completed successfully with no violations.".to_owned(),
+            count => format!("CompletedWithViolations: Job completed successfully with {count} violations."),
+        };
+        Self { violations, notes, message }
+    }
+
+    /// What stands in the message file.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+/// Does the job whose folder this is, and leaves the message that becomes its ExitMessage.
+///
+/// # Errors
+/// Why it cannot be done; the message says it too.
+pub async fn run(root: &Path) -> Result<Found, Failure> {
+    let job = Job::read(root)?;
+    let found = analyse(&job).await;
+    let message = match &found {
+        Ok(found) => found.message.clone(),
+        Err(failure) => format!("Error: {failure}"),
+    };
+    job.leave_message(&message)?;
+    found
+}
+
+async fn analyse(job: &Job) -> Result<Found, Failure> {
+    match job.kind()? {
+        Kind::DataQuality => data_quality::analyse(job).await,
+        Kind::ModelQuality => model_quality::analyse(job).await,
+        Kind::Bias => bias::analyse(job).await,
+        Kind::Merge => merge::merge(job).await,
+    }
+}

@@ -1,0 +1,268 @@
+//! The contract of the containers, from the job's file to what they leave.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const ANALYSER: &str = "1.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-model-monitor-analyzer";
+const MERGER: &str = "1.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-model-monitor-groundtruth-merger";
+const CLARIFY: &str = "1.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-clarify-processing:1.0";
+const DATA: &str = "/opt/ml/processing/input/baseline_dataset_input";
+const CAPTURES: &str = "/opt/ml/processing/input/endpoint";
+const HOUR: &str = "/opt/ml/processing/input/endpoint/churn/AllTraffic/2026/03/01/05";
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn of(image: &str, environment: &Value) -> Self {
+        let folder = Self(TempDir::new().unwrap());
+        folder.request(image, environment);
+        folder
+    }
+
+    fn request(&self, image: &str, environment: &Value) {
+        let mut environment = environment.clone();
+        environment["output_path"] = json!("/opt/ml/processing/output");
+        let job = json!({"AppSpecification": {"ImageUri": image}, "Environment": environment, "ProcessingInputs": [
+            {"InputName": "dataset", "S3Input": {"LocalPath": "/opt/ml/processing/input/data"}}]});
+        self.put("/opt/ml/config/processingjobconfig.json", &job.to_string());
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path.trim_start_matches('/'))
+    }
+
+    fn put(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn text(&self, path: &str) -> String {
+        std::fs::read_to_string(self.path(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    fn found(&self, name: &str) -> Value {
+        serde_json::from_str(&self.text(&format!("/opt/ml/processing/output/{name}"))).unwrap()
+    }
+
+    fn message(&self) -> String {
+        self.text("/opt/ml/output/message")
+    }
+
+    async fn run(&self) -> String {
+        match captura_analyser::run(self.0.path()).await {
+            Ok(found) => assert_eq!(found.message(), self.message()),
+            Err(failure) => assert_eq!(format!("Error: {failure}"), self.message()),
+        }
+        self.message()
+    }
+}
+
+/// Ages of people, and whether they bought.
+fn people(rows: usize, age: impl Fn(usize) -> usize) -> String {
+    let mut text = String::from("bought,age\n");
+    for row in 0..rows {
+        let _ = writeln!(text, "{},{}", row % 2, age(row));
+    }
+    text
+}
+
+fn captured(minute: usize, id: usize, input: &str, output: &str) -> String {
+    let side = |data: &str, mode: &str| json!({"observedContentType": "text/csv", "mode": mode, "data": data, "encoding": "CSV"});
+    let record = json!({
+        "captureData": {"endpointInput": side(input, "INPUT"), "endpointOutput": side(output, "OUTPUT")},
+        "eventMetadata": {"eventId": format!("id-{id}"), "inferenceTime": format!("2026-03-01T05:{minute:02}:00Z")},
+        "eventVersion": "0",
+    });
+    format!("{record}\n")
+}
+
+/// Makes a baseline, and moves what it found to where a schedule has it.
+async fn with_baseline() -> Folder {
+    let environment = json!({"dataset_source": DATA, "dataset_format": r#"{"csv": {"header": true}}"#,
+        "publish_cloudwatch_metrics": "Disabled"});
+    let folder = Folder::of(ANALYSER, &environment);
+    folder.put(&format!("{DATA}/people.csv"), &people(1_000, |row| 20 + row % 50));
+    assert_eq!(folder.run().await, "Completed: Job completed successfully with no violations.");
+    assert_eq!(folder.found("statistics.json")["dataset"]["item_count"], 1_000);
+    assert_eq!(folder.found("constraints.json")["features"][1]["name"], "age");
+    assert!(!folder.path("/opt/ml/output/metrics/cloudwatch").exists());
+    for (name, to) in
+        [("constraints.json", "constraints/constraints.json"), ("statistics.json", "stats/statistics.json")]
+    {
+        let text = folder.text(&format!("/opt/ml/processing/output/{name}"));
+        folder.put(&format!("/opt/ml/processing/baseline/{to}"), &text);
+    }
+    std::fs::remove_dir_all(folder.path("/opt/ml/processing/output")).unwrap();
+    folder
+}
+
+fn schedule(more: &Value) -> Value {
+    let mut environment = json!({
+        "dataset_source": CAPTURES,
+        "dataset_format": r#"{"sagemakerCaptureJson":{"captureIndexNames":["endpointInput","endpointOutput"]}}"#,
+        "baseline_constraints": "/opt/ml/processing/baseline/constraints/constraints.json",
+        "baseline_statistics": "/opt/ml/processing/baseline/stats/statistics.json",
+        "sagemaker_endpoint_name": "churn", "sagemaker_monitoring_schedule_name": "hourly",
+        "publish_cloudwatch_metrics": "Enabled",
+        "start_time": "2026-03-01T05:00:00Z", "end_time": "2026-03-01T06:00:00Z",
+    });
+    for (name, value) in more.as_object().unwrap() {
+        environment[name] = value.clone();
+    }
+    environment
+}
+
+#[tokio::test]
+async fn captures_are_held_against_a_baseline_and_metrics_tell_of_every_feature() {
+    let folder = with_baseline().await;
+    let lines: String =
+        (0..600).map(|row| captured(row % 60, row, &(20 + row % 50).to_string(), &(row % 2).to_string())).collect();
+    folder.put(&format!("{HOUR}/00-00-000-a.jsonl"), &lines);
+    folder.request(ANALYSER, &schedule(&json!({})));
+    assert_eq!(folder.run().await, "Completed: Job completed successfully with no violations.");
+    assert_eq!(folder.found("constraint_violations.json"), json!({"violations": []}));
+    let metrics = folder.text("/opt/ml/output/metrics/cloudwatch");
+    let metric = |name: &str| -> Value {
+        let lines = metrics.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.into_iter().find(|line| line["MetricName"] == name).unwrap_or_else(|| panic!("{name} in {metrics}"))
+    };
+    let ages = metric("feature_data_age");
+    assert_eq!(ages["Namespace"], "aws/sagemaker/Endpoints/data-metrics");
+    assert_eq!(ages["Timestamp"], "2026-03-01T05:00:00Z");
+    assert_eq!(
+        ages["Dimensions"],
+        json!([{"Name": "Endpoint", "Value": "churn"}, {"Name": "MonitoringSchedule", "Value": "hourly"}])
+    );
+    assert_eq!(
+        (&ages["StatisticValues"]["SampleCount"], &ages["StatisticValues"]["Maximum"]),
+        (&json!(600), &json!(69.0))
+    );
+    assert_eq!(metric("feature_non_null_age")["StatisticValues"]["Sum"], 600);
+    assert_eq!(metric("feature_baseline_drift_age")["Value"], 0.0);
+
+    let aged: String = (0..600).map(|row| captured(row % 60, row, &(60 + row % 50).to_string(), "1.5")).collect();
+    folder.put(&format!("{HOUR}/00-00-000-a.jsonl"), &aged);
+    let said = folder.run().await;
+    let violations = folder.found("constraint_violations.json")["violations"].as_array().unwrap().len();
+    assert!(violations >= 2, "type of the answer, and drift of the age");
+    assert_eq!(said, format!("CompletedWithViolations: Job completed successfully with {violations} violations."));
+}
+
+#[tokio::test]
+async fn a_time_within_an_hour_is_cut_out_of_its_objects() {
+    let folder = with_baseline().await;
+    let lines: String = (0..600).map(|row| captured(row % 60, row, "30", "1")).collect();
+    folder.put(&format!("{HOUR}/00-00-000-a.jsonl"), &lines);
+    let minutes = |start: &str, end: &str| schedule(&json!({"start_time": start, "end_time": end}));
+    folder.request(ANALYSER, &minutes("2026-03-01T05:10:00Z", "2026-03-01T05:15:00Z"));
+    folder.run().await;
+    assert_eq!(folder.found("statistics.json")["dataset"]["item_count"], 50);
+    folder.request(ANALYSER, &minutes("2026-03-01T06:10:00Z", "2026-03-01T06:15:00Z"));
+    assert_eq!(folder.run().await, "Error: Job inputs had no data");
+}
+
+#[tokio::test]
+async fn captures_are_merged_with_labels_and_then_judged() {
+    let environment = json!({"dataset_source": CAPTURES, "ground_truth_source": "/opt/ml/processing/groundtruth",
+        "start_time": "2026-03-01T05:00:00Z", "end_time": "2026-03-01T06:00:00Z"});
+    let folder = Folder::of(MERGER, &environment);
+    let lines: String = (0..300).map(|row| captured(row % 60, row, "30", &(row % 2).to_string())).collect();
+    folder.put(&format!("{HOUR}/00-00-000-a.jsonl"), &lines);
+    let label = |row: usize| {
+        let right = if row < 30 { (row + 1) % 2 } else { row % 2 };
+        json!({"groundTruthData": {"data": right.to_string(), "encoding": "CSV"}, "eventMetadata": {"eventId": format!("id-{row}")}, "eventVersion": "0"})
+    };
+    let labels: String = (0..290).fold(String::new(), |mut text, row| {
+        let _ = writeln!(text, "{}", label(row));
+        text
+    });
+    folder.put("/opt/ml/processing/groundtruth/2026/03/01/06/labels.jsonl", &labels);
+    assert_eq!(folder.run().await, "Completed: Job completed successfully.");
+    let out = folder.path("/opt/ml/processing/output/churn/AllTraffic/2026/03/01/05");
+    let merged = std::fs::read_dir(&out).unwrap().next().unwrap().unwrap().path();
+    let text = std::fs::read_to_string(&merged).unwrap();
+    assert_eq!(text.lines().count(), 290, "what has no label is left out");
+
+    let judge = Folder::of(
+        ANALYSER,
+        &json!({"analysis_type": "MODEL_QUALITY", "problem_type": "BinaryClassification",
+        "dataset_source": CAPTURES, "inference_attribute": "0", "publish_cloudwatch_metrics": "Enabled",
+        "sagemaker_endpoint_name": "churn", "sagemaker_monitoring_schedule_name": "quality"}),
+    );
+    judge.put(&format!("{HOUR}/{}", merged.file_name().unwrap().display()), &text);
+    assert_eq!(judge.run().await, "Completed: Job completed successfully with no violations.");
+    let accuracy = &judge.found("statistics.json")["binary_classification_metrics"]["accuracy"]["value"];
+    assert_eq!(accuracy.as_f64().unwrap(), 260.0 / 290.0);
+    let metrics = judge.text("/opt/ml/output/metrics/cloudwatch");
+    assert!(
+        metrics.contains(r#""Namespace":"aws/sagemaker/Endpoints/model-metrics","MetricName":"accuracy""#),
+        "{metrics}"
+    );
+}
+
+#[tokio::test]
+async fn clarify_measures_bias_of_a_table_with_predictions() {
+    let folder = Folder::of(CLARIFY, &json!({}));
+    let mut rows = String::new();
+    for row in 0..400 {
+        let _ = writeln!(rows, "{},{},{}", if row % 2 == 0 { "F" } else { "M" }, row % 3 % 2, u8::from(row % 4 == 1));
+    }
+    folder.put("/opt/ml/processing/input/data/loans.csv", &rows);
+    let config = json!({"dataset_type": "text/csv", "headers": ["sex", "approved", "predicted"], "label": "approved",
+        "label_values_or_threshold": [1], "facet": [{"name_or_index": "sex", "value_or_threshold": ["F"]}],
+        "predicted_label": "predicted",
+        "methods": {"report": {"name": "report"}, "pre_training_bias": {"methods": "all"}, "post_training_bias": {"methods": "all"}}});
+    folder.put("/opt/ml/processing/input/config/analysis_config.json", &config.to_string());
+    assert_eq!(folder.run().await, "Completed: SageMaker XAI Analyzer ran successfully");
+    let analysis = folder.found("analysis.json");
+    let metrics = analysis["post_training_bias_metrics"]["facets"]["sex"][0]["metrics"].as_array().unwrap().clone();
+    let dppl = metrics.iter().find(|metric| metric["name"] == "DPPL").unwrap();
+    assert_eq!(dppl["value"], 0.5, "no woman is predicted to be approved, and every second man");
+
+    for (member, value, part) in [
+        ("methods", json!({"shap": {}}), "asks for shap"),
+        ("predicted_label_dataset_uri", json!("s3://b/k"), "has predicted_label_dataset_uri"),
+        ("dataset_type", json!("application/x-parquet"), "reads text/csv"),
+    ] {
+        let mut wanted = config.clone();
+        wanted[member] = value;
+        folder.put("/opt/ml/processing/input/config/analysis_config.json", &wanted.to_string());
+        let said = folder.run().await;
+        assert!(said.starts_with("Error: ") && said.contains(part), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_job_cannot_have_is_said_in_its_message() {
+    let base = json!({"dataset_source": DATA, "dataset_format": r#"{"csv": {"header": true}}"#});
+    let with = |name: &str, value: &str| {
+        let mut environment = base.clone();
+        environment[name] = json!(value);
+        environment
+    };
+    for (environment, part) in [
+        (with("dataset_source", "/opt/ml/processing/input/nothing"), "Job inputs had no data"),
+        (with("dataset_source", "/etc"), "is no path below /opt/ml"),
+        (with("dataset_source", "/opt/ml/../../etc"), "is no path below /opt/ml"),
+        (with("dataset_format", "csv"), "dataset_format is not what it should be"),
+        (with("analysis_type", "MODEL_EXPLAINABILITY"), "MODEL_EXPLAINABILITY is not done"),
+        (with("analysis_type", "MODEL_QUALITY"), "the environment has no problem_type"),
+        (with("categorical_drift_method", "Guess"), "it is LInfinity or ChiSquared"),
+        (with("baseline_constraints", "/opt/ml/processing/gone.json"), "/opt/ml/processing/gone.json"),
+    ] {
+        let folder = Folder::of(ANALYSER, &environment);
+        folder.put(&format!("{DATA}/people.csv"), &people(100, |row| row));
+        let said = folder.run().await;
+        assert!(said.starts_with("Error: ") && said.contains(part), "{environment}: {said}");
+    }
+    let folder = Folder::of(ANALYSER, &with("categorical_drift_method", "ChiSquared"));
+    folder.put(&format!("{DATA}/people.csv"), &people(100, |row| row));
+    folder.run().await;
+    let config = &folder.found("constraints.json")["monitoring_config"]["distribution_constraints"];
+    assert_eq!(config["categorical_drift_method"], "ChiSquared");
+}
