@@ -49,6 +49,7 @@ pub(crate) async fn analyse(job: &Job) -> Result<Found, Failure> {
         probability,
         threshold,
         ground_truth: Vec::new(),
+        is_merged: scheduled.is_some(),
         ground_truth_attribute: own("ground_truth_attribute"),
         baseline: baseline.map(|path| path.display().to_string()),
         out: job.output()?.display().to_string(),

@@ -114,6 +114,7 @@ impl Bias {
             probability: self.probability_attribute,
             threshold: self.probability_threshold_attribute,
             ground_truth: self.ground_truth_input,
+            is_merged: false,
             ground_truth_attribute: self.ground_truth_attribute,
             baseline: self.baseline,
             out: self.out,

@@ -27,7 +27,12 @@ impl MonitorDriver {
     pub(crate) async fn run(&mut self) {
         let Self { reconciler, nudge, stop } = self;
         loop {
-            let wait = match reconciler.reconcile().await {
+            // A pass may be left at any point: what it writes is written whole, and a store may take its time.
+            let pass = tokio::select! {
+                pass = reconciler.reconcile() => pass,
+                _ = stop.wait_for(|stopped| *stopped) => return,
+            };
+            let wait = match pass {
                 Ok(look_at) => {
                     let now = reconciler.clock.now().unix_us();
                     let until = look_at.map(|at| u64::try_from(at.unix_us() - now).unwrap_or(0));

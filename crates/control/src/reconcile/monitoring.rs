@@ -224,6 +224,10 @@ fn ended(job: &JobRow) -> Next {
         }
         ProcessingJobStatus::Completed => Next::End(ExecutionStatus::Completed, None),
         ProcessingJobStatus::Stopped => Next::End(ExecutionStatus::Stopped, job.failure_reason.clone()),
+        // The analyser saw more than the folders: of a few minutes there may be no record in the hour's.
+        _ if job.failure_reason.as_deref().is_some_and(|reason| reason.contains(NO_DATA)) => {
+            Next::End(ExecutionStatus::Failed, Some(NO_DATA.to_owned()))
+        }
         _ => Next::End(ExecutionStatus::Failed, job.failure_reason.clone()),
     }
 }

@@ -22,6 +22,7 @@ mod lifecycle;
 mod logs;
 mod model;
 mod models;
+mod monitors;
 mod notices;
 mod operator;
 mod privacy;

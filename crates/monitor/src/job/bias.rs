@@ -41,8 +41,10 @@ pub struct Bias {
     pub probability: Option<String>,
     /// Probability from which on an outcome is positive.
     pub threshold: Option<f64>,
-    /// Ground truth in SageMaker's layout; without any the label is a column of the rows.
+    /// Ground truth in SageMaker's layout; without any the label is a column of the rows, or a part of merged records.
     pub ground_truth: Vec<String>,
+    /// Whether the source is captures that were merged with their labels, as SageMaker's merge jobs write them.
+    pub is_merged: bool,
     /// Member or column of ground truth records that holds the label, where they have several.
     pub ground_truth_attribute: Option<String>,
     /// A baseline's `analysis.json`, or its folder.
@@ -151,7 +153,7 @@ impl Bias {
     /// How rows and labels are read, which is as for model quality. Columns of facets and groups are segments.
     fn as_quality(&self) -> Quality {
         let by_probability = self.inference.is_none() && self.probability.is_some();
-        let in_rows = self.ground_truth.is_empty();
+        let in_rows = self.ground_truth.is_empty() && !self.is_merged;
         let columns = self.config.facets.iter().map(|facet| facet.column.clone());
         // Captured rows begin with the answer, which the configuration's names call by the label.
         let names = (!in_rows).then(|| self.config.captured_names()).flatten();

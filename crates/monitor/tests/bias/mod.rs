@@ -27,6 +27,7 @@ fn request(table: &Path, out: &Path, config: BiasConfig) -> Bias {
         probability: None,
         threshold: None,
         ground_truth: Vec::new(),
+        is_merged: false,
         ground_truth_attribute: None,
         baseline: None,
         out: text(out),

@@ -259,6 +259,11 @@ async fn an_execution_can_begin_out_of_turn_but_not_beside_another() {
 async fn a_job_that_fails_or_is_stopped_ends_its_execution() {
     for (status, reason, expected) in [
         (ProcessingJobStatus::Failed, Some("AlgorithmError: no"), ("Failed", json!("AlgorithmError: no"))),
+        (
+            ProcessingJobStatus::Failed,
+            Some("AlgorithmError: Error: Job inputs had no data, exit code: 1"),
+            ("Failed", json!("Job inputs had no data")),
+        ),
         (ProcessingJobStatus::Stopped, None, ("Stopped", json!(null))),
     ] {
         let house = house().await;
