@@ -9,16 +9,13 @@
 
 use std::collections::BTreeMap;
 
+use captura_monitor::dice::Dice;
 use captura_monitor::drift::discovery::{Dependence, adjusted};
 use captura_monitor::drift::measure::{Measure, measured};
 use captura_monitor::drift::sample::{Numbers, Sample};
 
-#[path = "../src/drift/dice.rs"]
-mod dice;
 #[path = "drift_rates/windows.rs"]
 mod windows;
-
-use dice::Dice;
 
 /// Columns of a simulated data set: a third normal, a third lognormal, a third of categories.
 const COLUMNS: usize = 30;
@@ -89,7 +86,7 @@ fn false_alarms(runs: u32) {
     println!("| --- | --- | --- | --- | --- |");
     for (then, now) in [(2_000, 60), (2_000, 500), (2_000, 2_000)] {
         for (name, together) in [("independent", 0.0), ("correlated (0.8)", 0.8)] {
-            let mut dice = Dice::new(then as u64 + now as u64);
+            let mut dice = Dice::seeded(then as u64 + now as u64);
             let mut alarms = [0_u32; 3];
             for _ in 0..runs {
                 let (before, after) = (table(then, together, &[], &mut dice), table(now, together, &[], &mut dice));
@@ -117,7 +114,7 @@ fn coverage(runs: u32) {
     let cases = [("the same", 0.0), ("half a deviation apart", 0.5)];
     for (name, shift) in cases {
         for place in [0, 2] {
-            let mut dice = Dice::new(77);
+            let mut dice = Dice::seeded(77);
             let truth = truth(place, shift, &mut dice);
             for (then, now) in [(2_000, 200), (1_000, 1_000)] {
                 let mut held: BTreeMap<usize, (Measure, u32, u32)> = BTreeMap::new();
@@ -162,7 +159,7 @@ fn power(runs: u32) {
     println!("| --- | --- | --- | --- | --- |");
     for now in [200, 1_000] {
         for (shift, tolerance) in [(0.25, 0.0), (0.5, 0.0), (0.25, 0.1), (0.5, 0.1), (1.0, 0.1)] {
-            let mut dice = Dice::new(now as u64);
+            let mut dice = Dice::seeded(now as u64);
             let (mut found, mut wrong_share) = (0_u32, 0.0);
             let shifts = [shift, shift, shift];
             for _ in 0..runs {

@@ -1,4 +1,4 @@
-//! Chance that repeats: numbers from a seed that comes in through the door, for resampling.
+//! Chance that repeats: numbers from a seed that comes in through the door, for resampling and simulations.
 //!
 //! Invariant: the same seed gives the same numbers on every machine. Refuses to: be used for secrets.
 
@@ -15,6 +15,12 @@ impl Dice {
         dice
     }
 
+    /// The generator of a seed alone, as simulations use it.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x2545_F491_4F6C_DD1D)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
@@ -26,6 +32,12 @@ impl Dice {
     /// A number in `0..1`.
     pub fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// A standard normal number, by Box and Muller.
+    pub fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.unit()).cos()
     }
 
     /// A whole number in `0..bound`; zero when there is nothing to choose from.

@@ -1,13 +1,13 @@
 //! Months of hourly windows: false alarms, and how long a shift stays unseen.
 
+use captura_monitor::dice::Dice;
+use captura_monitor::drift::bursts::{Blocks, Marks};
 use captura_monitor::drift::compare::ReferenceColumn;
 use captura_monitor::drift::numeric_distance;
 use captura_monitor::drift::sample::{Numbers, Sample};
 use captura_monitor::drift::special::kolmogorov_tail;
 use captura_monitor::drift::watch::Watch;
 use captura_monitor::profile::{ColumnProfile, DatasetProfile};
-
-use crate::dice::Dice;
 
 /// Hourly windows of a month.
 const MONTH: u64 = 720;
@@ -23,17 +23,36 @@ pub(crate) fn months() {
     println!("| what is true | tolerance | months | alarms a month | 5 % an hour and column instead |");
     println!("| --- | --- | --- | --- | --- |");
     let cases = [
-        ("nothing has changed", 0.0, 0.0, 1),
-        ("nothing has changed, rows in bursts of five", 0.0, 0.0, 5),
-        ("nothing has changed, rows in bursts of five", 0.0, 0.1, 5),
-        ("a shift within the tolerance", 0.25, 0.1, 1),
+        ("nothing has changed", 0.0, 0.0, Bursts::NONE),
+        (
+            "nothing has changed, rows in bursts of five calls",
+            0.0,
+            0.0,
+            Bursts { rows: 5, of_one_call: false, known: true },
+        ),
+        ("the same, rows taken as independent", 0.0, 0.0, Bursts { rows: 5, of_one_call: false, known: false }),
+        (
+            "nothing has changed, calls of forty like rows",
+            0.0,
+            0.0,
+            Bursts { rows: 40, of_one_call: true, known: true },
+        ),
+        ("the same, rows taken as independent", 0.0, 0.0, Bursts { rows: 40, of_one_call: true, known: false }),
+        (
+            "nothing has changed, rows in bursts of five calls",
+            0.0,
+            0.1,
+            Bursts { rows: 5, of_one_call: false, known: true },
+        ),
+        ("the same, rows taken as independent", 0.0, 0.1, Bursts { rows: 5, of_one_call: false, known: false }),
+        ("a shift within the tolerance", 0.25, 0.1, Bursts::NONE),
     ];
-    for (name, shift, tolerance, burst) in cases {
+    for (name, shift, tolerance, bursts) in cases {
         let months = 40;
         let (mut alarms, mut naive) = (0, 0);
         for month in 0..months {
-            let mut dice = Dice::new(1_000 + month);
-            let (found, peeked) = month_of(MONTH, shift, tolerance, burst, &mut dice);
+            let mut dice = Dice::seeded(1_000 + month);
+            let (found, peeked) = month_of(MONTH, shift, tolerance, bursts, &mut dice);
             alarms += found.len();
             naive += peeked;
         }
@@ -45,8 +64,8 @@ pub(crate) fn months() {
     for (shift, tolerance) in [(0.15, 0.0), (0.25, 0.0), (0.5, 0.0), (1.0, 0.0), (0.5, 0.1), (0.75, 0.1), (1.0, 0.1)] {
         let mut hours: Vec<u64> = (0..60)
             .map(|run| {
-                let mut dice = Dice::new(9_000 + run);
-                let (found, _) = month_of(MONTH, shift, tolerance, 1, &mut dice);
+                let mut dice = Dice::seeded(9_000 + run);
+                let (found, _) = month_of(MONTH, shift, tolerance, Bursts::NONE, &mut dice);
                 found.first().map_or(MONTH, |window| window + 1)
             })
             .collect();
@@ -56,28 +75,47 @@ pub(crate) fn months() {
     }
 }
 
+/// How like rows come.
+#[derive(Clone, Copy)]
+struct Bursts {
+    rows: usize,
+    /// As rows of one call, not as calls one after the other.
+    of_one_call: bool,
+    /// Whether the watch is told how rows came.
+    known: bool,
+}
+
+impl Bursts {
+    const NONE: Self = Self { rows: 1, of_one_call: false, known: true };
+}
+
 /// The windows of a month that ring, and how often a test at 5 % would; every column shifted when the tolerance holds it,
 /// else only the first.
-fn month_of(windows: u64, shift: f64, tolerance: f64, burst: usize, dice: &mut Dice) -> (Vec<u64>, usize) {
+fn month_of(windows: u64, shift: f64, tolerance: f64, bursts: Bursts, dice: &mut Dice) -> (Vec<u64>, usize) {
     let reference = reference(dice);
     let columns: Vec<ReferenceColumn<'_>> = reference.columns.iter().map(ReferenceColumn::Profile).collect();
     let mut watch = Watch::new(&columns, tolerance, MONTH as f64);
     let baselines: Vec<Sample<'_>> = reference.columns.iter().map(Sample::of_profile).collect();
+    let marks: Vec<Marks> = watch.marks();
     let (mut ringing, mut naive) = (Vec::new(), 0);
     let within = tolerance > 0.0 && shift <= 0.25;
     for window in 0..windows {
+        let mut blocks = vec![Blocks::default(); WATCHED];
         let samples: Vec<Sample<'_>> = (0..WATCHED)
             .map(|place| {
                 let shift = if within || place == 0 { shift } else { 0.0 };
                 let mut values = Vec::with_capacity(200);
                 while values.len() < 200 {
                     let value = dice.normal() + shift;
-                    values.extend(std::iter::repeat_n(value, burst));
+                    values.extend(std::iter::repeat_n(value, bursts.rows));
+                    for row in (0..bursts.rows).filter(|_| bursts.known) {
+                        blocks[place].number(&marks[place], value, row == 0 || !bursts.of_one_call);
+                    }
                 }
                 Sample::Numbers(Numbers::of_values(&values))
             })
             .collect();
-        if let Some(alarm) = watch.window(&samples) {
+        if let Some(alarm) = watch.window(&samples, blocks) {
             ringing.push(alarm.window);
         }
         // The classical way, on every tenth window.

@@ -11,11 +11,10 @@
 //!
 //! Invariant: a distribution has distance 0 to itself, and every distance of this module lies in 0..=1.
 
+pub mod bursts;
 pub mod cells;
 mod chi_square;
 pub mod compare;
-#[cfg(test)]
-pub(crate) mod dice;
 pub mod discovery;
 pub mod measure;
 mod noise;

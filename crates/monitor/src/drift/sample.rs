@@ -133,14 +133,14 @@ impl<'a> Sample<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drift::dice::Dice;
+    use crate::dice::Dice;
     use crate::drift::numeric_distance;
     use crate::drift::special::kolmogorov_quantile;
 
     #[test]
     fn a_sketch_knows_ranks_at_least_as_well_as_its_effective_rows() {
         for (rows, seed) in [(3_000, 1), (20_000, 2), (120_000, 3)] {
-            let mut dice = Dice::new(seed);
+            let mut dice = Dice::seeded(seed);
             let values: Vec<f64> = (0..rows).map(|_| dice.normal()).collect();
             let mut sketch = Kll::default();
             let mut parts = Kll::default();

@@ -11,13 +11,13 @@
 //! sample for all windows, so its own error is allowed for once, in every window alike, at [`REFERENCE_RISK`].
 //!
 //! Invariant: the past is never reconsidered: feeding windows one at a time or again from the start tells the same.
-//! Assumes: rows of a window are drawn independently. Rows that come in bursts of like ones count for more than they are;
-//! a tolerance absorbs what is usual.
+//! Assumes: rows of a window, divided by what they are worth ([`super::bursts`]), say as much as that many drawn independently.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::bursts::{Blocks, Effect, Marks};
 use super::compare::{MIN_ROWS, ReferenceColumn};
 use super::discovery::selected;
 use super::numeric_distance;
@@ -43,6 +43,8 @@ struct Column<'a> {
     reference: Sample<'a>,
     /// What the reference may be off.
     allowance: f64,
+    /// What a row is worth.
+    effect: Effect,
     /// Shiryaev–Roberts.
     evidence: f64,
     /// The same as a running product that starts anew at 1: its start is where the change is put.
@@ -89,9 +91,15 @@ impl<'a> Watch<'a> {
                 Sample::Unknown => unreachable!("our bug: the unknown has no rows"),
             };
             let allowance = ((ways / risk).ln() / (2.0 * rows)).sqrt();
-            Column { name, reference, allowance, evidence: 0.0, product: 1.0, since: 0 }
+            Column { name, reference, allowance, effect: Effect::default(), evidence: 0.0, product: 1.0, since: 0 }
         });
         Self { columns: columns.collect(), tolerance, bar: windows_between.max(1.0), windows: 0 }
+    }
+
+    /// What of each column is counted in [`Blocks`].
+    #[must_use]
+    pub fn marks(&self) -> Vec<Marks> {
+        self.columns.iter().map(|column| Marks::of(&column.reference)).collect()
     }
 
     /// Columns that are watched.
@@ -99,15 +107,19 @@ impl<'a> Watch<'a> {
         self.columns.iter().map(|column| column.name)
     }
 
-    /// Takes the next window: a sample of each column of [`Watch::names`]. Columns with fewer than [`MIN_ROWS`] rows, or
-    /// of another kind than in the reference, say nothing this time.
+    /// Takes the next window: a sample of each column of [`Watch::names`], and how its rows came. Columns with fewer than
+    /// [`MIN_ROWS`] rows, or of another kind than in the reference, say nothing this time.
     ///
     /// # Panics
     /// When there is not one sample per column.
-    pub fn window(&mut self, samples: &[Sample<'_>]) -> Option<Alarm> {
+    pub fn window(&mut self, samples: &[Sample<'_>], blocks: Vec<Blocks>) -> Option<Alarm> {
         assert_eq!(samples.len(), self.columns.len(), "our bug: one sample per watched column");
+        assert_eq!(blocks.len(), self.columns.len(), "our bug: blocks for each watched column");
         let mut distances = vec![0.0; samples.len()];
-        for ((column, sample), distance) in self.columns.iter_mut().zip(samples).zip(&mut distances) {
+        for (((column, sample), blocks), distance) in
+            self.columns.iter_mut().zip(samples).zip(blocks).zip(&mut distances)
+        {
+            column.effect.window(blocks);
             let evidence = column.seen(sample, self.tolerance).map_or(1.0, |(seen, p_value)| {
                 *distance = seen;
                 evidence_of(p_value)
@@ -149,9 +161,12 @@ impl Column<'_> {
             (Sample::Numbers(then), Sample::Numbers(now)) => {
                 let distance = numeric_distance(&then.weighted, &now.weighted)?;
                 let beyond = (distance - fine).max(0.0);
-                Some((distance, (2.0 * (-2.0 * now.effective_rows() * beyond * beyond).exp()).min(1.0)))
+                let rows = now.effective_rows() / self.effect.rows_per_row();
+                Some((distance, (2.0 * (-2.0 * rows * beyond * beyond).exp()).min(1.0)))
             }
-            (Sample::Categories(then), Sample::Categories(now)) => Some(shares_seen(then, now, fine)),
+            (Sample::Categories(then), Sample::Categories(now)) => {
+                Some(shares_seen(then, now, fine, self.effect.rows_per_row()))
+            }
             _ => None,
         }
     }
@@ -159,7 +174,7 @@ impl Column<'_> {
 
 /// The largest difference of a value's share, and its p-value. All values that the reference does not have count as one:
 /// how many there will be is not known beforehand.
-fn shares_seen(then: &BTreeMap<&str, u64>, now: &BTreeMap<&str, u64>, fine: f64) -> (f64, f64) {
+fn shares_seen(then: &BTreeMap<&str, u64>, now: &BTreeMap<&str, u64>, fine: f64, rows_per_row: f64) -> (f64, f64) {
     let (rows_then, rows) = (total(then) as f64, total(now) as f64);
     let new: u64 = now.iter().filter(|(value, _)| !then.contains_key(*value)).map(|(_, count)| count).sum();
     let known = then.iter().map(|(value, &count)| (count, now.get(value).copied().unwrap_or(0)));
@@ -172,7 +187,7 @@ fn shares_seen(then: &BTreeMap<&str, u64>, now: &BTreeMap<&str, u64>, fine: f64)
             rate = rate.max(divergence(share, limit));
         }
     }
-    (largest, (ways(then) * (-rows * rate).exp()).min(1.0))
+    (largest, (ways(then) * (-rows / rows_per_row * rate).exp()).min(1.0))
 }
 
 /// Ways in which a share can be beyond: each value and the new ones together, above or below.

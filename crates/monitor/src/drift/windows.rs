@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, TimestampMicrosecondType};
+use arrow_array::types::{Float64Type, TimestampMicrosecondType, UInt32Type};
 use arrow_schema::DataType;
 use captura_names::Timestamp;
 use serde::Serialize;
 
+use super::bursts::{Blocks, Marks};
 use super::compare::{MIN_ROWS, ReferenceColumn};
 use super::sample::{Numbers, Sample};
 use super::watch::{Alarm, Watch};
@@ -43,9 +44,9 @@ pub struct TooManyWindows {
 /// Collects rows into windows.
 #[derive(Debug)]
 pub struct Windows {
-    columns: Vec<(String, bool)>,
+    columns: Vec<(String, Marks)>,
     length_us: i64,
-    windows: BTreeMap<i64, Vec<Held>>,
+    windows: BTreeMap<i64, Vec<(Held, Blocks)>>,
     untimed: u64,
     overflown: bool,
 }
@@ -99,9 +100,9 @@ pub struct TimedColumn {
 }
 
 impl Windows {
-    /// Of these columns (name, whether categories).
+    /// Of these columns, each with what is counted to tell how its rows come.
     #[must_use]
-    pub fn new(columns: Vec<(String, bool)>, length_us: i64) -> Self {
+    pub fn new(columns: Vec<(String, Marks)>, length_us: i64) -> Self {
         Self { columns, length_us: length_us.max(1), windows: BTreeMap::new(), untimed: 0, overflown: false }
     }
 
@@ -123,20 +124,31 @@ impl Windows {
                 self.overflown = true;
                 continue;
             }
-            let held = |(_, categorical): &(String, bool)| match categorical {
-                true => Held::Categories(Categories::default()),
-                false => Held::Numbers(Kll::default()),
+            let held = |(_, marks): &(String, Marks)| match marks {
+                Marks::Among(_) => (Held::Categories(Categories::default()), Blocks::default()),
+                Marks::Below(_) => (Held::Numbers(Kll::default()), Blocks::default()),
             };
             self.windows.insert(*place, self.columns.iter().map(held).collect());
         }
-        for (column, (name, _)) in self.columns.iter().enumerate() {
+        let of_call = batch.calls.as_ref().and_then(|calls| calls.column_by_name("row_of_call"));
+        let of_call = of_call.map(|rows| rows.as_primitive::<UInt32Type>());
+        for (column, (name, marks)) in self.columns.iter().enumerate() {
             let Some(array) = batch.rows.column_by_name(name) else { continue };
             for (row, place) in places.iter().enumerate().filter(|(row, _)| array.is_valid(*row)) {
                 let Some(held) = place.and_then(|place| self.windows.get_mut(&place)) else { continue };
+                let begins = of_call.is_none_or(|rows| rows.value(row) == 0);
+                let (held, blocks) = &mut held[column];
                 if *array.data_type() == DataType::Float64 {
-                    held[column].insert_number(array.as_primitive::<Float64Type>().value(row));
+                    let value = array.as_primitive::<Float64Type>().value(row);
+                    held.insert_number(value);
+                    blocks.number(marks, value, begins);
                 } else {
-                    held[column].insert_text(array.as_string::<i32>().value(row));
+                    let value = array.as_string::<i32>().value(row);
+                    held.insert_text(value);
+                    match (marks, number(value)) {
+                        (Marks::Below(_), Parsed::Number { value, .. }) => blocks.number(marks, value, begins),
+                        _ => blocks.text(marks, value, begins),
+                    }
                 }
             }
         }
@@ -171,9 +183,10 @@ impl Windows {
         let starts: Vec<i64> = self.windows.keys().copied().collect();
         for held in self.windows.values() {
             let samples: Vec<Sample<'_>> =
-                places.iter().map(|place| place.map_or(Sample::Unknown, |place| held[place].sample())).collect();
+                places.iter().map(|place| place.map_or(Sample::Unknown, |place| held[place].0.sample())).collect();
+            let blocks = places.iter().map(|place| place.map_or_else(Blocks::default, |place| held[place].1.clone()));
             watched.small_windows += u64::from(samples.iter().all(|sample| sample.rows() < MIN_ROWS));
-            if let Some(alarm) = watch.window(&samples) {
+            if let Some(alarm) = watch.window(&samples, blocks.collect()) {
                 watched.alarms.push(self.timed(&alarm, &starts));
             }
         }

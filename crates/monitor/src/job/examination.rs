@@ -18,6 +18,7 @@ use crate::cause::mix::Split;
 use crate::cause::{Callers, Cause, Collector, MAX_FEATURES};
 use crate::constraints::Constraints;
 use crate::dataset::Columns;
+use crate::drift::bursts::Marks;
 use crate::drift::compare::{DatasetDrift, Kind, Reference, ReferenceColumn, Rule, Verdict, compare};
 use crate::drift::sample::Sample;
 use crate::drift::windows::{Budget, Watched, Windows};
@@ -284,11 +285,11 @@ async fn callers_then(
     Ok(callers.rows().keys().any(Option::is_some).then_some((callers, collector)))
 }
 
-fn columns_to_watch(kept: &KeptReference) -> Vec<(String, bool)> {
+fn columns_to_watch(kept: &KeptReference) -> Vec<(String, Marks)> {
     let columns = kept.reference().columns();
     let watched = columns.iter().map(|column| (column.name().to_owned(), column.sample()));
     let watched = watched.filter(|(_, sample)| *sample != Sample::Unknown);
-    watched.map(|(name, sample)| (name, matches!(sample, Sample::Categories(_)))).collect()
+    watched.map(|(name, sample)| (name, Marks::of(&sample))).collect()
 }
 
 fn causes(kept: &KeptReference, now: &Collector, drifted: &[(String, bool)], tolerance: f64) -> Vec<Cause> {

@@ -2,15 +2,15 @@
 
 use super::*;
 use crate::dataset::{Columns, Header, Plan, Reader};
-use crate::drift::dice::Dice;
+use crate::dice::Dice;
 
 /// Columns: numbers, shifted numbers, colors, identifiers, sometimes missing.
 fn profile(rows: usize, shift: f64, seed: u64) -> DatasetProfile {
-    let mut dice = Dice::new(seed);
+    let mut dice = Dice::seeded(seed);
     let csv: String = (0..rows)
         .map(|i| {
-            let color = ["red", "blue", "green"][(dice.uniform() * dice.uniform() * 3.0) as usize];
-            let gap = if dice.uniform() < 0.9 { String::new() } else { "1".to_owned() };
+            let color = ["red", "blue", "green"][(dice.unit() * dice.unit() * 3.0) as usize];
+            let gap = if dice.unit() < 0.9 { String::new() } else { "1".to_owned() };
             format!("{},{},{color},id{seed}-{i},{gap}\n", dice.normal(), dice.normal() + shift)
         })
         .collect();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::drift::dice::Dice;
+use crate::dice::Dice;
 use crate::drift::reference::{list, references};
 
 fn numbers(values: &[f64]) -> Sample<'static> {
@@ -63,13 +63,13 @@ fn measures_of_categories_match_scipy() {
 fn the_law_of_the_area_is_that_of_simulated_samples() {
     for row in references()["areas"].as_array().unwrap() {
         let [n, m, mean, worst] = [1, 2, 3, 4].map(|i| row[i].as_f64().unwrap());
-        let mut dice = Dice::new(11);
+        let mut dice = Dice::seeded(11);
         let mut draw = |rows: f64| -> Vec<f64> {
             (0..rows as usize)
                 .map(|_| match row[0].as_str().unwrap() {
                     "normal" => dice.normal(),
-                    "exponential" => -(1.0 - dice.uniform()).ln(),
-                    _ => dice.uniform(),
+                    "exponential" => -(1.0 - dice.unit()).ln(),
+                    _ => dice.unit(),
                 })
                 .collect()
         };
@@ -97,7 +97,7 @@ fn equal_samples_have_no_distance_and_far_ones_the_largest() {
 
 #[test]
 fn a_tolerance_is_only_exceeded_by_what_is_beyond_it() {
-    let mut dice = Dice::new(3);
+    let mut dice = Dice::seeded(3);
     let then: Vec<f64> = (0..4000).map(|_| dice.normal()).collect();
     let now: Vec<f64> = (0..4000).map(|_| dice.normal() + 0.2).collect();
     for one in measured(&numbers(&then), &numbers(&now), 0.95) {
