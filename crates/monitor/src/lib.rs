@@ -15,6 +15,7 @@ pub mod drift;
 pub mod estimate;
 pub mod job;
 pub mod labels;
+mod notes;
 pub mod profile;
 pub mod quality;
 pub mod report;

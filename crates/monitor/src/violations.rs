@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::artefact::{CheckType, FeatureStatistics, Statistics, Violation, java_double};
 use crate::constraints::{CategoricalDriftMethod, Constraints, FeatureConstraints, Rules};
 use crate::drift::{categorical_distance, chi_square_p_value, judged, numeric_distance, total};
+use crate::notes;
 use crate::profile::{ColumnProfile, DatasetProfile, InferredType};
 
 /// What a check found.
@@ -174,11 +175,7 @@ fn note_sign(column: &ColumnProfile, feature: &FeatureConstraints, findings: &mu
     if let (Some(true), Some(min)) = (promised, column.moments.min())
         && min < 0.0
     {
-        findings.notes.push(format!(
-            "{}: values below zero (smallest {}); the baseline had none",
-            feature.name,
-            java_double(min)
-        ));
+        findings.notes.push(notes::BELOW_ZERO.say(&[&feature.name, &java_double(min)]));
     }
 }
 
@@ -186,7 +183,7 @@ fn check_drift(column: &ColumnProfile, baseline: &FeatureStatistics, rules: &Rul
     let sketch = match baseline.sketch() {
         Ok(sketch) => sketch,
         Err(error) => {
-            return findings.notes.push(format!("{}: the baseline's sketch is unusable: {error}", column.name));
+            return findings.notes.push(notes::SKETCH_UNUSABLE.say(&[&column.name, &error.to_string()]));
         }
     };
     let compared = match (sketch, baseline.categories(), column.categories.counts()) {
@@ -198,7 +195,7 @@ fn check_drift(column: &ColumnProfile, baseline: &FeatureStatistics, rules: &Rul
         (None, Some(then), Some(now)) if rules.categorical_drift_method == CategoricalDriftMethod::ChiSquared => {
             let p_value = chi_square_p_value(&then, &now);
             if p_value.is_none() {
-                findings.notes.push(format!("{}: not enough data for the chi-square test", column.name));
+                findings.notes.push(notes::TOO_FEW_FOR_CHI_SQUARE.say(&[&column.name]));
             }
             p_value.map(|p_value| (p_value, rules.categorical_comparison_threshold, true))
         }

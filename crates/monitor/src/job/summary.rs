@@ -8,6 +8,7 @@ use super::passes::Pass;
 use crate::artefact::Violation;
 use crate::cause::Cause;
 use crate::dataset::{BadRecord, Matching};
+use crate::notes;
 use crate::violations::FeatureDrift;
 
 /// The account of a job: `records = used + bad + unanswered`, and beside them `outside`.
@@ -63,27 +64,20 @@ impl Summary {
         let (tally, profile) = (&pass.tally, &pass.profile);
         let present: u64 = profile.columns.iter().map(|column| column.present()).sum();
         let cells = profile.rows * profile.columns.len() as u64;
-        let mut notes = pass.notes.clone();
+        let mut told = pass.notes.clone();
         if tally.bad > 0 {
-            notes.push(format!("{} of {} records could not be used", tally.bad, tally.records));
+            told.push(notes::UNUSABLE.say(&[&tally.bad.to_string(), &tally.records.to_string()]));
         }
         if pass.is_unpaired() {
-            notes.push(format!(
-                "most rows have {} columns, not as many as expected, so columns could not be matched",
-                profile.columns.len()
-            ));
+            told.push(notes::UNPAIRED.say(&[&profile.columns.len().to_string()]));
             if pass.columns_given.is_some_and(|given| given + 1 == profile.columns.len()) {
-                notes.push(
-                    "captured rows begin with the answer: where that is the column too many, make the baseline from rows \
-                     that have a prediction or label as well, and name its place with --label-first or --label-last"
-                        .to_owned(),
-                );
+                told.push(notes::ANSWER_FIRST.say(&[]));
             }
         } else if pass.columns_given.is_some() && tally.matching == Matching::ByPosition {
-            notes.push("columns were matched by position, output columns first".to_owned());
+            told.push(notes::BY_POSITION.say(&[]));
         }
         if !tally.never_seen.is_empty() {
-            notes.push(format!("no record has these columns: {}", tally.never_seen.join(", ")));
+            told.push(notes::NEVER_SEEN.say(&[&tally.never_seen.join(", ")]));
         }
         Self {
             objects: pass.objects,
@@ -99,7 +93,7 @@ impl Summary {
             output_column: None,
             matching: tally.matching,
             completeness: if cells == 0 { 1.0 } else { present as f64 / cells as f64 },
-            notes,
+            notes: told,
             written,
         }
     }

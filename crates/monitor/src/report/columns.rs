@@ -24,6 +24,7 @@ pub(super) fn columns(out: &mut String, found: &Examination, words: &Words, limi
         return;
     }
     let sides = Sides::of(found);
+    let title = if found.is_alone() { words.columns_alone } else { words.columns };
     let tolerance = found.drift.rule.tolerance;
     let _ = write!(
         out,
@@ -31,14 +32,14 @@ pub(super) fn columns(out: &mut String, found: &Examination, words: &Words, limi
          <span class=\"key soft\"><svg width=\"18\" height=\"12\" aria-hidden=\"true\"><rect class=\"then\" width=\"18\" \
          height=\"12\"/></svg>{}</span><span class=\"key soft\"><svg width=\"18\" height=\"12\" aria-hidden=\"true\"><path \
          class=\"now\" d=\"M0 6h18\"/></svg>{}</span></div>",
-        words.columns, words.filter, words.key_then, words.key_now
+        title, words.filter, words.key_then, words.key_now
     );
     let pictured = worst.len().min(PICTURED);
     if worst.len() > pictured {
         let counts = [pictured, worst.len()].map(|count| words.count(count as u64));
         let _ = write!(out, "<p>{}</p>", words.fill(words.pictured, &[&counts[0], &counts[1]]));
     }
-    begin_table(out, words.columns, &heads(words, true), "sortable columns");
+    begin_table(out, title, &heads(words, true), "sortable columns");
     for column in &worst[..pictured] {
         row(out, column, &sides, words, Some(tolerance));
     }

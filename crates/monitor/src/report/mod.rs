@@ -285,7 +285,7 @@ fn notes(out: &mut String, found: &Examination, words: &Words) {
         .iter()
         .take(10)
         .map(|bad| words.fill(words.unusable, &[&bad.source, &bad.line.to_string(), &bad.reason]));
-    for note in data.notes.iter().take(MAX_NOTES).cloned().chain(bad) {
+    for note in data.notes.iter().take(MAX_NOTES).map(|note| words.note(note)).chain(bad) {
         let _ = write!(out, "<li>{}</li>", escaped(&note.chars().take(MAX_DESCRIPTION).collect::<String>()));
     }
     out.push_str("</ul></section>");

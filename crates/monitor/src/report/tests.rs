@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::artefact::{CheckType, Violation};
 use crate::dataset::{BadRecord, Matching};
+use crate::dice::Dice;
 use crate::drift::compare::{Reference, Rule, compare};
-use crate::drift::dice::Dice;
 use crate::job::{ConsumerRows, KeptReference, Summary};
 use crate::profile::DatasetProfile;
 
 /// Columns of these names with `rows` numbers each; those at even places shift.
 fn profile(names: &[String], rows: usize, shift: f64, seed: u64) -> DatasetProfile {
-    let mut dice = Dice::new(seed);
+    let mut dice = Dice::seeded(seed);
     let mut profile = DatasetProfile::of_columns(names);
     profile.rows = rows as u64;
     for (place, column) in profile.columns.iter_mut().enumerate() {

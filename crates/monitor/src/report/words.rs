@@ -1,7 +1,7 @@
 //! What the page says, in English and in Portuguese.
 //!
 //! Invariant: both languages have every text, which the compiler checks. `{0}`, `{1}`, … are filled in by
-//! [`Words::fill`]. Violations keep AWS's own English texts, which people search for.
+//! [`Words::fill`]. Violations keep AWS's own English texts, which people search for, and reasons of unusable records theirs.
 
 use super::Language;
 
@@ -44,6 +44,7 @@ pub(super) struct Words {
     pub(super) mix: &'static str,
     pub(super) both: &'static str,
     pub(super) columns: &'static str,
+    pub(super) columns_alone: &'static str,
     pub(super) filter: &'static str,
     pub(super) key_then: &'static str,
     pub(super) key_now: &'static str,
@@ -93,6 +94,12 @@ impl Words {
         }
         filled.push_str(rest);
         filled
+    }
+
+    /// A note in this language, where it is one of ours.
+    pub(super) fn note(&self, note: &str) -> String {
+        let translated = if self.code.starts_with("pt") { crate::notes::in_portuguese(note) } else { None };
+        translated.unwrap_or_else(|| note.to_owned())
     }
 
     /// A whole number.
@@ -187,6 +194,7 @@ static ENGLISH: Words = Words {
     mix: "Who calls has changed ({0} of the distance): above all {1}, from {2} of the rows to {3}.",
     both: "Who calls has changed ({4} of the distance), and what consumers send ({0}); above all {1}, from {2} of the rows to {3}.",
     columns: "Columns, worst first",
+    columns_alone: "Columns",
     filter: "Find a column",
     key_then: "reference",
     key_now: "this data",
@@ -276,6 +284,7 @@ static PORTUGUESE: Words = Words {
     mix: "Quem chama mudou ({0} da distância): sobretudo {1}, de {2} das linhas para {3}.",
     both: "Quem chama mudou ({4} da distância), e também o que enviam ({0}); sobretudo {1}, de {2} das linhas para {3}.",
     columns: "Colunas, as piores primeiro",
+    columns_alone: "Colunas",
     filter: "Encontrar uma coluna",
     key_then: "referência",
     key_now: "estes dados",
