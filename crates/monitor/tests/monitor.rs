@@ -5,6 +5,7 @@ mod attribution;
 mod bias;
 mod examining;
 mod growing;
+mod preprocessing;
 mod quality;
 
 use std::path::{Path, PathBuf};

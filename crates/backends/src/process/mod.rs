@@ -14,6 +14,7 @@ mod identity;
 mod orphans;
 mod rule;
 mod sandbox;
+pub mod script;
 mod spawner;
 mod supervisor;
 

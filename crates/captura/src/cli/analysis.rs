@@ -14,6 +14,7 @@ use captura_names::Timestamp;
 use clap::Args;
 use serde::Serialize;
 
+use super::scripts::Scripts;
 use super::standing::{LedgerAt, Standing};
 use super::{Outcome, note, say};
 use crate::client::Client;
@@ -159,6 +160,8 @@ pub(crate) struct Profile {
     #[command(flatten)]
     keeping: Keeping,
     #[command(flatten)]
+    scripts: Scripts,
+    #[command(flatten)]
     input: Input,
 }
 
@@ -166,11 +169,17 @@ impl Profile {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
         let opened = self.input.open()?;
         let source = self.keeping.of(self.wanted.source(&self.addresses, &self.input)?);
-        let done = job::profile(&opened.stores, &source, &self.out).await;
-        let summary = match or_cannot_tell(done)? {
+        let mut prepared = match self.scripts.prepare(&opened.stores, source.clone()).await? {
+            Ok(prepared) => prepared,
+            Err(outcome) => return Ok(outcome),
+        };
+        let done = job::profile(&opened.stores, &prepared.source, &self.out).await;
+        let mut summary = match or_cannot_tell(done)? {
             Ok(summary) => summary,
             Err(outcome) => return Ok(outcome),
         };
+        prepared.count(&mut summary);
+        self.scripts.conclude(&self.out, None)?;
         let standing = opened.standing(&source, summary.records).await;
         tell(&summary, &standing, self.input.json)?;
         Ok(Outcome::Fine)
@@ -195,6 +204,8 @@ pub(crate) struct Baseline {
     #[command(flatten)]
     wanted: Wanted,
     #[command(flatten)]
+    scripts: Scripts,
+    #[command(flatten)]
     input: Input,
 }
 
@@ -207,11 +218,17 @@ impl Baseline {
         };
         let opened = self.input.open()?;
         let source = self.wanted.source(&self.addresses, &self.input)?;
-        let done = job::baseline(&opened.stores, &source, label, &self.out).await;
-        let summary = match or_cannot_tell(done)? {
+        let mut prepared = match self.scripts.prepare(&opened.stores, source.clone()).await? {
+            Ok(prepared) => prepared,
+            Err(outcome) => return Ok(outcome),
+        };
+        let done = job::baseline(&opened.stores, &prepared.source, label, &self.out).await;
+        let mut summary = match or_cannot_tell(done)? {
             Ok(summary) => summary,
             Err(outcome) => return Ok(outcome),
         };
+        prepared.count(&mut summary);
+        self.scripts.conclude(&self.out, None)?;
         let standing = opened.standing(&source, summary.records).await;
         tell(&summary, &standing, self.input.json)?;
         Ok(Outcome::Fine)
@@ -238,23 +255,34 @@ pub(crate) struct Check {
     #[command(flatten)]
     keeping: Keeping,
     #[command(flatten)]
+    scripts: Scripts,
+    #[command(flatten)]
     input: Input,
 }
 
 impl Check {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
+        let opened = self.input.open()?;
+        let asked = self.keeping.of(self.wanted.source(&self.addresses, &self.input)?);
+        let mut prepared = match self.scripts.prepare(&opened.stores, asked.clone()).await? {
+            Ok(prepared) => prepared,
+            Err(outcome) => return Ok(outcome),
+        };
+        let history =
+            self.scripts.prepare_beside(&opened.stores, self.wanted.of_any_time(&self.history, &self.input)?).await?;
         let request = CheckRequest {
-            source: self.keeping.of(self.wanted.source(&self.addresses, &self.input)?),
+            source: prepared.source.clone(),
             baseline: self.baseline,
-            history: self.history,
+            history: history.source.addresses.clone(),
             out: self.out,
         };
-        let opened = self.input.open()?;
-        let found = match or_cannot_tell(job::check(&opened.stores, &request).await)? {
+        let mut found = match or_cannot_tell(job::check(&opened.stores, &request).await)? {
             Ok(found) => found,
             Err(outcome) => return Ok(outcome),
         };
-        let standing = opened.standing(&request.source, found.data.records).await;
+        prepared.count(&mut found.data);
+        self.scripts.conclude(&request.out, Some(&request.baseline))?;
+        let standing = opened.standing(&asked, found.data.records).await;
         if self.input.json {
             say(&with_standing(&found, &standing)?);
         } else {

@@ -11,6 +11,7 @@ use captura_monitor::job::{self, Against, Examination, Examine};
 use clap::{Args, ValueEnum};
 
 use super::analysis::{Input, Keeping, Wanted, or_cannot_tell, tell, with_standing};
+use super::scripts::Scripts;
 use super::{Outcome, say, table};
 
 /// Columns that the table shows; the JSON has all of them.
@@ -114,7 +115,7 @@ impl Question {
 }
 
 /// `30s`, `15m`, `1h`, `30d`.
-fn duration_us(text: &str) -> anyhow::Result<i64> {
+pub(super) fn duration_us(text: &str) -> anyhow::Result<i64> {
     let unit_us: i64 = match text.chars().last() {
         Some('s') => 1_000_000,
         Some('m') => 60_000_000,
@@ -137,21 +138,29 @@ pub(crate) struct Drift {
     #[command(flatten)]
     wanted: Wanted,
     #[command(flatten)]
+    scripts: Scripts,
+    #[command(flatten)]
     input: Input,
 }
 
 impl Drift {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
-        let request = self.question.about(&self.addresses, &self.wanted, &self.input)?;
+        let mut request = self.question.about(&self.addresses, &self.wanted, &self.input)?;
+        let asked = request.source.clone();
         if matches!(request.against, Against::Nothing) {
             bail!("name what the data is held against: --baseline DIR or --reference URI");
         }
         let opened = self.input.open()?;
-        let found = match or_cannot_tell(job::examine(&opened.stores, &request).await)? {
+        let (mut prepared, _before) = match self.scripts.prepare_examination(&opened.stores, &mut request).await? {
+            Ok(prepared) => prepared,
+            Err(outcome) => return Ok(outcome),
+        };
+        let mut found = match or_cannot_tell(job::examine(&opened.stores, &request).await)? {
             Ok(found) => found,
             Err(outcome) => return Ok(outcome),
         };
-        let standing = opened.standing(&request.source, found.data.records).await;
+        prepared.count(&mut found.data);
+        let standing = opened.standing(&asked, found.data.records).await;
         if self.input.json {
             say(&with_standing(&found, &standing)?);
         } else {

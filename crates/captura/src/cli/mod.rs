@@ -22,6 +22,7 @@ mod privacy;
 mod quality;
 mod reconcile;
 mod report;
+mod scripts;
 mod serve;
 mod standing;
 mod table;

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::analysis::{Input, Wanted, or_cannot_tell};
 use super::drift::{Question, outcome};
+use super::scripts::Scripts;
 use super::standing::Standing;
 use super::{Outcome, say};
 
@@ -33,6 +34,8 @@ pub(crate) struct Report {
     #[command(flatten)]
     wanted: Wanted,
     #[command(flatten)]
+    scripts: Scripts,
+    #[command(flatten)]
     input: Input,
 }
 
@@ -44,13 +47,19 @@ enum Tongue {
 
 impl Report {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
-        let request = self.question.about(&self.addresses, &self.wanted, &self.input)?;
+        let mut request = self.question.about(&self.addresses, &self.wanted, &self.input)?;
+        let asked = request.source.clone();
         let opened = self.input.open()?;
-        let found = match or_cannot_tell(job::examine(&opened.stores, &request).await)? {
+        let (mut prepared, _before) = match self.scripts.prepare_examination(&opened.stores, &mut request).await? {
+            Ok(prepared) => prepared,
+            Err(outcome) => return Ok(outcome),
+        };
+        let mut found = match or_cannot_tell(job::examine(&opened.stores, &request).await)? {
             Ok(found) => found,
             Err(outcome) => return Ok(outcome),
         };
-        let standing = opened.standing(&request.source, found.data.records).await;
+        prepared.count(&mut found.data);
+        let standing = opened.standing(&asked, found.data.records).await;
         let subject = self.title.clone().unwrap_or_else(|| self.addresses.join(" "));
         let language = match self.language {
             Tongue::En => Language::English,
@@ -59,6 +68,7 @@ impl Report {
         let text = page(&subject, &grounds(&standing), &found, language);
         let size = text.len();
         document::write(&opened.stores, &self.html, text.into()).await?;
+        self.scripts.conclude(&self.html, None)?;
         if self.input.json {
             let json = serde_json::json!({ "written": self.html, "bytes": size, "standing": standing });
             say(&json.to_string());

@@ -4,6 +4,7 @@
 
 mod access;
 mod compatibility;
+mod scripts;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};

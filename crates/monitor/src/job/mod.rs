@@ -17,6 +17,7 @@ mod gathering;
 mod keeping;
 mod passes;
 mod pieces;
+mod preprocess;
 mod quality;
 mod reading;
 mod summary;
@@ -47,6 +48,7 @@ use files::{read_artefact, read_optional, write};
 pub use passes::MAX_PASSES;
 use passes::{Pass, open};
 pub use pieces::PIECE_BYTES;
+pub use preprocess::{PreprocessAccount, Preprocessed, RecordPreprocessor, preprocess};
 pub use quality::{ESTIMATOR, QUALITY, Quality, QualityError, QualitySummary, quality};
 pub use summary::{CheckSummary, Summary};
 
@@ -130,6 +132,9 @@ pub enum JobError {
         /// Why not.
         reason: String,
     },
+    /// A script of the user's did not do its work.
+    #[error("{0}")]
+    Script(String),
     /// There are more windows than can be held.
     #[error(transparent)]
     Windows(#[from] TooManyWindows),
