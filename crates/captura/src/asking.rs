@@ -11,7 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use captura_monitor::job::{AskError, AskModel, ModelAnswer, OWN_INFERENCE_ID, Question};
 use http::{Method, StatusCode};
+use serde_json::json;
 
+use crate::cli::wait_in_service;
 use crate::client::{Client, Reply};
 
 /// What a call may take; SageMaker gives a model 60 seconds.
@@ -25,6 +27,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct EndpointModel {
     client: Client,
     endpoint: String,
+    /// Whether it is there for this run only.
+    temporary: bool,
     /// Tells the calls of one run from those of another.
     run: uuid::Uuid,
     captured: AtomicU64,
@@ -32,7 +36,45 @@ pub(crate) struct EndpointModel {
 
 impl EndpointModel {
     pub(crate) fn new(client: Client, endpoint: String) -> Self {
-        Self { client, endpoint, run: uuid::Uuid::new_v4(), captured: AtomicU64::new(0) }
+        Self { client, endpoint, temporary: false, run: uuid::Uuid::new_v4(), captured: AtomicU64::new(0) }
+    }
+
+    /// An endpoint of its own for a model, as Clarify makes one: it captures nothing, and callers do not share it.
+    ///
+    /// # Errors
+    /// When the server refuses it, or the model does not get into service.
+    pub(crate) async fn of_model(client: Client, model: &str) -> anyhow::Result<Self> {
+        let run = uuid::Uuid::new_v4();
+        let endpoint = format!("{OWN_INFERENCE_ID}{}", run.simple());
+        let variant = json!({
+            "VariantName": "AllTraffic", "ModelName": model, "InitialInstanceCount": 1, "InstanceType": "ml.local",
+            "InitialVariantWeight": 1.0,
+        });
+        let config = json!({ "EndpointConfigName": endpoint, "ProductionVariants": [variant] });
+        client.operation("CreateEndpointConfig", &config).await?;
+        let made = Self { client, endpoint, temporary: true, run, captured: AtomicU64::new(0) };
+        let input = json!({ "EndpointName": made.endpoint, "EndpointConfigName": made.endpoint });
+        let ready = match made.client.operation("CreateEndpoint", &input).await {
+            Ok(_) => wait_in_service(&made.client, &made.endpoint).await,
+            Err(error) => Err(error),
+        };
+        match ready {
+            Ok(_) => Ok(made),
+            Err(error) => {
+                made.leave().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes away what was made for this run.
+    pub(crate) async fn leave(&self) {
+        if self.temporary {
+            // What cannot be taken away stays under a name that says what it was for.
+            let _ = self.client.operation("DeleteEndpoint", &json!({ "EndpointName": self.endpoint })).await;
+            let config = json!({ "EndpointConfigName": self.endpoint });
+            let _ = self.client.operation("DeleteEndpointConfig", &config).await;
+        }
     }
 
     /// What a person should know of what asking has left behind.

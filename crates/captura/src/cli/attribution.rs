@@ -8,6 +8,7 @@ use captura_monitor::attribution::NDCG_THRESHOLD;
 use captura_monitor::attribution::{
     Aggregation, AttributionConfig, AttributionDrift, AttributionVerdict, Budget, ShapBaseline,
 };
+use captura_monitor::dataset::Scope;
 use captura_monitor::job::{
     self, Attribution as AttributionRequest, AttributionError, AttributionSummary, JobError, Source,
 };
@@ -32,6 +33,9 @@ pub(crate) struct Attribution {
     /// The endpoint that is asked
     #[arg(long, value_name = "NAME")]
     endpoint: Option<String>,
+    /// A model: an endpoint is made for it, which captures nothing and goes when all is asked
+    #[arg(long, value_name = "NAME", conflicts_with = "endpoint")]
+    model_name: Option<String>,
     /// Clarify's analysis_config.json; the options below win over it
     #[arg(long, value_name = "FILE")]
     analysis_config: Option<String>,
@@ -95,6 +99,9 @@ pub(crate) struct Attribution {
     /// Only captured calls before this time
     #[arg(long, value_name = "TIME")]
     end_time: Option<String>,
+    /// Only captured calls of this consumer; may be given several times
+    #[arg(long, value_name = "NAME")]
+    consumer: Vec<String>,
     /// analysis.json of a baseline, of Clarify's or our own making, or its folder
     #[arg(long, value_name = "FILE")]
     baseline: Option<String>,
@@ -117,6 +124,13 @@ pub(crate) struct Attribution {
     server: Server,
 }
 
+/// Who is asked.
+enum Target {
+    Endpoint(String),
+    /// A model, by an endpoint of its own.
+    Model(String),
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 #[value(rename_all = "snake_case")]
 enum AggMethod {
@@ -134,13 +148,20 @@ impl Attribution {
             Some(address) => job::attribution_config(&opened.stores, address).await?,
             None => AttributionConfig { save_local_shap_values: true, ..AttributionConfig::default() },
         };
-        let endpoint = self.endpoint.clone().or_else(|| config.predictor.endpoint_name.clone());
-        let endpoint =
-            endpoint.context("name the endpoint that is asked: --endpoint NAME, or endpoint_name of the predictor")?;
-        let model = EndpointModel::new(self.server.client()?, endpoint);
+        let (client, target) = (self.server.client()?, self.target(&config)?);
         let (json, held) = (self.server.json, self.baseline.is_some());
         let request = self.request(config)?;
-        let found = match job::attribution(&opened.stores, &request, &model).await {
+        let model = match target {
+            Target::Endpoint(name) => EndpointModel::new(client, name),
+            Target::Model(name) => EndpointModel::of_model(client, &name).await?,
+        };
+        let done = tokio::select! {
+            done = job::attribution(&opened.stores, &request, &model) => Some(done),
+            _ = tokio::signal::ctrl_c() => None,
+        };
+        model.leave().await;
+        let Some(done) = done else { bail!("interrupted") };
+        let found = match done {
             Ok(mut found) => {
                 found.notes.extend(model.note());
                 found
@@ -158,6 +179,19 @@ impl Attribution {
             tell(&found, &standing);
         }
         Ok(outcome(&found, held))
+    }
+
+    /// What is asked: the endpoint or the model that is named here, else in the configuration.
+    fn target(&self, config: &AttributionConfig) -> anyhow::Result<Target> {
+        let own = |endpoint: &Option<String>, model: &Option<String>| {
+            let endpoint = endpoint.clone().map(Target::Endpoint);
+            endpoint.or_else(|| model.clone().map(Target::Model))
+        };
+        let predictor = &config.predictor;
+        let named = own(&self.endpoint, &self.model_name);
+        named.or_else(|| own(&predictor.endpoint_name, &predictor.model_name)).context(
+            "name what is asked: --endpoint NAME or --model-name NAME, or endpoint_name or model_name of the predictor",
+        )
     }
 
     fn request(self, mut config: AttributionConfig) -> anyhow::Result<AttributionRequest> {
@@ -196,6 +230,8 @@ impl Attribution {
         }
         let mut source = Source { addresses: self.addresses, ..Source::default() };
         source.selection.window = window(self.start_time.as_deref(), self.end_time.as_deref())?;
+        source.scope =
+            Scope { window: source.selection.window.clone(), consumers: self.consumer.into_iter().collect() };
         let budget =
             Budget { calls: self.calls, rows_per_call: self.rows_per_call, rows: self.rows, ..Budget::default() };
         Ok(AttributionRequest {

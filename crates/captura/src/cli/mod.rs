@@ -33,6 +33,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::deploy::wait_in_service;
 use crate::client::Client;
 use crate::config::variable;
 use crate::credentials::Credentials;

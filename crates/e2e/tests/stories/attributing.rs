@@ -70,9 +70,26 @@ fn attributions_of_a_live_endpoint_are_those_of_its_trees_within_the_error_that_
         distance(&home.path().join("exact"), &rows(&reference["values"])) < 1e-6,
         "doubles of answers in single precision"
     );
-    let odds = asked("odds", "one.csv", &["--use-logit"]);
+    // A model is asked by an endpoint of its own, which goes when it is done.
+    let (rows_at, one, odds_at) = (at("rows.csv"), at("one.csv"), at("odds"));
+    let odds = run([
+        "attribution",
+        &rows_at,
+        "--model-name",
+        "scored",
+        "--shap-baseline",
+        &one,
+        "--use-logit",
+        "--out",
+        &odds_at,
+        "--url",
+        &url,
+    ]);
     assert_eq!(odds.status.code(), Some(0), "{}", said(&odds));
     assert!(distance(&home.path().join("odds"), &rows(&reference["log_odds"])) < 1e-5);
+
+    let endpoints: Value = serde_json::from_slice(&run(["endpoints", "--json", "--url", &url]).stdout).unwrap();
+    assert!(!endpoints.to_string().contains("captura-attribution"), "{endpoints}");
 
     let some = asked("some", "base.csv", &["--num-samples", "40", "--baseline", &at("exact"), "--json"]);
     assert_eq!(some.status.code(), Some(0), "{}", said(&some));

@@ -85,7 +85,8 @@ pub async fn preprocess(
     preprocessor: &mut dyn RecordPreprocessor,
     scratch: &str,
 ) -> Result<(Source, PreprocessAccount), JobError> {
-    let (mut account, mut rows, mut unanswered) = (PreprocessAccount::default(), 0, 0);
+    let (mut account, mut all) = (PreprocessAccount::default(), Untouched::default());
+    let mut rows = 0;
     for (place, object) in open(stores, source).await?.into_iter().enumerate() {
         let bytes = object.fetch().await?;
         if !is_captures(&object.address, &bytes) {
@@ -101,8 +102,7 @@ pub async fn preprocess(
             account: &mut account,
             out: Vec::new(),
         };
-        let (handed_on, silent) = handling.object(&bytes)?;
-        (rows, unanswered) = (rows + handed_on, unanswered + silent);
+        rows += handling.object(&bytes, &mut all)?;
         document::write(stores, &format!("{scratch}/{place:08}.jsonl"), handling.out.into()).await?;
     }
     if rows == 0 {
@@ -112,12 +112,20 @@ pub async fn preprocess(
             }
             None => format!("; the record preprocessor left out {}", account.skipped),
         };
+        let Untouched { unanswered, outside } = all;
         let records = account.records + unanswered;
-        return Err(JobError::NoRows { records, bad: account.failed, unanswered, first });
+        return Err(JobError::NoRows { records, bad: account.failed, unanswered, outside, first });
     }
     let addresses = vec![scratch.to_owned()];
     // What is kept of objects is kept beside them, and these go.
     Ok((Source { addresses, selection: Selection::default(), keeps_profiles: false, ..source.clone() }, account))
+}
+
+/// Records that are handed on as they came.
+#[derive(Default)]
+struct Untouched {
+    unanswered: u64,
+    outside: u64,
 }
 
 /// One object on its way.
@@ -130,9 +138,9 @@ struct Handling<'a> {
 }
 
 impl Handling<'_> {
-    /// How many records were handed on with rows, and how many calls the model did not answer.
-    fn object(&mut self, bytes: &[u8]) -> Result<(u64, u64), JobError> {
-        let (mut handed_on, mut unanswered) = (0, 0);
+    /// How many records were handed on with rows.
+    fn object(&mut self, bytes: &[u8], untouched: &mut Untouched) -> Result<u64, JobError> {
+        let mut handed_on = 0;
         let mut batch: Vec<(u64, &[u8])> = Vec::with_capacity(BATCH_RECORDS);
         for (number, line) in (1..).zip(bytes.split(|&byte| byte == b'\n')) {
             let line = line.trim_ascii();
@@ -140,10 +148,13 @@ impl Handling<'_> {
                 continue;
             }
             match CapturedRecord::parse(line) {
-                Ok(record) if !self.scope.has(&record) => self.line(line)?,
+                Ok(record) if !self.scope.has(&record) => {
+                    untouched.outside += 1;
+                    self.line(line)?;
+                }
                 Ok(record) if record.answered() => batch.push((number, line)),
                 Ok(_) => {
-                    unanswered += 1;
+                    untouched.unanswered += 1;
                     self.line(line)?;
                 }
                 Err(_) => self.line(line)?,
@@ -154,7 +165,7 @@ impl Handling<'_> {
             }
         }
         handed_on += self.batch(&batch)?;
-        Ok((handed_on, unanswered))
+        Ok(handed_on)
     }
 
     fn batch(&mut self, batch: &[(u64, &[u8])]) -> Result<u64, JobError> {

@@ -180,9 +180,9 @@ async fn callers_rows_are_explained_and_those_of_earlier_attributions_are_not() 
     let data = &found.data;
     assert_eq!((data.records, data.rows, data.own, data.bad, found.explained), (52, 50, 1, 1, 50));
     assert_eq!(ranking(&found), ["a", "b", "d", "c"], "names come from the configuration, without the label's");
-    asked.source.selection.window = Some(start..start.plus_us(10_000_000));
+    asked.source.scope.window = Some(start..start.plus_us(10_000_000));
     assert_eq!(run(dir.path(), &asked, mostly_first).await.data.rows, 10);
-    asked.source.selection.window = Some(start.plus_us(-20_000_000)..start.plus_us(-10_000_000));
+    asked.source.scope.window = Some(start.plus_us(-20_000_000)..start.plus_us(-10_000_000));
     let none = job::attribution(&stores(dir.path()), &asked, &Formula::new(mostly_first)).await.unwrap_err();
     assert!(matches!(none, AttributionError::Job(JobError::NoRows { .. })), "{none}");
 }

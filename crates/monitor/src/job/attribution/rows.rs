@@ -5,18 +5,15 @@
 //!
 //! Invariant: the same objects and seed give the same rows in the same order. Refuses to: guess which column is the label.
 
-use std::ops::Range;
-
 use captura_archive::Stores;
 use captura_attribution::record::{Feature, Record};
-use captura_names::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::AttributionError;
 use crate::attribution::{AttributionConfig, InvalidAttribution};
 use crate::dataset::record::CapturedRecord;
-use crate::dataset::{BadRecord, Body, Cell, MAX_DESCRIBED, each_csv_row, is_header, pairs};
+use crate::dataset::{BadRecord, Body, Cell, MAX_DESCRIBED, Scope, each_csv_row, is_header, pairs};
 use crate::dice::Dice;
 use crate::job::passes::open;
 use crate::job::pieces::is_captures;
@@ -70,7 +67,7 @@ pub(super) async fn gather(
         let bytes = object.fetch().await.map_err(JobError::from)?;
         gathering.account.objects += 1;
         if is_captures(&object.address, &bytes) {
-            gathering.captures(&object.address, &bytes, source.selection.window.as_ref());
+            gathering.captures(&object.address, &bytes, &source.scope);
         } else {
             gathering.table(&object.address, &bytes, source)?;
         }
@@ -105,13 +102,13 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn captures(&mut self, address: &str, bytes: &[u8], window: Option<&Range<Timestamp>>) {
+    fn captures(&mut self, address: &str, bytes: &[u8], scope: &Scope) {
         for (line, bytes) in bytes.split(|&byte| byte == b'\n').enumerate() {
             if bytes.trim_ascii().is_empty() {
                 continue;
             }
             match CapturedRecord::parse(bytes) {
-                Ok(record) if !is_within(&record, window) => continue,
+                Ok(record) if !scope.has(&record) => continue,
                 Ok(record) => {
                     if let Err(reason) = self.capture(&record) {
                         self.describe(address, line as u64 + 1, reason);
@@ -308,12 +305,6 @@ impl Columns {
         let kept: Vec<usize> = (0..width).filter(|place| !left_out.contains(place)).collect();
         Ok(Self { width, names: kept.iter().map(|&place| names[place].clone()).collect(), kept })
     }
-}
-
-/// Whether a call came in a window; one that does not say when did.
-fn is_within(record: &CapturedRecord<'_>, window: Option<&Range<Timestamp>>) -> bool {
-    let at = record.event_metadata.inference_time.as_ref().and_then(|text| Timestamp::parse(&text.0).ok());
-    window.zip(at).is_none_or(|(window, at)| window.contains(&at))
 }
 
 fn feature(cell: Cell<'_>) -> Feature {
