@@ -1,11 +1,14 @@
 //! Data quality: a baseline is made of a data set, or captures are held against one.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use captura_monitor::artefact::{Statistics, jackson};
 use captura_monitor::constraints::{Constraints, Switch};
 use captura_monitor::dataset::Header;
-use captura_monitor::job::{self, CONSTRAINTS, Check, CheckSummary, LabelPosition, STATISTICS, Source};
+use captura_monitor::job::{
+    self, CONSTRAINTS, Check, CheckSummary, LabelPosition, PreprocessAccount, RecordPreprocessor, STATISTICS, Source,
+};
 use serde::Deserialize;
 
 use crate::job::Job;
@@ -25,13 +28,44 @@ struct Csv {
     output_columns_position: Option<String>,
 }
 
-pub(crate) async fn analyse(job: &Job) -> Result<Found, Failure> {
-    for script in ["record_preprocessor_script", "post_analytics_processor_script"] {
-        if job.variable(script).is_some() {
-            return Err(Failure::Unsupported(format!("the built-in analyser runs no {script}")));
-        }
+/// Who runs scripts of the user's.
+pub trait Scripts {
+    /// Starts `record_preprocessor_script`.
+    ///
+    /// # Errors
+    /// Why it does not start.
+    fn preprocessor(&self, script: &Path) -> Result<Box<dyn RecordPreprocessor>, String>;
+
+    /// Runs `post_analytics_processor_script` with this environment.
+    ///
+    /// # Errors
+    /// Why it failed.
+    fn postprocess(&self, script: &Path, environment: BTreeMap<String, String>) -> Result<(), String>;
+}
+
+pub(crate) async fn analyse(job: &Job, scripts: &dyn Scripts) -> Result<Found, Failure> {
+    let (mut source, label) = source(job)?;
+    let mut account = PreprocessAccount::default();
+    if let Some(script) = job.variable("record_preprocessor_script") {
+        let mut preprocessor = scripts.preprocessor(&job.path(script)?).map_err(Failure::Request)?;
+        let scratch = job.scratch("preprocessed")?.display().to_string();
+        (source, account) = job::preprocess(&job.stores, &source, &mut *preprocessor, &scratch).await?;
     }
-    let (source, label) = source(job)?;
+    let mut found = judge(job, source, label).await?;
+    if account.skipped > 0 || account.failed > 0 {
+        let PreprocessAccount { records, skipped, failed, .. } = account;
+        found
+            .notes
+            .push(format!("of {records} records the record preprocessor left out {skipped} and failed on {failed}"));
+    }
+    if let Some(script) = job.variable("post_analytics_processor_script") {
+        let environment = job.environment_with_paths();
+        scripts.postprocess(&job.path(script)?, environment).map_err(Failure::Request)?;
+    }
+    Ok(found)
+}
+
+async fn judge(job: &Job, source: Source, label: LabelPosition) -> Result<Found, Failure> {
     let out = job.output()?.display().to_string();
     let Some(constraints) = job.variable("baseline_constraints") else {
         let summary = job::baseline(&job.stores, &source, label, &out).await?;

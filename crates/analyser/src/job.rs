@@ -25,7 +25,7 @@ const CLARIFY_OUTPUT: &str = "/opt/ml/processing/output";
 pub(crate) enum Kind {
     DataQuality,
     ModelQuality,
-    Bias,
+    Clarify,
     Merge,
 }
 
@@ -100,10 +100,10 @@ impl Job {
         }
         let is_clarify = glob::matches("*clarify*", image);
         match self.variable("analysis_type") {
-            None if is_clarify => Ok(Kind::Bias),
+            None if is_clarify => Ok(Kind::Clarify),
             None | Some("DATA_QUALITY") => Ok(Kind::DataQuality),
             Some("MODEL_QUALITY") => Ok(Kind::ModelQuality),
-            Some("MODEL_BIAS") => Ok(Kind::Bias),
+            Some("MODEL_BIAS" | "MODEL_EXPLAINABILITY") => Ok(Kind::Clarify),
             Some(other) => {
                 Err(Failure::Unsupported(format!("analysis_type {other} is not done by the built-in analyser")))
             }
@@ -128,6 +128,18 @@ impl Job {
     /// A path of the job's, on this machine.
     pub(crate) fn path(&self, path: &str) -> Result<PathBuf, Failure> {
         inside(&self.root, path)
+    }
+
+    /// What the job says in its environment, with its paths as they are on this machine: a script of the user's finds its files
+    /// by them.
+    pub(crate) fn environment_with_paths(&self) -> BTreeMap<String, String> {
+        let placed = |value: &String| match inside(&self.root, value) {
+            Ok(path) => path.display().to_string(),
+            Err(_) => value.clone(),
+        };
+        let is_harmless = |name: &String| !name.starts_with("LD_") && !name.starts_with("PYTHON");
+        let variables = self.file.environment.iter().filter(|(name, _)| is_harmless(name));
+        variables.map(|(name, value)| (name.clone(), placed(value))).collect()
     }
 
     /// Folder of what is found.
@@ -205,6 +217,12 @@ impl Job {
             end -= 1;
         }
         self.leave("message", &message[..end])
+    }
+
+    /// Adds to a file below `/opt/ml/output`.
+    pub(crate) fn add(&self, name: &str, text: &str) -> Result<(), Failure> {
+        let before = std::fs::read_to_string(self.path(&format!("{OUTPUT_FOLDER}/{name}"))?).unwrap_or_default();
+        self.leave(name, &(before + text))
     }
 
     /// Writes a file below `/opt/ml/output`.

@@ -9,11 +9,14 @@
 //! ```
 //!
 //! Invariant: the containers' contract is read from the job's file, never from the process' own environment; the same folder
-//! gives the same files. Refuses to: reach anything outside the folder, or pretend what it cannot do.
+//! gives the same files. Refuses to: reach anything outside the folder but the model that an explanation
+//! is about, or pretend what it cannot do.
 
 mod bias;
 mod captures;
+mod clarify;
 mod data_quality;
+mod explain;
 mod job;
 mod merge;
 mod metrics;
@@ -21,8 +24,10 @@ mod model_quality;
 
 use std::path::Path;
 
-use captura_monitor::job::{JobError, QualityError};
+use captura_monitor::job::{AttributionError, JobError, QualityError};
 
+pub use crate::data_quality::Scripts;
+pub use crate::explain::{Later, Models, OpenModel, Target};
 use crate::job::{Job, Kind};
 
 /// Why an analysis failed, in words for whoever asked for it.
@@ -43,6 +48,9 @@ pub enum Failure {
     /// The analysis failed.
     #[error(transparent)]
     Quality(#[from] QualityError),
+    /// The analysis failed.
+    #[error(transparent)]
+    Attribution(#[from] AttributionError),
     /// A file failed.
     #[error("{path}: {reason}")]
     File {
@@ -81,13 +89,14 @@ impl Found {
     }
 }
 
-/// Does the job whose folder this is, and leaves the message that becomes its ExitMessage.
+/// Does the job whose folder this is, and leaves the message that becomes its ExitMessage. Explanations ask
+/// `models`, and scripts of the user's are run by `scripts`.
 ///
 /// # Errors
 /// Why it cannot be done; the message says it too.
-pub async fn run(root: &Path) -> Result<Found, Failure> {
+pub async fn run(root: &Path, models: &dyn Models, scripts: &dyn Scripts) -> Result<Found, Failure> {
     let job = Job::read(root)?;
-    let found = analyse(&job).await;
+    let found = analyse(&job, models, scripts).await;
     let message = match &found {
         Ok(found) => found.message.clone(),
         Err(failure) => format!("Error: {failure}"),
@@ -96,11 +105,18 @@ pub async fn run(root: &Path) -> Result<Found, Failure> {
     found
 }
 
-async fn analyse(job: &Job) -> Result<Found, Failure> {
-    match job.kind()? {
-        Kind::DataQuality => data_quality::analyse(job).await,
+async fn analyse(job: &Job, models: &dyn Models, scripts: &dyn Scripts) -> Result<Found, Failure> {
+    let kind = job.kind()?;
+    let scripts_of_users = ["record_preprocessor_script", "post_analytics_processor_script"];
+    if let Some(name) =
+        scripts_of_users.into_iter().find(|name| kind != Kind::DataQuality && job.variable(name).is_some())
+    {
+        return Err(Failure::Unsupported(format!("the built-in analyser runs {name} for data quality only")));
+    }
+    match kind {
+        Kind::DataQuality => data_quality::analyse(job, scripts).await,
         Kind::ModelQuality => model_quality::analyse(job).await,
-        Kind::Bias => bias::analyse(job).await,
+        Kind::Clarify => clarify::analyse(job, models).await,
         Kind::Merge => merge::merge(job).await,
     }
 }

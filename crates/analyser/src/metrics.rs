@@ -2,6 +2,7 @@
 
 use captura_monitor::artefact::Statistics;
 use captura_monitor::bias::{BiasConfig, BiasFinding};
+use captura_monitor::job::LabelAttribution;
 use captura_monitor::quality::Metric;
 use captura_monitor::violations::FeatureDrift;
 use serde_json::{Value, json};
@@ -67,8 +68,9 @@ impl<'a> Lines<'a> {
         }
     }
 
+    /// Adds them to what another analysis of the same job has left.
     fn leave(self) -> Result<(), Failure> {
-        self.job.leave(FILE, &self.text)
+        self.job.add(FILE, &self.text)
     }
 }
 
@@ -124,6 +126,25 @@ pub(crate) fn leave_bias(job: &Job, config: &BiasConfig, found: &[BiasFinding]) 
         ];
         if let Some(value) = finding.value {
             lines.value(&format!("bias_metric_{}", finding.metric), &further, value);
+        }
+    }
+    lines.leave()
+}
+
+/// Explanations: what every feature adds, and the answer where all are absent.
+pub(crate) fn leave_attributions(job: &Job, found: &[LabelAttribution]) -> Result<(), Failure> {
+    let Some(mut lines) = Lines::of(job, "explainability-metrics") else { return Ok(()) };
+    for label in found {
+        let further = |kind: &str| {
+            [
+                dimension("ExplainabilityMethod", "KernelShap"),
+                dimension("Label", &label.label),
+                dimension("ValueType", kind),
+            ]
+        };
+        lines.value("ExpectedValue", &further("ExpectedValue"), label.expected_value);
+        for feature in &label.features {
+            lines.value(&format!("feature_{}", feature.feature), &further("GlobalShapValues"), feature.value);
         }
     }
     lines.leave()

@@ -1,9 +1,14 @@
 //! The contract of the containers, from the job's file to what they leave.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
+use captura_analyser::{Later, Models, OpenModel, Scripts, Target};
+use captura_monitor::job::{AskError, AskModel, ModelAnswer, Preprocessed, Question, RecordPreprocessor};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -15,6 +20,72 @@ const CAPTURES: &str = "/opt/ml/processing/input/endpoint";
 const HOUR: &str = "/opt/ml/processing/input/endpoint/churn/AllTraffic/2026/03/01/05";
 
 struct Folder(TempDir);
+
+/// An endpoint named `twice`, which answers twice the first number of a row.
+struct Twice;
+
+impl AskModel for Twice {
+    fn ask<'a>(
+        &'a self,
+        question: Question<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<ModelAnswer, AskError>> + Send + 'a>> {
+        let rows = String::from_utf8(question.body).unwrap();
+        let first = |row: &str| row.split(',').next().unwrap().trim().parse::<f64>().unwrap();
+        let answers: Vec<String> = rows.lines().map(|row| (2.0 * first(row)).to_string()).collect();
+        Box::pin(async move {
+            Ok(ModelAnswer { content_type: Some("text/csv".into()), body: answers.join("\n").into_bytes() })
+        })
+    }
+}
+
+impl OpenModel for Twice {
+    fn model(&self) -> &dyn AskModel {
+        self
+    }
+
+    fn leave(&self) -> Later<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
+struct OneEndpoint;
+
+impl Models for OneEndpoint {
+    fn open(&self, target: Target) -> Later<'_, Result<Box<dyn OpenModel>, String>> {
+        Box::pin(async move {
+            match target {
+                Target::Endpoint(name) if name.as_str() == "twice" => Ok(Box::new(Twice) as Box<dyn OpenModel>),
+                other => Err(format!("there is no {other:?}")),
+            }
+        })
+    }
+}
+
+/// Leaves out every second record, and makes one row of each other; afterwards it leaves a file.
+struct EverySecond(bool);
+
+impl RecordPreprocessor for EverySecond {
+    fn handle(&mut self, records: &[&[u8]]) -> Result<Vec<Preprocessed>, String> {
+        let mut handle = |_: &&[u8]| {
+            self.0 = !self.0;
+            if self.0 { Preprocessed::Rows(r#"[{"age": 7}]"#.to_owned()) } else { Preprocessed::Skipped }
+        };
+        Ok(records.iter().map(&mut handle).collect())
+    }
+}
+
+struct OwnScripts;
+
+impl Scripts for OwnScripts {
+    fn preprocessor(&self, script: &Path) -> Result<Box<dyn RecordPreprocessor>, String> {
+        if script.is_file() { Ok(Box::new(EverySecond(false))) } else { Err("there is no script".to_owned()) }
+    }
+
+    fn postprocess(&self, _: &Path, environment: BTreeMap<String, String>) -> Result<(), String> {
+        let file = Path::new(&environment["output_path"]).join("told.txt");
+        std::fs::write(file, &environment["greeting"]).map_err(|error| error.to_string())
+    }
+}
 
 impl Folder {
     fn of(image: &str, environment: &Value) -> Self {
@@ -54,7 +125,7 @@ impl Folder {
     }
 
     async fn run(&self) -> String {
-        match captura_analyser::run(self.0.path()).await {
+        match captura_analyser::run(self.0.path(), &OneEndpoint, &OwnScripts).await {
             Ok(found) => assert_eq!(found.message(), self.message()),
             Err(failure) => assert_eq!(format!("Error: {failure}"), self.message()),
         }
@@ -122,7 +193,7 @@ async fn captures_are_held_against_a_baseline_and_metrics_tell_of_every_feature(
     let folder = with_baseline().await;
     let lines: String =
         (0..600).map(|row| captured(row % 60, row, &(20 + row % 50).to_string(), &(row % 2).to_string())).collect();
-    folder.put(&format!("{HOUR}/00-00-000-a.jsonl"), &lines);
+    folder.put(&format!("{HOUR}/00-00-000-0b8d9c4e-8a4c-4f5e-9a57-0d5a4b0e7f11.jsonl"), &lines);
     folder.request(ANALYSER, &schedule(&json!({})));
     assert_eq!(folder.run().await, "Completed: Job completed successfully with no violations.");
     assert_eq!(folder.found("constraint_violations.json"), json!({"violations": []}));
@@ -146,7 +217,7 @@ async fn captures_are_held_against_a_baseline_and_metrics_tell_of_every_feature(
     assert_eq!(metric("feature_baseline_drift_age")["Value"], 0.0);
 
     let aged: String = (0..600).map(|row| captured(row % 60, row, &(60 + row % 50).to_string(), "1.5")).collect();
-    folder.put(&format!("{HOUR}/00-00-000-a.jsonl"), &aged);
+    folder.put(&format!("{HOUR}/00-00-000-0b8d9c4e-8a4c-4f5e-9a57-0d5a4b0e7f11.jsonl"), &aged);
     let said = folder.run().await;
     let violations = folder.found("constraint_violations.json")["violations"].as_array().unwrap().len();
     assert!(violations >= 2, "type of the answer, and drift of the age");
@@ -157,7 +228,7 @@ async fn captures_are_held_against_a_baseline_and_metrics_tell_of_every_feature(
 async fn a_time_within_an_hour_is_cut_out_of_its_objects() {
     let folder = with_baseline().await;
     let lines: String = (0..600).map(|row| captured(row % 60, row, "30", "1")).collect();
-    folder.put(&format!("{HOUR}/00-00-000-a.jsonl"), &lines);
+    folder.put(&format!("{HOUR}/00-00-000-0b8d9c4e-8a4c-4f5e-9a57-0d5a4b0e7f11.jsonl"), &lines);
     let minutes = |start: &str, end: &str| schedule(&json!({"start_time": start, "end_time": end}));
     folder.request(ANALYSER, &minutes("2026-03-01T05:10:00Z", "2026-03-01T05:15:00Z"));
     folder.run().await;
@@ -167,12 +238,28 @@ async fn a_time_within_an_hour_is_cut_out_of_its_objects() {
 }
 
 #[tokio::test]
+async fn scripts_of_the_users_run_before_and_after() {
+    let folder = with_baseline().await;
+    let lines: String = (0..600).map(|row| captured(row % 60, row, "30", "1")).collect();
+    folder.put(&format!("{HOUR}/00-00-000-0b8d9c4e-8a4c-4f5e-9a57-0d5a4b0e7f11.jsonl"), &lines);
+    let (before, after) = ("/opt/ml/processing/code/before.py", "/opt/ml/processing/code/after.py");
+    folder.put(before, "");
+    folder.put(after, "");
+    let scripts =
+        json!({"record_preprocessor_script": before, "post_analytics_processor_script": after, "greeting": "hello"});
+    folder.request(ANALYSER, &schedule(&scripts));
+    folder.run().await;
+    assert_eq!(folder.found("statistics.json")["dataset"]["item_count"], 300);
+    assert_eq!(folder.text("/opt/ml/processing/output/told.txt"), "hello");
+}
+
+#[tokio::test]
 async fn captures_are_merged_with_labels_and_then_judged() {
     let environment = json!({"dataset_source": CAPTURES, "ground_truth_source": "/opt/ml/processing/groundtruth",
         "start_time": "2026-03-01T05:00:00Z", "end_time": "2026-03-01T06:00:00Z"});
     let folder = Folder::of(MERGER, &environment);
     let lines: String = (0..300).map(|row| captured(row % 60, row, "30", &(row % 2).to_string())).collect();
-    folder.put(&format!("{HOUR}/00-00-000-a.jsonl"), &lines);
+    folder.put(&format!("{HOUR}/00-00-000-0b8d9c4e-8a4c-4f5e-9a57-0d5a4b0e7f11.jsonl"), &lines);
     let label = |row: usize| {
         let right = if row < 30 { (row + 1) % 2 } else { row % 2 };
         json!({"groundTruthData": {"data": right.to_string(), "encoding": "CSV"}, "eventMetadata": {"eventId": format!("id-{row}")}, "eventVersion": "0"})
@@ -225,7 +312,8 @@ async fn clarify_measures_bias_of_a_table_with_predictions() {
     assert_eq!(dppl["value"], 0.5, "no woman is predicted to be approved, and every second man");
 
     for (member, value, part) in [
-        ("methods", json!({"shap": {}}), "asks for shap"),
+        ("methods", json!({"pdp": {}}), "asks for pdp"),
+        ("methods", json!({"shap": {}}), "names nobody to ask"),
         ("predicted_label_dataset_uri", json!("s3://b/k"), "has predicted_label_dataset_uri"),
         ("dataset_type", json!("application/x-parquet"), "reads text/csv"),
     ] {
@@ -235,6 +323,46 @@ async fn clarify_measures_bias_of_a_table_with_predictions() {
         let said = folder.run().await;
         assert!(said.starts_with("Error: ") && said.contains(part), "{said}");
     }
+}
+
+#[tokio::test]
+async fn clarify_explains_an_endpoint_that_is_there_and_its_metrics_tell_of_every_feature() {
+    let folder = Folder::of(CLARIFY, &json!({}));
+    let rows: String = (0..60).fold(String::new(), |mut rows, row| {
+        let _ = writeln!(rows, "{},{}", row % 10, row % 7);
+        rows
+    });
+    folder.put("/opt/ml/processing/input/data/rows.csv", &rows);
+    let config = json!({"dataset_type": "text/csv", "headers": ["a", "b"], "methods": {"shap": {"baseline": [[0, 0]]}},
+        "predictor": {"endpoint_name": "twice", "content_type": "text/csv"}});
+    folder.put("/opt/ml/processing/input/config/analysis_config.json", &config.to_string());
+    assert_eq!(folder.run().await, "Completed: SageMaker XAI Analyzer ran successfully");
+    let explained = &folder.found("analysis.json")["explanations"]["kernel_shap"]["label0"];
+    assert!((explained["global_shap_values"]["a"].as_f64().unwrap() - 9.0).abs() < 1e-6, "{explained}");
+    assert!(explained["global_shap_values"]["b"].as_f64().unwrap().abs() < 1e-6, "{explained}");
+
+    let environment = json!({"analysis_type": "MODEL_EXPLAINABILITY", "dataset_source": CAPTURES,
+        "analysis_config": "/opt/ml/processing/input/config/analysis_config.json",
+        "baseline_constraints": "/opt/ml/processing/baseline/constraints/analysis.json",
+        "sagemaker_endpoint_name": "twice", "sagemaker_monitoring_schedule_name": "explain",
+        "publish_cloudwatch_metrics": "Enabled"});
+    let schedule = Folder::of(CLARIFY, &environment);
+    schedule.put("/opt/ml/processing/input/config/analysis_config.json", &config.to_string());
+    let baseline = folder.text("/opt/ml/processing/output/analysis.json");
+    schedule.put("/opt/ml/processing/baseline/constraints/analysis.json", &baseline);
+    let lines: String = (0..60)
+        .map(|row| captured(row, row, &format!("{},{}", row % 10, row % 7), &(2 * (row % 10)).to_string()))
+        .collect();
+    schedule.put(&format!("{HOUR}/00-00-000-0b8d9c4e-8a4c-4f5e-9a57-0d5a4b0e7f11.jsonl"), &lines);
+    assert_eq!(schedule.run().await, "Completed: Job completed successfully with no violations.");
+    let metrics = schedule.text("/opt/ml/output/metrics/cloudwatch");
+    let name = r#""Namespace":"aws/sagemaker/Endpoints/explainability-metrics","MetricName":"feature_a""#;
+    assert!(metrics.contains(name) && metrics.contains(r#""Value":"KernelShap""#), "{metrics}");
+
+    let mut elsewhere = config;
+    elsewhere["predictor"] = json!({"endpoint_name": "gone"});
+    folder.put("/opt/ml/processing/input/config/analysis_config.json", &elsewhere.to_string());
+    assert_eq!(folder.run().await, "Error: there is no Endpoint(\"gone\")");
 }
 
 #[tokio::test]
@@ -250,7 +378,7 @@ async fn what_a_job_cannot_have_is_said_in_its_message() {
         (with("dataset_source", "/etc"), "is no path below /opt/ml"),
         (with("dataset_source", "/opt/ml/../../etc"), "is no path below /opt/ml"),
         (with("dataset_format", "csv"), "dataset_format is not what it should be"),
-        (with("analysis_type", "MODEL_EXPLAINABILITY"), "MODEL_EXPLAINABILITY is not done"),
+        (with("analysis_type", "GUESSES"), "GUESSES is not done"),
         (with("analysis_type", "MODEL_QUALITY"), "the environment has no problem_type"),
         (with("categorical_drift_method", "Guess"), "it is LInfinity or ChiSquared"),
         (with("baseline_constraints", "/opt/ml/processing/gone.json"), "/opt/ml/processing/gone.json"),

@@ -153,9 +153,9 @@ impl Running {
         let (teller, untold) = telling::channel();
         let (table_sender, table) = watch::channel(Arc::new(RouteTable::default()));
         let backends = backends(&config, &stores, (&memory, &tasks));
-        opened.backends = Some(backends.clone());
-        recover(backends.clone());
-        let told = (teller.bell(), processing::jobs(&config, (&stores, &backends), (&cloudwatch, &writing), &clock)?);
+        opened.backends = Some(recovering(&backends));
+        let (jobs, url) = processing::jobs(&config, (&stores, &backends), (&cloudwatch, &writing), &clock)?;
+        let told = (teller.bell(), jobs);
         let settings = control_settings((&config, &stores), (&cloudwatch, &writing), (&clock, &tasks), told);
         let control = Control::open(settings, backends.clone(), table_sender, clock.clone())?;
         opened.control = Some(control.clone());
@@ -168,7 +168,7 @@ impl Running {
 
         let (listener, address) = listen(config.server.listen).await?;
         let scheme = if tls.is_some() { "https" } else { "http" };
-
+        url.send_replace(Some(format!("{scheme}://{address}")));
         let backlog = backlog::open((&data_dir, &config.aws.account), &clock, &tasks)?;
         let journal = consumers::counted(&capture, &consumers);
         let (uploader, uploads_memory) = uploader(&config, &memory, (journal, &stores), (&clock, &tasks))?;
@@ -292,8 +292,10 @@ fn open_door(gateway: Gateway, listener: TcpListener) -> (oneshot::Sender<()>, J
 }
 
 /// Beside the boot: what does not run as a container need not wait for Docker.
-fn recover(backends: Backends) {
-    tokio::spawn(async move { backends.recover().await });
+fn recovering(backends: &Backends) -> Backends {
+    let recovered = backends.clone();
+    tokio::spawn(async move { recovered.recover().await });
+    backends.clone()
 }
 
 /// The journal, and the book of consumers that goes with it.

@@ -7,11 +7,12 @@ import sys
 
 import boto3
 import sagemaker
-from sagemaker.clarify import BiasConfig, DataConfig
-from sagemaker.model_monitor import DefaultModelMonitor, ModelBiasMonitor, ModelQualityMonitor
+from sagemaker.clarify import BiasConfig, DataConfig, ModelConfig, SHAPConfig
+from sagemaker.model_monitor import (
+    DefaultModelMonitor, ModelBiasMonitor, ModelExplainabilityMonitor, ModelQualityMonitor)
 from sagemaker.model_monitor.dataset_format import DatasetFormat
 
-from story import ROLE, refusal
+from story import ROLE, configuration, model, refusal, wait_in_service
 
 BUCKET = "sagemaker-us-east-1-000000000000"
 FOLDER = sys.argv[1]
@@ -96,6 +97,23 @@ dppl = next(one["value"] for one in sides["metrics"] if one["name"] == "DPPL")
 share = lambda rows: sum(row[2] for row in rows) / len(rows)
 assert abs(dppl - (share(men) - share(women))) < 1e-12, (dppl, share(men), share(women))
 assert analysis["pre_training_bias_metrics"]["label"] == "approved", analysis
+
+# Explanations, of an endpoint that is there: it answers with the row itself.
+model("mirror")
+configuration("mirror", "mirror")
+client.create_endpoint(EndpointName="mirror", EndpointConfigName="mirror")
+wait_in_service("mirror")
+pairs = [[row % 10, row % 7] for row in range(60)]
+explained = monitor(ModelExplainabilityMonitor)
+explained.suggest_baseline(
+    data_config=DataConfig(
+        s3_data_input_path=session.upload_data(table("pairs.csv", ["a", "b"], pairs), bucket=BUCKET, key_prefix="pairs"),
+        s3_output_path=f"s3://{BUCKET}/baselines/pairs", headers=["a", "b"], dataset_type="text/csv"),
+    model_config=ModelConfig(endpoint_name="mirror", content_type="text/csv", accept_type="text/csv"),
+    explainability_config=SHAPConfig(baseline=[[0, 0]], num_samples=20, agg_method="mean_abs"), wait=True, logs=False)
+shap = explained.latest_baselining_job.suggested_constraints().body_dict["explanations"]["kernel_shap"]
+values = shap["label0"]["global_shap_values"]
+assert abs(values["a"] - sum(row[0] for row in pairs) / 60) < 1e-6 and abs(values["b"]) < 1e-6, values
 
 # What the built-in analyser cannot do fails, and says what it was.
 config = {"label": "approved", "headers": ["sex", "approved", "predicted"], "dataset_type": "text/csv",

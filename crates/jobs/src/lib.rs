@@ -66,6 +66,8 @@ pub struct Settings {
     pub metrics: MetricsSink,
     /// What time it is.
     pub clock: Clock,
+    /// Where this server is asked, once it listens: by jobs that explain an endpoint's answers.
+    pub url: watch::Receiver<Option<String>>,
 }
 
 impl fmt::Debug for Settings {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use captura_backends::container::ContainerBatch;
 use captura_backends::process::{Batch, BatchEnd, JobFolder, ProcessRule, Sandbox};
 use captura_control::{Halt, JobEnd, JobOrder, JobOutcome};
-use captura_names::S3Uri;
+use captura_names::{S3Uri, glob};
 use captura_wire::hosting::UploadMode;
 use futures_util::future::join_all;
 use tokio::sync::{oneshot, watch};
@@ -20,11 +20,15 @@ use crate::files::open_below;
 use crate::inputs::{InputError, Room, Share, fetch};
 use crate::limits::{CONTINUOUS_PERIOD, EXIT_MESSAGE_MAX_BYTES, GRACE, INSTANCES_MAX, LAST_WORDS_MAX_CHARACTERS};
 use crate::outputs::{Output, OutputError};
-use crate::way::{Way, way};
+use crate::way::{CLARIFY_IMAGE, Way, way};
 use crate::{Inner, metrics};
 
 /// Tells a program of the operator's where `/opt/ml` of its job is.
 const ROOT_VARIABLE: &str = "CAPTURA_JOB_ROOT";
+/// Name scripts of the user's.
+const SCRIPT_VARIABLES: [&str; 2] = ["record_preprocessor_script", "post_analytics_processor_script"];
+/// Tells captura's own analyser where its server is.
+const URL_VARIABLE: &str = "CAPTURA_URL";
 /// Says whether metrics are wanted, as SageMaker's containers read it.
 const METRICS_VARIABLE: &str = "publish_cloudwatch_metrics";
 /// Name of the file that becomes the ExitMessage, below the output folder.
@@ -207,10 +211,15 @@ async fn program(
         Way::BuiltIn => {
             let mut command = jobs.settings.built_in.clone();
             command.push(root.display().to_string());
+            let asks = !isolated && glob::matches(CLARIFY_IMAGE, &order.request.app_specification.image_uri);
             let rule = ProcessRule {
                 command,
+                // Clarify explains what an endpoint answers; nothing else that is built in asks anybody.
+                network: asks,
+                env: if asks { way_to_this_server(jobs).await } else { BTreeMap::new() },
                 memory_max_bytes: Some(jobs.settings.built_in_memory_max_bytes),
-                sandbox: Sandbox::Degraded,
+                // A script comes from whoever asked for the job: it runs where the sandbox is whole, or not at all.
+                sandbox: if has_script(order) { Sandbox::Strict } else { Sandbox::Degraded },
                 ..ProcessRule::default()
             };
             // What the job says of its environment stands in its file; nothing of it steers this program itself.
@@ -245,6 +254,18 @@ async fn program(
             jobs.containers.run(batch, stop, GRACE).await.map_err(|error| error.to_string())
         }
     }
+}
+
+/// Whether captura's own analyser is to run a script of the user's.
+fn has_script(order: &JobOrder) -> bool {
+    SCRIPT_VARIABLES.iter().any(|name| order.request.environment.get(*name).is_some_and(|path| !path.trim().is_empty()))
+}
+
+/// Tells a child where its server is.
+async fn way_to_this_server(jobs: &Inner) -> BTreeMap<String, String> {
+    let mut url = jobs.settings.url.clone();
+    let known = url.wait_for(Option::is_some).await.ok().and_then(|url| url.clone());
+    known.map(|url| (URL_VARIABLE.to_owned(), url)).into_iter().collect()
 }
 
 /// What is left to do when no program runs any more: outputs, metrics, and the words of the end.

@@ -133,7 +133,7 @@ impl Scripts {
 }
 
 /// The script's process behind the job's door.
-struct Door(Preprocessor);
+pub(super) struct Door(pub(super) Preprocessor);
 
 impl RecordPreprocessor for Door {
     fn handle(&mut self, records: &[&[u8]]) -> Result<Vec<Preprocessed>, String> {

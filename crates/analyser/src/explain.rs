@@ -1,0 +1,91 @@
+//! What features add to a model's answers: Clarify's SHAP.
+//!
+//! The endpoint is asked that the job names, or that its schedule watches; where it names a model only, one is made for the time
+//! of the job, as Clarify does.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use captura_monitor::attribution::{AttributionConfig, Budget, NDCG_THRESHOLD};
+use captura_monitor::dataset::Header;
+use captura_monitor::job::{self, AskModel, Attribution, AttributionSummary, Source};
+use captura_names::{EndpointName, ModelName};
+use serde_json::Value;
+
+use crate::job::Job;
+use crate::{Failure, Found, captures, clarify, metrics};
+
+/// Who is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// An endpoint that is there.
+    Endpoint(EndpointName),
+    /// A model, by an endpoint of its own.
+    Model(ModelName),
+}
+
+/// Something that takes its time, on one thread.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// The way to the models of the server whose job it is.
+pub trait Models {
+    /// A model, ready to be asked.
+    ///
+    /// # Errors
+    /// Why it cannot be, in words for whoever asked for the job.
+    fn open(&self, target: Target) -> Later<'_, Result<Box<dyn OpenModel>, String>>;
+}
+
+/// A model that can be asked.
+pub trait OpenModel {
+    /// How it is asked.
+    fn model(&self) -> &dyn AskModel;
+
+    /// Takes away what was made so that it can be asked.
+    fn leave(&self) -> Later<'_, ()>;
+}
+
+pub(crate) async fn analyse(job: &Job, file: &Value, models: &dyn Models) -> Result<Found, Failure> {
+    let mut config = AttributionConfig::parse(file).map_err(|error| Failure::Request(error.to_string()))?;
+    let target = target(job, &config)?;
+    let scheduled = job.variable("dataset_source");
+    let files = clarify::data(job)?;
+    let addresses = if scheduled.is_some() { captures::of_window(job, files)? } else { files };
+    config.excluded.extend(job.variable("exclude_features_attribute").into_iter().flat_map(|names| {
+        names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect::<Vec<_>>()
+    }));
+    if let Some(place) = job.variable("inference_attribute") {
+        config.predictor.probability.get_or_insert_with(|| place.to_owned());
+    }
+    let names = (scheduled.is_none() && !config.headers.is_empty()).then(|| config.headers.clone());
+    let baseline = job.variable("baseline_constraints").map(|path| job.path(path)).transpose()?;
+    let request = Attribution {
+        source: Source { addresses, header: Header::Auto, names, ..Source::default() },
+        config,
+        budget: Budget::default(),
+        baseline: baseline.map(|path| path.display().to_string()),
+        threshold: NDCG_THRESHOLD,
+        by_value: false,
+        out: job.output()?.display().to_string(),
+    };
+    let opened = models.open(target).await.map_err(Failure::Request)?;
+    let done = job::attribution(&job.stores, &request, opened.model()).await;
+    opened.leave().await;
+    let AttributionSummary { labels, violations, notes, .. } = done?;
+    metrics::leave_attributions(job, &labels)?;
+    Ok(Found::new(violations.map_or(0, |violations| violations.len()), notes))
+}
+
+fn target(job: &Job, config: &AttributionConfig) -> Result<Target, Failure> {
+    let unusable = |name: &str, error: String| Failure::Request(format!("the predictor {name:?}: {error}"));
+    let endpoint = job.variable("sagemaker_endpoint_name").or(config.predictor.endpoint_name.as_deref());
+    if let Some(name) = endpoint {
+        return EndpointName::parse(name).map(Target::Endpoint).map_err(|error| unusable(name, error.to_string()));
+    }
+    match config.predictor.model_name.as_deref() {
+        Some(name) => ModelName::parse(name).map(Target::Model).map_err(|error| unusable(name, error.to_string())),
+        None => Err(Failure::Request(
+            "analysis_config.json names nobody to ask: give the predictor an endpoint_name or a model_name".to_owned(),
+        )),
+    }
+}
