@@ -1,5 +1,6 @@
-//! How long one `examine` takes: `analysis_speed DATA REFERENCE [ROUNDS]`, for a profiler to look at without the rest of
-//! the program. `cargo xtask bench analysis` measures the program itself.
+//! How long one `examine` takes, for a profiler to look at without the rest of the program:
+//! `analysis_speed DATA REFERENCE [--rounds N] [--threads N] [--profiles]`. `cargo xtask bench analysis` measures the program.
+
 #![expect(clippy::print_stdout, reason = "the figures are what this is for")]
 
 use std::time::Instant;
@@ -11,15 +12,26 @@ use captura_monitor::job::{Against, Examine, Source, examine};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [data, reference, rest @ ..] = &arguments[..] else {
+    let [data, reference, options @ ..] = &arguments[..] else {
         return Err("which data, and against what?".into());
     };
-    let rounds: usize = rest.first().map_or(Ok(1), |text| text.parse())?;
+    let after = |name: &str| {
+        let place = options.iter().position(|option| option == name)?;
+        options.get(place + 1)
+    };
+    let rounds: usize = after("--rounds").map_or(Ok(1), |text| text.parse())?;
+    let threads = after("--threads").map(|text| text.parse()).transpose()?;
     let stores = Stores::new(StoreSettings { data_dir: ".".into(), mappings: Default::default() });
-    let source = |address: &String| Source { addresses: vec![address.clone()], ..Source::default() };
+    let keeps_profiles = options.iter().any(|option| option == "--profiles");
+    let source = |address: &String, keeps_profiles| Source {
+        addresses: vec![address.clone()],
+        threads,
+        keeps_profiles,
+        ..Source::default()
+    };
     let request = Examine {
-        source: source(data),
-        against: Against::Data(source(reference)),
+        source: source(data, keeps_profiles),
+        against: Against::Data(source(reference, false)),
         rule: Rule::default(),
         budget: None,
     };
@@ -27,9 +39,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let began = Instant::now();
         let found = examine(&stores, &request).await?;
         println!(
-            "{:.3} s, {} rows, {} drifted, {} causes",
+            "{:.3} s, {} rows, {} columns, {} drifted, {} causes",
             began.elapsed().as_secs_f64(),
             found.data.rows,
+            found.data.columns.len(),
             found.drift.count(Verdict::Drifted),
             found.causes.len()
         );

@@ -19,6 +19,7 @@ use crate::program::Program;
 const PACKAGES: [&str; 7] = ["numpy", "pandas", "polars", "duckdb", "pysimdjson", "scipy", "scikit-learn"];
 const SMALL_RECORDS: u64 = 10_000;
 const WIDE: [u64; 2] = [10_000, 10_000];
+const OBJECTS_AN_HOUR: &str = "6";
 
 #[derive(Args)]
 pub(crate) struct Analysis {
@@ -59,11 +60,15 @@ pub(super) fn measure(analysis: &Analysis, captura: &Path, folder: &Path) -> Res
     let (large, small, wide) = (format!("{}", analysis.records), SMALL_RECORDS.to_string(), "wide".to_owned());
     bench.generate(&large, "generate.py", &[&large])?;
     bench.generate(&small, "generate.py", &[&small])?;
+    let day = format!("{large}-day");
+    bench.generate(&day, "day.py", &[&bench.file(&large, "capture.jsonl"), OBJECTS_AN_HOUR])?;
     bench.generate(&wide, "wide.py", &WIDE.map(|count| count.to_string()).each_ref().map(String::as_str))?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let files = |folder: &str, names: [&str; 2]| names.map(|name| bench.file(folder, name));
+    let captured = |folder: &str| files(folder, ["capture.jsonl", "baseline.csv"]);
     let mut contenders = vec![
-        bench.drift("captura drift", &large, ["capture.jsonl", "baseline.csv"], &[]),
-        bench.drift("captura drift --threads 1", &large, ["capture.jsonl", "baseline.csv"], &["--threads", "1"]),
+        bench.drift("captura drift", captured(&large), &[]),
+        bench.drift("captura drift --threads 1", captured(&large), &["--threads", "1"]),
     ];
     if !analysis.alone {
         contenders.extend([
@@ -73,8 +78,14 @@ pub(super) fn measure(analysis: &Analysis, captura: &Path, folder: &Path) -> Res
             bench.job("simdjson in Python, parsing alone", "job_simdjson.py", &large, None),
         ]);
     }
-    contenders.push(bench.drift("captura drift, 10,000 records", &small, ["capture.jsonl", "baseline.csv"], &[]));
-    contenders.push(bench.drift("captura drift, 10,000 × 10,000", &wide, ["wide.csv", "reference.csv"], &[]));
+    contenders.push(bench.drift("captura drift, 10,000 records", captured(&small), &[]));
+    let of_day = [bench.data.join(&day).display().to_string(), bench.file(&large, "baseline.csv")];
+    let mut kept = bench.drift("captura drift --profiles, a day that is kept", of_day, &["--profiles"]);
+    kept.run(&bench.python)?;
+    kept.seen.clear();
+    contenders.push(kept);
+    let table = files(&wide, ["wide.csv", "reference.csv"]);
+    contenders.push(bench.drift("captura drift, 10,000 × 10,000", table, &[]));
     for round in 1..=analysis.rounds {
         for contender in &mut contenders {
             eprintln!("round {round}: {}", contender.name);
@@ -109,9 +120,9 @@ impl Bench<'_> {
         self.data.join(folder).join(name).display().to_string()
     }
 
-    fn drift(&self, name: &str, folder: &str, [data, reference]: [&str; 2], more: &[&str]) -> Contender {
-        let mut command = vec![self.captura.display().to_string(), "drift".to_owned(), self.file(folder, data)];
-        command.extend(["--reference".to_owned(), self.file(folder, reference)]);
+    fn drift(&self, name: &str, [data, reference]: [String; 2], more: &[&str]) -> Contender {
+        let mut command = vec![self.captura.display().to_string(), "drift".to_owned(), data];
+        command.extend(["--reference".to_owned(), reference]);
         command.extend(more.iter().map(|&argument| argument.to_owned()));
         Contender { name: name.to_owned(), command, codes: &[0, 2], seen: Vec::new() }
     }

@@ -36,6 +36,8 @@ pub struct Collector {
     rows: u64,
     /// Where counting begins within this piece of the data.
     offset: u64,
+    /// Of which callers not every row need be kept, since the pieces before have so many.
+    strides: Vec<(Option<String>, u64)>,
     /// Rows of the batch to come that are kept: place in the batch, account.
     pending: Vec<(usize, usize)>,
     /// Rows of the batch to come.
@@ -116,6 +118,7 @@ impl Collector {
             last: 0,
             rows: 0,
             offset: 0,
+            strides: Vec::new(),
             pending: Vec::new(),
             coming: 0,
             values_max,
@@ -128,6 +131,20 @@ impl Collector {
     pub fn counting_from(mut self, offset: u64) -> Self {
         self.offset = offset;
         self
+    }
+
+    /// The same, of a piece of the data behind others of which only so many rows are kept: every second, fourth, … of a caller.
+    #[must_use]
+    pub fn keeping_every(mut self, strides: Vec<(Option<String>, u64)>) -> Self {
+        self.strides = strides;
+        self
+    }
+
+    /// Of which callers not every row is kept, and how many of them one stands for.
+    #[must_use]
+    pub fn strides(&self) -> Vec<(Option<String>, u64)> {
+        let thinned = self.accounts.iter().filter(|account| account.stride > 1);
+        thinned.map(|account| (account.consumer.clone(), account.stride)).collect()
     }
 
     /// Hears of a call with this many rows in the batch that comes next.
@@ -238,6 +255,7 @@ impl Collector {
         Some(Self {
             features: places.iter().map(|&place| self.features[place].clone()).collect(),
             accounts: self.accounts.iter().map(account).collect(),
+            strides: Vec::new(),
             pending: Vec::new(),
             ..*self
         })
@@ -335,7 +353,11 @@ impl Collector {
             _ => consumer,
         };
         self.last = known(&self.accounts, name).unwrap_or_else(|| {
-            self.accounts.push(Account::new(name.map(str::to_owned), self.features.len()));
+            let mut account = Account::new(name.map(str::to_owned), self.features.len());
+            if let Some((_, stride)) = self.strides.iter().find(|(consumer, _)| consumer.as_deref() == name) {
+                account.stride = *stride;
+            }
+            self.accounts.push(account);
             self.accounts.len() - 1
         });
         self.last

@@ -3,13 +3,15 @@
 //! A reader is fed objects (captured lines or CSV), or pieces of them that end with a row, in any number, and hands full
 //! batches to a sink. What it could not use it counts in the [`Tally`], with the first [`super::MAX_DESCRIBED`] described.
 
+use std::borrow::Cow;
+
 use captura_names::Timestamp;
 
 use super::batch::{Batch, Builder, Call, Columns};
 use super::body::{self, Body};
 use super::cell::Cell;
 use super::layout::Layout;
-use super::record::CapturedRecord;
+use super::record::{CapturedRecord, Encoding, Side, Text};
 use super::scope::Scope;
 use super::sink::Sink;
 use super::tally::{Matching, Tally};
@@ -47,6 +49,8 @@ pub struct Reader<S: Sink> {
     /// Whether columns stay as they are planned, whatever a header says.
     settled: bool,
     times: Times,
+    /// Rows of one width that are not in the account yet: most rows have the width of the one before.
+    run: (usize, u64),
 }
 
 /// What became of a captured line.
@@ -72,7 +76,7 @@ impl<S: Sink> Reader<S> {
     /// As [`Reader::new`], for sinks that hear of calls.
     pub fn into_sink(plan: Plan, sink: S) -> Self {
         let state = plan.columns.clone().map(|columns| State::new(columns, plan.with_calls));
-        Self { plan, sink, state, tally: Tally::default(), settled: false, times: Times::default() }
+        Self { plan, sink, state, tally: Tally::default(), settled: false, times: Times::default(), run: (0, 0) }
     }
 
     /// Goes on with a data set whose columns are settled: names in a header change nothing.
@@ -148,6 +152,9 @@ impl<S: Sink> Reader<S> {
 
     /// Hands out the last batch, and gives the sink back with the account.
     pub fn end(mut self) -> (S, Tally) {
+        if self.run.1 > 0 {
+            self.tally.count_width(self.run.0, self.run.1);
+        }
         let Some(mut state) = self.state else { return (self.sink, self.tally) };
         if let Some(batch) = state.builder.take() {
             self.sink.batch(batch);
@@ -173,21 +180,28 @@ impl<S: Sink> Reader<S> {
             return Ok(Taken::Unanswered);
         }
         let call = if S::HEARS || self.plan.with_calls { self.times.call_of(&record) } else { Call::default() };
+        if let Some(lines) = unescaped_lines(&record) {
+            return self.push_lines(lines, line.len(), call);
+        }
         let (output, input) = body::bodies(&record)?;
         if let Some(lines) = plain_lines(output.as_ref(), input.as_ref()) {
-            let lines = lines.into_iter().flatten();
-            let width = lines.clone().map(cells_of).sum();
-            self.check_row(width, line.len())?;
-            let State { builder, .. } = self.state_for(|| Columns::numbered(width))?;
-            if width == builder.width() {
-                builder.push_lines(lines, call);
-                self.end_record(width, 1, &call);
-                return Ok(Taken::Used);
-            }
-            return Err(self.misfit(width, 1));
+            return self.push_lines(lines, line.len(), call);
         }
         let rows = body::paired(output.as_ref(), input.as_ref())?;
         self.push_rows(rows, line.len(), call).map(|()| Taken::Used)
+    }
+
+    fn push_lines(&mut self, lines: [Option<&str>; 2], bytes: usize, call: Call<'_>) -> Result<Taken, String> {
+        let lines = lines.into_iter().flatten();
+        let width = lines.clone().map(cells_of).sum();
+        self.check_row(width, bytes)?;
+        let State { builder, .. } = self.state_for(|| Columns::numbered(width))?;
+        if width != builder.width() {
+            return Err(self.misfit(width, 1));
+        }
+        builder.push_lines(lines, call);
+        self.end_record(width, 1, &call);
+        Ok(Taken::Used)
     }
 
     fn push_rows(&mut self, rows: Vec<body::Row<'_>>, bytes: usize, call: Call<'_>) -> Result<(), String> {
@@ -275,14 +289,24 @@ impl<S: Sink> Reader<S> {
     }
 
     fn misfit(&mut self, width: usize, rows: u64) -> String {
-        self.tally.count_width(width, rows);
+        self.count_width(width, rows);
         let expected = self.state.as_ref().map_or(0, |state| state.builder.width());
         format!("the row has {width} columns, the data set {expected}")
     }
 
+    fn count_width(&mut self, width: usize, rows: u64) {
+        if self.run.0 != width {
+            let (last, rows) = std::mem::replace(&mut self.run, (width, 0));
+            if rows > 0 {
+                self.tally.count_width(last, rows);
+            }
+        }
+        self.run.1 += rows;
+    }
+
     fn end_record(&mut self, width: usize, rows: u32, call: &Call<'_>) {
         self.sink.call(call, rows);
-        self.tally.count_width(width, rows.into());
+        self.count_width(width, rows.into());
         self.tally.rows += u64::from(rows);
         if self.tally.matching == Matching::Unmatched {
             self.tally.matching = Matching::ByPosition;
@@ -311,6 +335,20 @@ fn cells_of(line: &str) -> usize {
 
 /// Bytes whose commas are counted in one byte.
 const COUNTED_BYTES: usize = 128;
+
+/// The lines of a call whose bodies are CSV and stand in the record without escapes: then there is neither a quote nor the end
+/// of a line in them.
+fn unescaped_lines<'b>(record: &'b CapturedRecord<'_>) -> Option<[Option<&'b str>; 2]> {
+    let line = |side: &'b Option<Side<'_>>| match side {
+        None => Some(None),
+        Some(Side { data: Text(Cow::Borrowed(text)), encoding: Encoding::Csv, .. }) if !text.is_empty() => {
+            Some(Some(*text))
+        }
+        Some(_) => None,
+    };
+    let lines = [line(&record.capture_data.endpoint_output)?, line(&record.capture_data.endpoint_input)?];
+    lines.iter().any(Option::is_some).then_some(lines)
+}
 
 /// The lines of a call whose bodies are one plain CSV line each; a side that was not captured has none.
 fn plain_lines<'b>(output: Option<&'b Body<'_>>, input: Option<&'b Body<'_>>) -> Option<[Option<&'b str>; 2]> {

@@ -4,8 +4,9 @@
 
 use captura_archive::reader::Found;
 
+use super::reading::Beginning;
 use crate::cause::{Callers, Collector};
-use crate::dataset::{Batch, Call, Columns, Sink};
+use crate::dataset::{Batch, Call, Sink};
 use crate::profile::DatasetProfile;
 
 /// A profile, and where it is asked for who called and what they sent.
@@ -35,14 +36,16 @@ pub(super) struct Gatherer {
 }
 
 impl Wanted {
-    /// Begins with a piece of the data, in which rows are counted from a place of its own.
-    pub(super) fn begin(&self, columns: Option<&Columns>, offset: u64) -> Gatherer {
+    /// Begins with a piece of the data, in which rows are counted from a place of its own, behind pieces of which not every row
+    /// is kept.
+    pub(super) fn begin(&self, piece: &Beginning<'_>, strides: Vec<(Option<String>, u64)>) -> Gatherer {
+        let columns = piece.plan.columns.as_ref();
         let sample = match self {
             Self::Profile => None,
             Self::Everything => columns.map(|columns| Collector::of_numbers(columns.names.iter().cloned())),
             Self::Features(features) => Some(Collector::new(features.iter().cloned())),
         };
-        let sample = sample.map(|sample| sample.counting_from(offset));
+        let sample = sample.map(|sample| sample.counting_from(piece.offset).keeping_every(strides));
         let wants_profile = !matches!(self, Self::Features(_));
         let is_heard = !matches!(self, Self::Profile);
         Gatherer { wants_profile, is_heard, made: Gathering { sample, ..Gathering::default() } }

@@ -12,12 +12,13 @@
 //! meanwhile is taken away again. Refuses to: keep anything beside objects that are no captures, or of a part of their calls.
 
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use captura_archive::reader::Found;
 use sha2::{Digest, Sha256};
 
 use super::gathering::{Gatherer, Gathering, Wanted};
-use super::reading::{Part, Settling, Total, read};
+use super::reading::{Beginning, Part, Settling, Total, read};
 use super::{JobError, Source};
 use crate::cause::{Callers, Collector};
 use crate::dataset::{Columns, Plan, Tally};
@@ -98,9 +99,16 @@ async fn fresh(
     mut done: impl FnMut(Range<usize>, Folder),
 ) -> Result<(), JobError> {
     let Some((first, last)) = folders.first().zip(folders.last()) else { return Ok(()) };
+    let thinned = Arc::new(Mutex::new(Thinned::default()));
     let begin = {
-        let wanted = wanted.clone();
-        move |plan: &Plan, offset| wanted.begin(plan.columns.as_ref(), offset)
+        let (wanted, thinned, start) = (wanted.clone(), Arc::clone(&thinned), first.start);
+        move |piece: Beginning<'_>| {
+            let thinned = thinned.lock().unwrap_or_else(PoisonError::into_inner);
+            let here = thinned.folder.contains(&(start + piece.object));
+            let strides = if here { thinned.strides.clone() } else { Vec::new() };
+            drop(thinned);
+            wanted.begin(&piece, strides)
+        }
     };
     let mut coming = folders.iter();
     let mut open: Option<Open> = None;
@@ -115,12 +123,21 @@ async fn fresh(
         }
         let open = open.as_mut().expect("our bug: there is one now");
         open.made.merge(open.total.add(part).end());
+        let strides = open.made.sample.as_ref().map(Collector::strides).unwrap_or_default();
+        *thinned.lock().unwrap_or_else(PoisonError::into_inner) = Thinned { folder: open.folder.clone(), strides };
     };
     read(&objects[first.start..last.end], source, columns, begin, take).await?;
     if let Some(whole) = open {
         done(whole.folder.clone(), whole.closed());
     }
     Ok(())
+}
+
+/// Rows that no piece to come of a folder need keep, whatever it keeps first: they would be dropped when it is merged.
+#[derive(Default)]
+struct Thinned {
+    folder: Range<usize>,
+    strides: Vec<(Option<String>, u64)>,
 }
 
 /// A folder of which pieces come in.

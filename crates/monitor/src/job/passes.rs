@@ -8,7 +8,7 @@ use captura_archive::reader::{Found, list};
 
 use super::gathering::{Gathering, Wanted};
 use super::keeping::gather;
-use super::reading::{Settling, read};
+use super::reading::{Beginning, Settling, read};
 use super::{JobError, Source};
 use crate::cause::{Callers, Collector};
 use crate::dataset::{Batch, Columns, Matching, Plan, Sink, Tally};
@@ -130,7 +130,7 @@ impl Pass {
         mut sink: impl FnMut(Batch),
     ) -> Result<(), JobError> {
         let plan = Plan { with_calls: true, ..self.plan.clone() };
-        let begin = |_: &Plan, _| Held(Vec::new());
+        let begin = |_: Beginning<'_>| Held(Vec::new());
         read(objects, source, &mut Settling::of(&plan), begin, |part| part.sink.0.into_iter().for_each(&mut sink)).await
     }
 }

@@ -28,6 +28,16 @@ struct Order {
     is_settled: bool,
 }
 
+/// What a sink is told of the piece that it is for.
+pub(super) struct Beginning<'a> {
+    /// How it is read.
+    pub(super) plan: &'a Plan,
+    /// Where its rows are counted from.
+    pub(super) offset: u64,
+    /// Place of its object among those that are read.
+    pub(super) object: usize,
+}
+
 /// What became of a piece.
 pub(super) struct Part<S> {
     pub(super) sink: S,
@@ -40,8 +50,9 @@ pub(super) struct Part<S> {
 }
 
 impl Order {
-    fn read<S: Sink>(self, begin: impl Fn(&Plan, u64) -> S) -> Part<S> {
-        let mut reader = Reader::into_sink((*self.plan).clone(), begin(&self.plan, self.offset));
+    fn read<S: Sink>(self, begin: impl Fn(Beginning<'_>) -> S) -> Part<S> {
+        let sink = begin(Beginning { plan: &self.plan, offset: self.offset, object: self.piece.object });
+        let mut reader = Reader::into_sink((*self.plan).clone(), sink);
         if self.is_settled {
             reader = reader.going_on();
         }
@@ -68,7 +79,7 @@ pub(super) async fn read<S: Sink + Send + 'static>(
     objects: &[Found],
     source: &Source,
     columns: &mut Settling,
-    begin: impl Fn(&Plan, u64) -> S + Send + Sync + 'static,
+    begin: impl Fn(Beginning<'_>) -> S + Send + Sync + 'static,
     mut give: impl FnMut(Part<S>),
 ) -> Result<(), JobError> {
     let mut pieces = Pieces::of(objects);
