@@ -24,6 +24,7 @@ PATIENCE_S = 120
 session = sagemaker.Session(default_bucket=BUCKET)
 client = boto3.client("sagemaker")
 s3 = boto3.client("s3")
+cloudwatch = boto3.client("cloudwatch")
 random.seed(11)
 
 
@@ -209,6 +210,15 @@ assert done["MonitoringExecutionStatus"] == "CompletedWithViolations", done
 violations = bias.latest_monitoring_constraint_violations().body_dict["violations"]
 assert "DPPL" in {one["metric_name"] for one in violations}, violations
 assert {one["constraint_check_type"] for one in violations} == {"bias_drift_check"}, violations
+
+# What the jobs measured is in CloudWatch.
+for kind, schedule, name in (
+        ("data", "people-now", "feature_baseline_drift_shop"), ("model", "scores-now", "mae"),
+        ("bias", "loans-now", "bias_metric_DPPL")):
+    metrics = cloudwatch.list_metrics(Namespace=f"aws/sagemaker/Endpoints/{kind}-metrics")["Metrics"]
+    dimensions = [{one["Name"]: one["Value"] for one in metric["Dimensions"]} for metric in metrics
+                  if metric["MetricName"] == name]
+    assert any(one.get("MonitoringSchedule") == schedule for one in dimensions), (kind, metrics)
 
 # Nothing to look at.
 empty = monitor(DefaultModelMonitor)
