@@ -10,9 +10,9 @@ use captura_jobs::{Datum, Settings};
 use captura_route::Clock;
 use tokio::sync::watch;
 
-use crate::config::{Config, process_environment};
+use crate::config::{Config, process_dir, process_environment};
 
-/// Below the data directory.
+/// Below the folder of models' processes, which their users pass through where a data directory may be closed to them.
 const FOLDER: &str = "jobs";
 /// The group that jobs say things in, as on AWS.
 const LOG_GROUP: &str = "/aws/sagemaker/ProcessingJobs";
@@ -33,7 +33,7 @@ pub(crate) fn jobs(
     let cloudwatch = cloudwatch.clone();
     let (tell_url, url) = watch::channel(None);
     let settings = Settings {
-        folder: config.server.data_dir.join(FOLDER),
+        folder: config.models.process_dir.clone().unwrap_or_else(process_dir).join(FOLDER),
         built_in: vec![program.display().to_string(), VERB.to_owned()],
         built_in_memory_max_bytes: config.processing.analyser_memory_max.0,
         inputs_max_bytes: config.processing.inputs_max.0,

@@ -19,10 +19,10 @@ use tokio::sync::oneshot;
 use super::bounds::Bounds;
 use super::command::Start;
 use super::identity::Identity;
-use super::orphans::{kill_bearers, kill_orphans, token};
+use super::orphans::{kill_bearers, token};
 use super::rule::ProcessRule;
-use super::spawner;
 use super::supervisor::{Group, LAST_WORDS_TIMEOUT, describe};
+use super::{prepare_folder, spawner};
 use crate::artifact::Scratch;
 use crate::logs::{LogSink, LogStream, Tail, read};
 
@@ -39,9 +39,9 @@ impl JobFolder {
     /// # Errors
     /// When it cannot be made.
     pub fn new(parent: &Path) -> io::Result<Self> {
-        fs::create_dir_all(parent)?;
-        kill_orphans(parent);
-        Scratch::new(&parent.canonicalize()?).map(Self)
+        // Whoever runs a job passes through it to the job's own folder, and sees nothing on the way.
+        let parent = prepare_folder(parent).map_err(io::Error::other)?;
+        Scratch::new(&parent).map(Self)
     }
 
     /// Where it is; absolute.
@@ -164,6 +164,7 @@ fn give(folder: &Path, identity: &Identity) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::sync::{Arc, Mutex};
 
     use super::super::rule::Sandbox;
@@ -195,9 +196,16 @@ mod tests {
         (end, said)
     }
 
+    /// A folder that every user passes through, as a job's own user must.
+    fn passable() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        folder
+    }
+
     #[tokio::test]
     async fn a_program_runs_in_its_folder_below_everything_else_and_tells_how_it_ended() {
-        let parent = tempfile::tempdir().unwrap();
+        let parent = passable();
         let folder = JobFolder::new(&parent.path().join("jobs")).unwrap();
         fs::create_dir(folder.path().join("in")).unwrap();
         fs::write(folder.path().join("in/data"), "42").unwrap();
@@ -214,8 +222,8 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_is_stopped_is_asked_first_and_its_children_end_with_it() {
-        let parent = tempfile::tempdir().unwrap();
-        let folder = JobFolder::new(parent.path()).unwrap();
+        let parent = passable();
+        let folder = JobFolder::new(&parent.path().join("jobs")).unwrap();
         let (stop, stopped) = oneshot::channel();
         let rule = shell("trap 'echo asked; exit 0' TERM; setsid sleep 600 & echo up; while :; do sleep 0.05; done");
         drop(stop);
@@ -227,8 +235,8 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_wants_more_memory_than_it_may_have_does_not_get_it() {
-        let parent = tempfile::tempdir().unwrap();
-        let folder = JobFolder::new(parent.path()).unwrap();
+        let parent = passable();
+        let folder = JobFolder::new(&parent.path().join("jobs")).unwrap();
         let rule =
             ProcessRule { memory_max_bytes: Some(64 << 20), ..shell("head -c 200m /dev/zero | tail -c 150m | wc -c") };
         let (_keep, stop) = oneshot::channel();

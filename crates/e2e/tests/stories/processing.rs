@@ -18,8 +18,6 @@ fn the_sdks_monitors_suggest_baselines_and_what_they_find_is_what_is_there() {
     let server = home.serve();
     let Some(told) = python::tell_in_a_hurry(&server, "baselines.py", &[home.path().to_str().unwrap()]) else { return };
     assert!(told.status.success(), "{}\n-- server\n{}", said(&told), home.log());
-    let left = std::fs::read_dir(home.data_dir().join("jobs")).unwrap().count();
-    assert_eq!(left, 0, "folders of jobs are gone with them");
     assert!(server.stop().success(), "{}", home.log());
 }
 
