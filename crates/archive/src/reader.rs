@@ -90,10 +90,12 @@ pub enum ReadError {
         source: object_store::Error,
     },
     /// Nothing is at the address.
-    #[error("nothing is at {address}: no object of that name and no {SUFFIX} or {SUFFIX_GZIP} below it")]
+    #[error("nothing is at {address}: no object of that name and no {endings} below it")]
     Nothing {
         /// The address.
         address: String,
+        /// What was looked for below it.
+        endings: String,
     },
     /// The object cannot be fetched.
     #[error("cannot read {address}: {source}")]
@@ -148,6 +150,19 @@ pub struct Object {
 /// # Errors
 /// When the address leads nowhere or cannot be listed. A prefix that exists and has nothing *wanted* is an empty list.
 pub async fn list(stores: &Stores, address: &str, selection: &Selection) -> Result<Vec<Found>, ReadError> {
+    list_ending(stores, address, selection, &[SUFFIX, SUFFIX_GZIP]).await
+}
+
+/// As [`list`], where below a folder or prefix those count that end with one of `endings`.
+///
+/// # Errors
+/// As [`list`].
+pub async fn list_ending(
+    stores: &Stores,
+    address: &str,
+    selection: &Selection,
+    endings: &[&str],
+) -> Result<Vec<Found>, ReadError> {
     let place = stores.place(address)?;
     let failed = |source| ReadError::List { address: place.address.clone(), source };
     if !place.path.as_ref().is_empty() {
@@ -165,7 +180,7 @@ pub async fn list(stores: &Stores, address: &str, selection: &Selection) -> Resu
             let mut listing = place.store.list(Some(&below).filter(|path| !path.as_ref().is_empty()));
             while let Some(meta) = listing.try_next().await.map_err(failed)? {
                 let key = meta.location.as_ref();
-                if key.ends_with(SUFFIX) || key.ends_with(SUFFIX_GZIP) {
+                if endings.iter().any(|ending| key.ends_with(ending)) {
                     anything = true;
                     if selection.wants(key) {
                         all.push(found(&place, meta));
@@ -178,7 +193,7 @@ pub async fn list(stores: &Stores, address: &str, selection: &Selection) -> Resu
         }
     }
     if !anything {
-        return Err(ReadError::Nothing { address: place.address });
+        return Err(ReadError::Nothing { address: place.address, endings: endings.join(" or ") });
     }
     all.sort_by(|a, b| a.address.cmp(&b.address));
     Ok(all)
@@ -214,12 +229,8 @@ impl Found {
         if self.size_bytes > OBJECT_SIZE_MAX_BYTES {
             return Err(ReadError::TooLarge { address: address() });
         }
-        let fetched = match self.place.store.get(&self.place.path).await {
-            Ok(result) => result.bytes().await,
-            Err(error) => Err(error),
-        };
-        let bytes = fetched.map_err(|source| ReadError::Fetch { address: address(), source })?;
-        if !self.place.path.as_ref().ends_with(".gz") {
+        let bytes = self.stored().await?;
+        if !self.is_gzip() {
             return Ok(bytes);
         }
         let mut plain = Vec::new();
@@ -231,6 +242,44 @@ impl Found {
             return Err(ReadError::TooLarge { address: address() });
         }
         Ok(plain.into())
+    }
+}
+
+impl Found {
+    /// Whether the name says that the object is gzip.
+    #[must_use]
+    pub fn is_gzip(&self) -> bool {
+        self.place.path.as_ref().ends_with(".gz")
+    }
+
+    /// The store that the object is in, and its key there.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The object as it is stored, of whatever size.
+    ///
+    /// # Errors
+    /// When it cannot be fetched.
+    pub async fn stored(&self) -> Result<Bytes, ReadError> {
+        let fetched = match self.place.store.get(&self.place.path).await {
+            Ok(result) => result.bytes().await,
+            Err(error) => Err(error),
+        };
+        fetched.map_err(|source| self.failed(source))
+    }
+
+    /// Some bytes of the object as it is stored.
+    ///
+    /// # Errors
+    /// When they cannot be fetched.
+    pub async fn range(&self, range: Range<u64>) -> Result<Bytes, ReadError> {
+        self.place.store.get_range(&self.place.path, range).await.map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: object_store::Error) -> ReadError {
+        ReadError::Fetch { address: self.address.clone(), source }
     }
 }
 

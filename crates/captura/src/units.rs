@@ -26,7 +26,7 @@ fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 impl Size {
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         scaled(text.trim(), &SIZES).map(Self)
     }
 }

@@ -16,10 +16,17 @@ pub(crate) struct Side<'a> {
     pub(crate) body: &'a [u8],
 }
 
+/// Which call it is: as the journal has it, or as a line says it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Identity<'a> {
+    Parsed(EventId),
+    Said(&'a str),
+}
+
 /// A call. What is not known is absent; lines of AWS tell little.
 #[derive(Debug, Clone)]
 pub(crate) struct Call<'a> {
-    pub(crate) event_id: EventId,
+    pub(crate) event_id: Identity<'a>,
     pub(crate) inference_id: Option<&'a str>,
     pub(crate) lsn: Option<Lsn>,
     pub(crate) arrived_at: Timestamp,
@@ -58,7 +65,7 @@ impl<'a> Call<'a> {
             Side { content_type, encoding, body: &payload.body }
         };
         Self {
-            event_id: record.event_id,
+            event_id: Identity::Parsed(record.event_id),
             inference_id: record.inference_id.as_ref().map(|id| id.as_str()),
             lsn: Some(record.lsn),
             arrived_at: record.arrived_at,
@@ -105,7 +112,7 @@ impl<'a> Call<'a> {
         let response = line.output.as_ref().map(side);
         let size = count(|facts| facts.response_size_bytes);
         Self {
-            event_id: line.event_id,
+            event_id: Identity::Parsed(line.event_id),
             inference_id: line.inference_id.as_deref(),
             lsn: line.lsn,
             arrived_at: line.inference_time,

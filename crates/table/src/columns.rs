@@ -10,9 +10,8 @@ use arrow_array::builder::{
     BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_schema::{DataType, Field, TimeUnit};
-use captura_names::EventId;
 
-use crate::call::Call;
+use crate::call::{Call, Identity};
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,10 +107,11 @@ impl Column {
     }
 }
 
-/// Columns that are filled from left to right, a row at a time.
+/// Columns that are filled from left to right, a row at a time; those that nobody wants stay empty.
 pub(crate) struct Sheet {
     defined: Vec<(&'static str, Type)>,
     columns: Vec<Column>,
+    kept: Vec<bool>,
     at: usize,
     bytes: u64,
 }
@@ -120,7 +120,13 @@ impl Sheet {
     pub(crate) fn new(defined: impl IntoIterator<Item = (&'static str, Type)>) -> Self {
         let defined: Vec<_> = defined.into_iter().collect();
         let columns = defined.iter().map(|(_, of)| Column::new(*of)).collect();
-        Self { defined, columns, at: 0, bytes: 0 }
+        let kept = vec![true; defined.len()];
+        Self { defined, columns, kept, at: 0, bytes: 0 }
+    }
+
+    /// Fills only the columns that are `wanted`.
+    pub(crate) fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.kept = self.defined.iter().map(|(name, _)| wanted(name)).collect();
     }
 
     pub(crate) fn identity() -> impl Iterator<Item = (&'static str, Type)> {
@@ -128,13 +134,14 @@ impl Sheet {
     }
 
     pub(crate) fn fields(&self) -> impl Iterator<Item = Field> + '_ {
-        self.defined.iter().map(|(name, of)| Field::new(*name, of.data_type(), true))
+        let kept = self.defined.iter().zip(&self.kept).filter(|(_, kept)| **kept);
+        kept.map(|((name, of), _)| Field::new(*name, of.data_type(), true))
     }
 
     pub(crate) fn finish(&mut self) -> Vec<ArrayRef> {
         assert_eq!(self.at, 0, "our bug: rows are filled to their end");
         self.bytes = 0;
-        self.columns.iter_mut().map(Column::finish).collect()
+        self.columns.iter_mut().zip(&self.kept).filter(|(_, kept)| **kept).map(|(column, _)| column.finish()).collect()
     }
 
     /// About how much memory the rows take, bytes.
@@ -142,35 +149,46 @@ impl Sheet {
         self.bytes
     }
 
-    fn next(&mut self, bytes: usize) -> &mut Column {
+    /// The column whose turn it is, unless nobody wants it.
+    fn next(&mut self, bytes: usize) -> Option<&mut Column> {
         let at = self.at;
         self.at = (at + 1) % self.columns.len();
+        if !self.kept[at] {
+            return None;
+        }
         self.bytes += bytes as u64 + 4;
-        &mut self.columns[at]
+        Some(&mut self.columns[at])
     }
 
     pub(crate) fn text(&mut self, value: Option<&str>) {
         match self.next(value.map_or(0, str::len)) {
-            Column::Text(builder) => builder.append_option(value),
-            _ => unreachable!("our bug: the column holds no text"),
+            Some(Column::Text(builder)) => builder.append_option(value),
+            None => {}
+            Some(_) => unreachable!("our bug: the column holds no text"),
         }
     }
 
-    fn event_id(&mut self, value: EventId) {
+    fn event_id(&mut self, value: Identity<'_>) {
         const LENGTH: usize = 36;
+        let value = match value {
+            Identity::Parsed(value) => value,
+            Identity::Said(text) => return self.text(Some(text)),
+        };
         match self.next(LENGTH) {
-            Column::Text(builder) => {
+            Some(Column::Text(builder)) => {
                 write!(builder, "{value}").expect("our bug: a builder takes every write");
                 builder.append_value("");
             }
-            _ => unreachable!("our bug: the column holds no text"),
+            None => {}
+            Some(_) => unreachable!("our bug: the column holds no text"),
         }
     }
 
     pub(crate) fn whole(&mut self, value: Option<i64>) {
         match self.next(8) {
-            Column::Whole(builder) => builder.append_option(value),
-            _ => unreachable!("our bug: the column holds no whole numbers"),
+            Some(Column::Whole(builder)) => builder.append_option(value),
+            None => {}
+            Some(_) => unreachable!("our bug: the column holds no whole numbers"),
         }
     }
 
@@ -180,29 +198,33 @@ impl Sheet {
 
     fn double(&mut self, value: Option<f64>) {
         match self.next(8) {
-            Column::Double(builder) => builder.append_option(value),
-            _ => unreachable!("our bug: the column holds no doubles"),
+            Some(Column::Double(builder)) => builder.append_option(value),
+            None => {}
+            Some(_) => unreachable!("our bug: the column holds no doubles"),
         }
     }
 
     fn boolean(&mut self, value: bool) {
         match self.next(1) {
-            Column::Boolean(builder) => builder.append_value(value),
-            _ => unreachable!("our bug: the column holds no truths"),
+            Some(Column::Boolean(builder)) => builder.append_value(value),
+            None => {}
+            Some(_) => unreachable!("our bug: the column holds no truths"),
         }
     }
 
     fn body(&mut self, value: Option<&[u8]>) {
         match self.next(value.map_or(0, <[u8]>::len)) {
-            Column::Bytes(builder) => builder.append_option(value),
-            _ => unreachable!("our bug: the column holds no bytes"),
+            Some(Column::Bytes(builder)) => builder.append_option(value),
+            None => {}
+            Some(_) => unreachable!("our bug: the column holds no bytes"),
         }
     }
 
     fn time(&mut self, unix_us: i64) {
         match self.next(8) {
-            Column::Time(builder) => builder.append_value(unix_us),
-            _ => unreachable!("our bug: the column holds no times"),
+            Some(Column::Time(builder)) => builder.append_value(unix_us),
+            None => {}
+            Some(_) => unreachable!("our bug: the column holds no times"),
         }
     }
 
@@ -219,7 +241,8 @@ impl Sheet {
         self.text(call.endpoint_config);
         self.text(call.consumer);
         self.text(call.principal);
-        self.text(call.source_address.map(|address| address.to_string()).as_deref());
+        let address = call.source_address.filter(|_| self.kept[self.at]);
+        self.text(address.map(|address| address.to_string()).as_deref());
         self.text(call.user_agent);
         self.text(call.outcome);
         self.whole(call.status.map(i64::from));
@@ -242,6 +265,12 @@ impl Calls {
 
     pub(crate) fn sheet(&mut self) -> &mut Sheet {
         &mut self.sheet
+    }
+
+    /// Whether a column is wanted that needs the bodies.
+    pub(crate) fn needs_bodies(&self) -> bool {
+        let needs = |name: &str| name == "truncated" || BODIES.iter().any(|(body, _)| *body == name);
+        self.sheet.fields().any(|field| needs(field.name()))
     }
 
     pub(crate) fn push(&mut self, call: &Call<'_>) {

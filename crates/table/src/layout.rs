@@ -35,6 +35,14 @@ impl Kind {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Invocations, Self::Rows];
 
+    /// Which half a part of a table with this key belongs to, and how much of the key leads to the folder of that half.
+    #[must_use]
+    pub fn of_part(key: &str) -> Option<(Self, usize)> {
+        let (partition, _) = Partition::parse(key)?;
+        let below = key.rfind(&format!("{}/endpoint=", partition.kind))?;
+        Some((partition.kind, below + partition.kind.as_str().len()))
+    }
+
     /// The folder.
     #[must_use]
     pub fn as_str(self) -> &'static str {

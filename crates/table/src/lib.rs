@@ -12,11 +12,13 @@
 //! Refuses to: guess types. What a model does not tell is not decoded; the bodies are there as they travelled.
 
 mod call;
+mod captured;
 mod columns;
 pub mod compact;
 pub mod export;
 mod file;
 mod layout;
+pub mod lines;
 mod merging;
 pub mod refill;
 mod renderer;

@@ -29,6 +29,26 @@ pub(crate) struct Rows {
     inputs: Typed,
     outputs: Typed,
     has_signature: bool,
+    count: usize,
+    unread: Unread,
+}
+
+/// Rows of which something could not be taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// How many.
+    pub rows: u64,
+    /// The first reason.
+    pub first: Option<String>,
+}
+
+impl Unread {
+    pub(crate) fn note(&mut self, reason: Option<&str>) {
+        if let Some(reason) = reason {
+            self.rows += 1;
+            self.first.get_or_insert_with(|| reason.to_owned());
+        }
+    }
 }
 
 impl Rows {
@@ -42,6 +62,8 @@ impl Rows {
             inputs: Typed::new("input", inputs),
             outputs: Typed::new("output", outputs),
             has_signature: signature.is_some(),
+            count: 0,
+            unread: Unread::default(),
         }
     }
 
@@ -50,10 +72,28 @@ impl Rows {
     }
 
     pub(crate) fn finish(&mut self) -> Vec<ArrayRef> {
+        self.count = 0;
         let mut arrays = self.sheet.finish();
         arrays.extend(self.inputs.finish());
         arrays.extend(self.outputs.finish());
         arrays
+    }
+
+    /// Fills only the columns that are `wanted`.
+    pub(crate) fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.sheet.keep(&wanted);
+        self.inputs.keep(&wanted);
+        self.outputs.keep(&wanted);
+    }
+
+    /// Rows that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// What could not be decoded of all rows so far.
+    pub(crate) fn unread(&self) -> &Unread {
+        &self.unread
     }
 
     /// About how much memory the rows take, bytes.
@@ -65,8 +105,11 @@ impl Rows {
         if !self.has_signature {
             return self.push_row(call, (0, 1), (None, None), Some("the model states no signature".to_owned()));
         }
-        let (input, unread_input) = readable("input", call.request);
         let answer = call.response.filter(|_| call.answered());
+        if !call.truncated && self.push_lines(call, answer) {
+            return;
+        }
+        let (input, unread_input) = readable("input", call.request);
         let (output, unread_output) = match answer {
             Some(_) if call.truncated => (None, Some("output: only its begin was kept".to_owned())),
             answer => readable("output", answer),
@@ -84,6 +127,21 @@ impl Rows {
         }
     }
 
+    /// Adds the row of a call whose bodies are one plain line of CSV each, the common case, without looking at every cell.
+    /// Answers whether it was one.
+    fn push_lines(&mut self, call: &Call<'_>, answer: Option<Side<'_>>) -> bool {
+        let (Some(input), Some(output)) = (call.request.and_then(plain_line), answer.and_then(plain_line)) else {
+            return false;
+        };
+        if self.inputs.is_of(input) && self.outputs.is_of(output) {
+            let inputs = self.inputs.push_line(input);
+            let outputs = self.outputs.push_line(output);
+            self.push_facts(call, (0, 1), inputs.err().or(outputs.err()));
+            return true;
+        }
+        false
+    }
+
     fn push_row(
         &mut self,
         call: &Call<'_>,
@@ -93,8 +151,13 @@ impl Rows {
     ) {
         let inputs = self.inputs.push(input.as_ref());
         let outputs = self.outputs.push(output.as_ref());
-        let reason = unread.or(inputs.err()).or(outputs.err());
+        self.push_facts(call, (index, count), unread.or(inputs.err()).or(outputs.err()));
+    }
+
+    fn push_facts(&mut self, call: &Call<'_>, (index, count): (usize, usize), reason: Option<String>) {
         let reason = reason.map(|reason| reason.chars().take(REASON_MAX).collect::<String>());
+        self.count += 1;
+        self.unread.note(reason.as_deref());
         self.sheet.push_identity(call);
         self.sheet.whole(Some(index as i64));
         self.sheet.whole(Some(count as i64));
@@ -102,8 +165,19 @@ impl Rows {
     }
 }
 
+/// The only line of a body that is captured as CSV and has no quotes.
+fn plain_line(side: Side<'_>) -> Option<&str> {
+    if side.encoding != Encoding::Csv {
+        return None;
+    }
+    let line = side.body.strip_suffix(b"\n").unwrap_or(side.body);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let is_plain = !line.is_empty() && memchr::memchr3(b'\n', b'\r', b'"', line).is_none();
+    if is_plain { std::str::from_utf8(line).ok() } else { None }
+}
+
 /// A body that can be decoded, or why it cannot; neither where the side was not kept.
-fn readable<'a>(name: &str, side: Option<Side<'a>>) -> (Option<Body<'a>>, Option<String>) {
+pub(crate) fn readable<'a>(name: &str, side: Option<Side<'a>>) -> (Option<Body<'a>>, Option<String>) {
     let Some(side) = side else { return (None, None) };
     let values = memchr::memchr2_iter(b',', b'\n', side.body).count();
     if values > BODY_VALUES_MAX {

@@ -51,6 +51,17 @@ impl Feature {
     }
 }
 
+/// Features that are columns by their own names.
+pub(crate) fn features_as_named(fields: &[Field]) -> Vec<Feature> {
+    let feature = |field: &Field| Feature {
+        column: field.name.clone(),
+        name: field.name.clone(),
+        kind: field.kind,
+        list: (!field.shape.is_empty()).then(|| width(&field.shape)),
+    };
+    fields.iter().map(feature).collect()
+}
+
 /// Gives columns of one table their names.
 pub(crate) struct Naming {
     columns: ColumnNames,

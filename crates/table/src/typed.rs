@@ -42,10 +42,13 @@ fn element(kind: FieldType) -> DataType {
 
 /// The columns of one side of a model.
 pub(crate) struct Typed {
-    /// `input` or `output`, for what is said of errors.
+    /// `input` or `output`, for what is said of errors; empty where there are no sides.
     side: &'static str,
     places: Places,
     columns: Vec<Column>,
+    kept: Vec<bool>,
+    /// Whether every feature is one cell, so that a line of cells needs no other look.
+    is_plain: bool,
     bytes: u64,
 }
 
@@ -70,11 +73,19 @@ impl Trouble {
 impl Typed {
     pub(crate) fn new(side: &'static str, features: Vec<Feature>) -> Self {
         let columns = features.iter().map(column).collect();
-        Self { side, places: Places::new(features), columns, bytes: 0 }
+        let kept = vec![true; features.len()];
+        let is_plain = !features.iter().any(Feature::is_list);
+        Self { side, places: Places::new(features), columns, kept, is_plain, bytes: 0 }
+    }
+
+    /// Fills only the columns that are `wanted`.
+    pub(crate) fn keep(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.kept = self.places.features().iter().map(|feature| wanted(&feature.column)).collect();
     }
 
     pub(crate) fn fields(&self) -> impl Iterator<Item = Field> + '_ {
-        self.places.features().iter().map(|feature| {
+        let kept = self.places.features().iter().zip(&self.kept).filter(|(_, kept)| **kept);
+        kept.map(|(feature, _)| {
             let element = element(feature.kind);
             let of = if feature.is_list() { DataType::new_list(element, true) } else { element };
             Field::new(&feature.column, of, true)
@@ -83,7 +94,7 @@ impl Typed {
 
     pub(crate) fn finish(&mut self) -> impl Iterator<Item = ArrayRef> + '_ {
         self.bytes = 0;
-        self.columns.iter_mut().map(finished)
+        self.columns.iter_mut().zip(&self.kept).filter(|(_, kept)| **kept).map(|(column, _)| finished(column))
     }
 
     /// About how much memory the rows take, bytes.
@@ -102,7 +113,8 @@ impl Typed {
             Some(Err(reason)) => (None, Trouble(Some(reason))),
             None => (None, Trouble(None)),
         };
-        for (at, column) in self.columns.iter_mut().enumerate() {
+        let kept = self.columns.iter_mut().zip(&self.kept).enumerate().filter(|(_, (_, kept))| **kept);
+        for (at, (column, _)) in kept {
             let feature = &self.places.features()[at];
             self.bytes += 16;
             match row {
@@ -118,7 +130,41 @@ impl Typed {
                 }
             }
         }
-        trouble.0.map_or(Ok(()), |reason| Err(format!("{}: {reason}", self.side)))
+        self.told(trouble)
+    }
+
+    /// Whether a line of CSV without quotes has a cell for each feature.
+    pub(crate) fn is_of(&self, line: &str) -> bool {
+        self.is_plain && memchr::memchr_iter(b',', line.as_bytes()).count() + 1 == self.columns.len()
+    }
+
+    /// Adds a row that [`Typed::is_of`] this line, looking only at the cells that are wanted.
+    ///
+    /// # Errors
+    /// As [`Typed::push`].
+    pub(crate) fn push_line(&mut self, line: &str) -> Result<(), String> {
+        let mut trouble = Trouble(None);
+        let mut start = 0;
+        let ends = memchr::memchr_iter(b',', line.as_bytes()).chain(std::iter::once(line.len()));
+        for (at, end) in ends.enumerate() {
+            let text = &line[std::mem::replace(&mut start, end + 1)..end];
+            if self.kept[at] {
+                let cell = Cell::parse(text.into());
+                let feature = &self.places.features()[at];
+                let mut once = std::iter::once(&cell);
+                self.bytes += 16;
+                self.bytes += append(&mut self.columns[at], Some(&mut once), &mut |cell| trouble.note(feature, cell));
+            }
+        }
+        self.told(trouble)
+    }
+
+    fn told(&self, trouble: Trouble) -> Result<(), String> {
+        match (trouble.0, self.side) {
+            (None, _) => Ok(()),
+            (Some(reason), "") => Err(reason),
+            (Some(reason), side) => Err(format!("{side}: {reason}")),
+        }
     }
 }
 

@@ -24,6 +24,7 @@ mod reconcile;
 mod report;
 mod scripts;
 mod serve;
+mod sql;
 mod standing;
 mod table;
 mod tail;
@@ -93,6 +94,8 @@ enum Verb {
     Drift(drift::Drift),
     /// One self-contained HTML page: what changed, through whom, since when
     Report(report::Report),
+    /// SQL over captures, the invocation table, CSV, JSON Lines and Parquet, with typed columns
+    Sql(sql::Sql),
 }
 
 /// Where `captura serve` listens unless it is told otherwise.
@@ -159,6 +162,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Verb::Job(verb) => block_on(verb.run()),
         Verb::Drift(verb) => block_on(verb.run()),
         Verb::Report(verb) => block_on(verb.run()),
+        Verb::Sql(verb) => verb.run(),
     };
     match outcome {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,

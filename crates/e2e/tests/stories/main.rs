@@ -32,6 +32,7 @@ mod replicas;
 mod reports;
 mod rust_sdk;
 mod scaling;
+mod sql;
 mod streaming;
 mod table;
 mod trouble;

@@ -26,7 +26,7 @@ pub enum Cell<'a> {
 impl<'a> Cell<'a> {
     /// Classifies a cell. Blanks around numbers are ignored, a blank cell is missing.
     #[must_use]
-    pub(crate) fn parse(text: Cow<'a, str>) -> Self {
+    pub fn parse(text: Cow<'a, str>) -> Self {
         match number(&text) {
             Parsed::Blank => Self::Missing,
             Parsed::Number { value, integral } => Self::Number { value, integral, text },

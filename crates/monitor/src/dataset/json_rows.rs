@@ -131,7 +131,7 @@ fn row(value: &Value, depth: usize) -> Result<NamedRow, String> {
     }
 }
 
-fn flatten(
+pub(super) fn flatten(
     value: &Value,
     path: String,
     depth: usize,
