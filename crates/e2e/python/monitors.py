@@ -9,10 +9,9 @@ from datetime import datetime, timezone
 
 import boto3
 import sagemaker
-from sagemaker.clarify import BiasConfig, DataConfig, ModelConfig, SHAPConfig
+from sagemaker.clarify import BiasConfig, DataConfig
 from sagemaker.model_monitor import (
-    BiasAnalysisConfig, CronExpressionGenerator, DefaultModelMonitor, EndpointInput, ExplainabilityAnalysisConfig,
-    ModelBiasMonitor, ModelExplainabilityMonitor, ModelQualityMonitor)
+    BiasAnalysisConfig, CronExpressionGenerator, DefaultModelMonitor, EndpointInput, ModelBiasMonitor, ModelQualityMonitor)
 from sagemaker.model_monitor.dataset_format import DatasetFormat
 from sagemaker.predictor import Predictor
 
@@ -171,15 +170,6 @@ bias.create_monitoring_schedule(
         headers=["answered_sex", "given", "sex", "approved"], label="approved"),
     output_s3_uri=f"s3://{BUCKET}/reports", constraints=bias.suggested_constraints(), **NOW)
 
-# Reasons, which the built-in analyser does not compute.
-reasons = monitor(ModelExplainabilityMonitor)
-reasons.create_monitoring_schedule(
-    monitor_schedule_name="reasons-now", endpoint_input="people", output_s3_uri=f"s3://{BUCKET}/reports",
-    analysis_config=ExplainabilityAnalysisConfig(
-        SHAPConfig(baseline=[[30, "a"]], num_samples=10, agg_method="mean_abs"),
-        ModelConfig(model_name="people", instance_count=1, instance_type="ml.m5.xlarge"), headers=["age", "shop"]),
-    **NOW)
-
 # What was found.
 done = ended("people-now")
 assert done["MonitoringExecutionStatus"] == "CompletedWithViolations", done
@@ -230,11 +220,8 @@ empty.create_monitoring_schedule(
 done = ended("empty-now")
 assert (done["MonitoringExecutionStatus"], done["FailureReason"]) == ("Failed", "Job inputs had no data"), done
 
-done = ended("reasons-now")
-assert done["MonitoringExecutionStatus"] == "Failed" and "MODEL_EXPLAINABILITY" in done["FailureReason"], done
-
-for one in (quality, predictions, bias, empty, reasons):
+for one in (quality, predictions, bias, empty):
     one.delete_monitoring_schedule()
 assert client.list_monitoring_schedules()["MonitoringScheduleSummaries"] == []
-assert len(client.list_monitoring_executions(EndpointName="people")["MonitoringExecutionSummaries"]) == 4
+assert len(client.list_monitoring_executions(EndpointName="people")["MonitoringExecutionSummaries"]) == 3
 print("told")
