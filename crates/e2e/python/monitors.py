@@ -56,6 +56,19 @@ def ended(schedule):
     raise AssertionError(f"{schedule} has not ended: {found}")
 
 
+def archived(endpoint, calls):
+    """Returns when that many calls of an endpoint are objects: a busy disk takes longer than executions wait."""
+    deadline, found = time.monotonic() + PATIENCE_S, 0
+    while time.monotonic() < deadline:
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"captures/{endpoint}/")
+        keys = [one["Key"] for page in pages for one in page.get("Contents", []) if one["Key"].endswith(".jsonl")]
+        found = sum(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().count(b"\n") for key in keys)
+        if found == calls:
+            return
+        time.sleep(1)
+    raise AssertionError(f"{found} of {calls} calls of {endpoint} are objects")
+
+
 # An endpoint that answers with what it is asked, so that what it was asked is known on both sides.
 model("people")
 configuration("people", "people", full_capture(f"s3://{BUCKET}/captures"))
@@ -112,6 +125,7 @@ NOW = {
     "data_analysis_start_time": "-PT1H",
     "data_analysis_end_time": "-PT0H",
 }
+archived("people", 60)
 quality.create_monitoring_schedule(
     monitor_schedule_name="people-now", endpoint_input="people", output_s3_uri=f"s3://{BUCKET}/reports",
     statistics=quality.baseline_statistics(), constraints=quality.suggested_constraints(), **NOW)
@@ -160,6 +174,7 @@ labels = [
      "eventVersion": "0"} for number in range(60)]
 s3.put_object(
     Bucket=BUCKET, Key=f"loan-labels/{hour}/labels.jsonl", Body="".join(json.dumps(label) + "\n" for label in labels))
+archived("loans", 60)
 bias.create_monitoring_schedule(
     monitor_schedule_name="loans-now",
     endpoint_input=EndpointInput(

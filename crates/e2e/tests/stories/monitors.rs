@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use captura_e2e::captured;
 use captura_e2e::deployment::{Deployment, accept};
 use captura_e2e::program::{self, said};
 use captura_e2e::python;
@@ -46,6 +47,10 @@ fn drifted(home: &Home, server: &Server) {
     for _ in 0..10 {
         done(&run(home, server, &["invoke", "e", "--body", "body.csv"]));
     }
+    // A busy disk takes longer than executions wait.
+    wait_for("the calls to be objects", EXECUTION_LIMIT, || {
+        (captured::count(&home.bucket("captures")) == 10).then_some(())
+    });
     let create =
         ["monitors", "create", "fine", "--endpoint", "e", "--every", "1d", "--baseline", "s3://models/baseline"];
     done(&run(home, server, &[&create[..], &["--out", "s3://reports"]].concat()));
