@@ -168,9 +168,10 @@ impl Capture {
                 kept.push(path);
             }
         }
-        // A name is needed in the book only as long as its file may be there.
-        let mut freed = survey.freed;
-        freed.retain(|name| kept.iter().any(|path| SegmentName::is_of(*name, path)));
+        // What a process before this one unlinked may be so in the cache only.
+        let freed = survey.freed;
+        let is_kept = |name: &SegmentName| kept.iter().any(|path| name.is_of(path));
+        let unlinked = freed.iter().copied().filter(|name| !is_kept(name)).collect();
         let epoch = survey.epoch_before.saturating_add(1);
         let ledger = Ledger::open(page, epoch, survey.openings);
         let mut line = Line::new(0);
@@ -182,6 +183,7 @@ impl Capture {
             boot_id: boot,
             sealed: survey.sealed,
             freed,
+            unlinked,
             epoch_durable: false,
             closed: false,
             identity_unsaved,
@@ -393,8 +395,7 @@ impl Capture {
             return Err(FreeError::Book(error));
         }
         match shared.disk.remove(&held.path) {
-            // The next book no longer needs to name it; a leftover goes at the next start.
-            Ok(()) => books.freed.retain(|name| name != segment),
+            Ok(()) => books.unlinked.push(*segment),
             Err(error) => tracing::warn!(%error, %segment, "a freed segment cannot be unlinked yet"),
         }
         drop(books);

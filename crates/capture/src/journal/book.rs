@@ -139,6 +139,9 @@ pub(crate) struct BookKeeping {
     pub(crate) boot_id: String,
     pub(crate) sealed: BTreeMap<SegmentName, SealedSegment>,
     pub(crate) freed: Vec<SegmentName>,
+    /// Those of the freed that are unlinked. The book names them until the folder was synced after that: of a book without
+    /// the name and the unlinking a power cut may keep the one and not the other, and the segment would come back as a new one.
+    pub(crate) unlinked: Vec<SegmentName>,
     /// Whether the epoch is on disk; before it is, no record may be written.
     pub(crate) epoch_durable: bool,
     /// Whether the journal was closed: what is freed after that does not open it again.
@@ -167,6 +170,8 @@ impl BookKeeping {
             freed: self.freed.clone(),
         };
         write(disk, dir, BOOK_FILE, &book)?;
+        let unlinked = std::mem::take(&mut self.unlinked);
+        self.freed.retain(|name| !unlinked.contains(name));
         self.epoch_durable = true;
         self.closed = closed;
         Ok(())

@@ -475,6 +475,32 @@ mod tests {
         assert_eq!(disk.struck(), 2, "it could not be unlinked when it was freed, nor at the first start");
     }
 
+    /// Of what was done to names before a folder is synced, a power cut keeps some and not others.
+    #[tokio::test]
+    async fn a_freed_segment_whose_unlinking_a_power_cut_takes_back_is_not_taken_for_a_new_one() {
+        for seed in 0..64 {
+            let (dir, disk) = (room::folder(), SimDisk::default());
+            let (capture, _) = room::open(dir.path(), &disk).unwrap();
+            assert!(matches!(written(&capture, 0).await, Captured::Written(_)));
+            capture.seal().await;
+            let segment = capture.sealed()[0].clone();
+            capture.free(&segment.name, &segment.accounts).unwrap();
+            drop(capture);
+            disk.kill();
+            // The next run replaces the book, and its folder is never synced.
+            disk.set_fault(Some(Fault::always(Call::SyncDir, ErrorKind::Other)));
+            let (capture, _) = room::open(dir.path(), &disk).unwrap();
+            let _ = capture.close().await;
+            drop(capture);
+            assert!(disk.struck() > 0);
+            disk.cut_power(&mut Seeded::new(seed));
+            disk.set_fault(None);
+            let (capture, _) = room::open(dir.path(), &disk).unwrap();
+            assert!(found(&disk, &capture).is_empty(), "seed {seed}");
+            assert_eq!(capture.ledger().accounts[0].uploaded, 1, "seed {seed}");
+        }
+    }
+
     #[tokio::test]
     async fn records_that_one_start_cannot_read_and_the_next_one_can_are_counted_once() {
         let (dir, disk) = (room::folder(), SimDisk::default());
