@@ -269,3 +269,68 @@ fn identity(objects: &[Found]) -> [u8; 32] {
     }
     Sha256::digest(&all.0).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use captura_archive::reader::{Selection, list};
+    use captura_archive::{StoreSettings, Stores};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A folder of two captured calls, what is gathered of it, and by which plan.
+    fn gathered(dir: &std::path::Path) -> (Vec<Found>, Keeping, Folder) {
+        let hour = dir.join("e/v/2026/03/01/08");
+        std::fs::create_dir_all(&hour).unwrap();
+        let line = |id: u8, consumer: &str| {
+            format!(
+                r#"{{"captureData":{{"endpointInput":{{"mode":"INPUT","data":"{id},x{id}","encoding":"CSV"}}}},"eventMetadata":{{"eventId":"{id}","inferenceTime":"2026-03-01T08:00:00Z"}},"eventVersion":"0","captura":{{"consumer":"{consumer}"}}}}"#
+            ) + "\n"
+        };
+        let object = hour.join("00-00-000-00000000-0000-4000-8000-000000000000.jsonl");
+        std::fs::write(object, line(1, "a") + &line(2, "b") + "nonsense\n").unwrap();
+        let stores = Stores::new(StoreSettings { data_dir: dir.to_owned(), mappings: Default::default() });
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let found = list(&stores, &dir.display().to_string(), &Selection::default()).await.unwrap();
+            let source = Source { keeps_profiles: true, ..Source::default() };
+            let mut columns = Settling::of(&Plan::default());
+            let keeping = columns.settled(&found, source.header).await.unwrap().map(Keeping::of).unwrap();
+            let (made, tally, notes) = gather(&found, &source, &Plan::default(), &Wanted::Profile).await.unwrap();
+            assert!(notes.is_empty() && tally.rows == 2 && tally.bad == 1);
+            (found, keeping, (made, tally))
+        })
+    }
+
+    fn sealed(mut content: Vec<u8>) -> Vec<u8> {
+        let digest: [u8; 32] = Sha256::digest(&content).into();
+        content.extend_from_slice(&digest);
+        content
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3))]
+        #[test]
+        fn what_somebody_else_sealed_is_read_as_a_profile_or_not_at_all(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 300),
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let (found, keeping, folder) = gathered(dir.path());
+            let bytes = encoded(&found, &folder);
+            let read = keeping.decoded(&bytes, &found).unwrap();
+            prop_assert_eq!(encoded(&found, &read), bytes.clone());
+            let content = &bytes[..bytes.len() - 32];
+            for (at, byte) in changes {
+                let mut changed = content.to_vec();
+                let place = 48 + at.index(content.len() - 48);
+                changed[place] = byte;
+                if let Some(other) = keeping.decoded(&sealed(changed), &found) {
+                    let mut whole = Whole::default();
+                    whole.add(other.clone());
+                    whole.add(other);
+                    whole.add((folder.0.clone(), folder.1.clone()));
+                }
+            }
+        }
+    }
+}
