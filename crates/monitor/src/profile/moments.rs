@@ -28,7 +28,7 @@ impl Default for Moments {
 }
 
 impl Moments {
-    /// Of a slice, in two passes: sums first, then differences from the mean. Both go in [`LANES`] that do not wait for each
+    /// Of a slice, in two passes: sums first, then differences from the mean. Both go in lanes that do not wait for each
     /// other.
     #[must_use]
     pub fn of(values: &[f64]) -> Self {
