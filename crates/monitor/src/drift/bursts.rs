@@ -12,7 +12,7 @@ use super::sample::Sample;
 
 /// Rows from which on a block ends with its call.
 const BLOCK_ROWS: u32 = 32;
-/// Blocks below which nothing is known, and the effect is that of blocks of one value each.
+/// Blocks below which nothing is known, and rows are taken as independent.
 const BLOCKS_MIN: f64 = 8.0;
 /// Shares that are looked at.
 const MARKS: usize = 3;
