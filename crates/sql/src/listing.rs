@@ -44,7 +44,9 @@ pub(crate) async fn parquet(
     // Where the address leads into the half, its folders are no columns of files below it any more.
     let folder = half.and_then(|half| format!("{half}/").strip_prefix(&place.base).map(str::to_owned));
     let url = registered(context, &place, folder.as_deref()).await.map_err(failed)?;
-    let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
+    // Texts of a table are those of captured lines, also in what their type is called.
+    let format = ParquetFormat::default().with_force_view_types(false);
+    let options = ListingOptions::new(Arc::new(format)).with_file_extension(".parquet");
     let state = context.state();
     let partitions = match folder {
         Some(_) => hive(),

@@ -114,8 +114,6 @@ fn context(question: &Question) -> Result<SessionContext, SqlError> {
         .with_information_schema(true);
     config.options_mut().sql_parser.collect_spans = true;
     config.options_mut().execution.parquet.pushdown_filters = true;
-    // Texts of a table are those of captured lines, also in what their type is called.
-    config.options_mut().execution.parquet.schema_force_view_types = false;
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(question.memory_bytes)))
         .with_max_temp_directory_size(SPILL_BYTES_MAX)
