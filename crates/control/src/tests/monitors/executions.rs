@@ -292,3 +292,30 @@ async fn a_store_that_does_not_answer_is_asked_again_for_a_while() {
     assert_eq!(status, "Failed");
     assert_eq!(execution["FailureReason"], "InternalServerError: the store does not answer");
 }
+
+#[tokio::test]
+async fn captures_of_transform_jobs_are_read_through_their_manifests() {
+    let house = house().await;
+    let mut asked = definition("DataQuality", "batch-definition");
+    asked["DataQualityJobInput"] = json!({"BatchTransformInput": {
+        "DataCapturedDestinationS3Uri": "s3://bucket/transforms/", "DatasetFormat": {"Csv": {"Header": true}},
+        "LocalPath": "/opt/ml/processing/input"}});
+    house.ok("CreateDataQualityJobDefinition", asked).await;
+    let config = json!({"ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"},
+        "MonitoringJobDefinitionName": "batch-definition", "MonitoringType": "DataQuality"});
+    let asked = json!({"MonitoringScheduleName": "batch", "MonitoringScheduleConfig": config});
+    house.ok("CreateMonitoringSchedule", asked).await;
+    pass(&house).await;
+    put(&house, "s3://bucket/transforms/output/2023/11/14/22/manifest-1");
+    go_to(&house, "14T23:02:00");
+    pass(&house).await;
+    assert_eq!(only(&house).await.1.get("EndpointName"), None);
+    let job = jobs(&house).await.remove(0);
+    let input = &job["ProcessingInputs"][1]["S3Input"];
+    assert_eq!(input["S3Uri"], "s3://bucket/transforms/output/2023/11/14/22/manifest-1");
+    assert_eq!(input["S3DataType"], "ManifestFile");
+    assert_eq!(input["LocalPath"], "/opt/ml/processing/input/2023/11/14/22/manifest-1");
+    assert_eq!(job["Environment"]["dataset_format"], r#"{"csv":{"header":true}}"#);
+    let output = &job["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"];
+    assert_eq!(output, "s3://bucket/reports/batch/2023/11/14/23");
+}
