@@ -225,15 +225,58 @@ async fn the_order_and_repetition_of_addresses_change_nothing() {
 }
 
 #[tokio::test]
+async fn a_table_is_the_same_in_every_format() {
+    use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+    let dir = tempfile::tempdir().unwrap();
+    let rows: Vec<(i64, Option<f64>, &str)> = (0..300)
+        .map(|n| (n % 7, (n % 5 > 0).then_some(n as f64 / 8.0 + 0.0625), if n % 3 == 0 { "north" } else { "south" }))
+        .collect();
+    let number = |value: Option<f64>, none: &str| value.map_or_else(|| none.to_owned(), |value| value.to_string());
+    let csv: String = rows.iter().map(|(n, x, city)| format!("{n},{},{city}\n", number(*x, ""))).collect();
+    let lines = rows
+        .iter()
+        .map(|(n, x, city)| format!("{{\"n\":{n},\"of\":{{\"x\":{}}},\"city\":\"{city}\"}}\n", number(*x, "null")));
+    let columns: [(&str, ArrayRef); 3] = [
+        ("n", std::sync::Arc::new(rows.iter().map(|row| row.0).collect::<Int64Array>())),
+        ("of.x", std::sync::Arc::new(rows.iter().map(|row| row.1).collect::<Float64Array>())),
+        ("city", std::sync::Arc::new(rows.iter().map(|row| Some(row.2)).collect::<StringArray>())),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let mut parquet = parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
+    parquet.write(&batch).unwrap();
+    let files = [
+        ("a/rows.csv", format!("n,of.x,city\n{csv}").into_bytes()),
+        ("b/rows.jsonl", lines.collect::<String>().into_bytes()),
+        ("c/rows.parquet", parquet.into_inner().unwrap()),
+    ];
+    let mut statistics = Vec::new();
+    for (name, bytes) in files {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        // Named itself, and found below its folder.
+        for address in [&*path, path.parent().unwrap()] {
+            let out = dir.path().join("statistics.json");
+            let summary = job::profile(&stores(dir.path()), &source(&[&text(address)]), &text(&out)).await.unwrap();
+            assert_eq!(
+                (summary.rows, summary.bad, summary.columns.join(" ")),
+                (300, 0, "n of.x city".to_owned()),
+                "{name}"
+            );
+            statistics.push(std::fs::read_to_string(&out).unwrap());
+        }
+    }
+    assert!(statistics.iter().all(|of| *of == statistics[0]));
+}
+
+#[tokio::test]
 async fn jobs_that_cannot_tell_say_why() {
     let dir = tempfile::tempdir().unwrap();
     let stores = stores(dir.path());
     let (empty, out) = (dir.path().join("empty.jsonl"), text(&dir.path().join("out")));
-    std::fs::write(&empty, "{\"a\":1}\n").unwrap();
+    std::fs::write(&empty, "{\"captureData\":7}\n").unwrap();
     let error = job::profile(&stores, &source(&[&text(&empty)]), &out).await.unwrap_err();
-    assert!(
-        matches!(error, JobError::NoRows { bad: 1, .. }) && error.to_string().contains("missing field `captureData`")
-    );
+    assert!(matches!(error, JobError::NoRows { bad: 1, .. }) && error.to_string().contains("invalid type"), "{error}");
     let table = data("golden/table.csv");
     let nowhere = against(&[&table], &text(&dir.path().join("nowhere")), &out);
     let error = job::check(&stores, &nowhere).await.unwrap_err();

@@ -8,6 +8,34 @@ use serde_json::Value;
 
 use super::body::Row;
 use super::json_rows::flatten;
+use super::reader::Reader;
+use super::sink::Sink;
+
+impl<S: Sink> Reader<S> {
+    /// Reads the lines of a JSON Lines file; `source` names it in descriptions. Answers how many lines end in there.
+    pub fn json_lines(&mut self, source: &str, bytes: &[u8]) -> u64 {
+        let mut lines = 0;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if !line.trim_ascii().is_empty() {
+                self.row(source, lines + 1, plain_row(line), line.len());
+            }
+            lines += u64::from(line.ends_with(b"\n"));
+        }
+        lines
+    }
+}
+
+/// Bytes of a file in which a captured line is looked for.
+const LOOKED_AT_BYTES: usize = 64 << 10;
+
+/// Whether a JSON Lines file that begins like this holds captured lines and not rows.
+#[must_use]
+pub fn is_captured(begin: &[u8]) -> bool {
+    // What cannot be told is taken for captures, which say what is wrong with it. A broken first line does not hide the others.
+    let is_json = matches!(begin.trim_ascii_start().first(), Some(b'{' | b'['));
+    let looked_at = &begin[..begin.len().min(LOOKED_AT_BYTES)];
+    !is_json || memchr::memmem::find(looked_at, b"\"captureData\"").is_some()
+}
 
 /// Reads one line.
 ///
@@ -32,7 +60,7 @@ pub fn plain_row(line: &[u8]) -> Result<Row<'static>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::plain_row;
+    use super::{is_captured, plain_row};
     use crate::dataset::Cell;
 
     fn shown(line: &str) -> Result<(String, String), String> {
@@ -54,5 +82,12 @@ mod tests {
         for (line, words) in [("7", "neither"), ("{}", "no values"), ("{", "not JSON")] {
             assert!(shown(line).unwrap_err().contains(words), "{line}");
         }
+    }
+    #[test]
+    fn captured_lines_are_told_from_rows_even_behind_a_broken_one() {
+        assert!(is_captured(b"{\"captureData\":{}}"));
+        assert!(is_captured(b"{\"captureDa\n{\"captureData\":{}}\n"));
+        assert!(is_captured(b"not json"), "captures say what is wrong with it");
+        assert!(!is_captured(b"\n{\"age\":25}\n") && !is_captured(b"[1,2]"));
     }
 }

@@ -204,6 +204,15 @@ impl<S: Sink> Reader<S> {
         Ok(Taken::Used)
     }
 
+    /// Takes a row of a file, or says why it is none.
+    pub(super) fn row(&mut self, source: &str, number: u64, row: Result<body::Row<'_>, String>, bytes: usize) {
+        self.tally.records += 1;
+        match row.and_then(|row| self.push_rows(vec![row], bytes, Call::default())) {
+            Ok(()) => self.tally.used += 1,
+            Err(reason) => self.tally.describe(source, number, reason),
+        }
+    }
+
     fn push_rows(&mut self, rows: Vec<body::Row<'_>>, bytes: usize, call: Call<'_>) -> Result<(), String> {
         let first = rows.first().ok_or("the bodies hold no rows")?;
         let width = first.cells.len();

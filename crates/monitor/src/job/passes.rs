@@ -4,7 +4,7 @@
 //! it was kept from an earlier time.
 
 use captura_archive::Stores;
-use captura_archive::reader::{Found, list};
+use captura_archive::reader::{Found, ReadError, list, list_ending};
 
 use super::gathering::{Gathering, Wanted};
 use super::keeping::gather;
@@ -35,11 +35,22 @@ pub(super) struct Pass {
 pub(super) async fn open(stores: &Stores, source: &Source) -> Result<Vec<Found>, JobError> {
     let mut all = Vec::new();
     for address in &source.addresses {
-        all.extend(list(stores, address, &source.selection).await?);
+        all.extend(listed(stores, address, source).await?);
     }
     all.sort_by(|a, b| a.address.cmp(&b.address));
     all.dedup_by(|a, b| a.address == b.address);
     Ok(all)
+}
+
+/// Captures or other lines of JSON; where there are none, Parquet files; where there are none, CSV.
+async fn listed(stores: &Stores, address: &str, source: &Source) -> Result<Vec<Found>, ReadError> {
+    let mut listed = list(stores, address, &source.selection).await;
+    for endings in [&[".parquet"][..], &[".csv", ".csv.gz"][..]] {
+        if matches!(listed, Err(ReadError::Nothing { .. })) {
+            listed = list_ending(stores, address, &source.selection, endings).await;
+        }
+    }
+    listed
 }
 
 impl Pass {

@@ -1,12 +1,14 @@
 //! Objects in pieces that end with a row, so that memory is bounded whatever their size and pieces can be read side by side.
 //!
+//! A Parquet file is one piece: what is in it stands at its end.
+//!
 //! Invariant: where a piece ends depends on the bytes of the object alone, not on how they arrive. A row longer than
 //! [`ROW_BYTES`] is cut off there, so that it is counted as unusable, and its rest is passed over.
 //! Refuses to: understand rows beyond where they end.
 
-use captura_archive::reader::{Found, Opened, ReadError};
+use captura_archive::reader::{Found, OBJECT_SIZE_MAX_BYTES, Opened, ReadError};
 
-use crate::dataset::MAX_ROW_BYTES;
+use crate::dataset::{MAX_ROW_BYTES, is_captured};
 
 /// Bytes of a piece, decompressed; the last one of an object is shorter, one with a very long row longer.
 pub const PIECE_BYTES: usize = 16 << 20;
@@ -20,6 +22,10 @@ pub(super) enum Format {
     Captures,
     /// CSV.
     Csv,
+    /// Rows as JSON, a line each.
+    JsonLines,
+    /// Parquet, which is one piece whatever its size.
+    Parquet,
 }
 
 /// A part of an object.
@@ -104,6 +110,16 @@ impl Open {
         loop {
             let goes_on = self.bytes.fill(room, wanted).await?;
             let format = *self.format.get_or_insert_with(|| format_of(address, room));
+            if format == Format::Parquet {
+                if room.len() as u64 > OBJECT_SIZE_MAX_BYTES {
+                    return Err(ReadError::TooLarge { address: address.to_owned() });
+                }
+                if !goes_on {
+                    return Ok((format, false));
+                }
+                wanted = room.len() + piece_bytes;
+                continue;
+            }
             if self.is_skipping {
                 let end = memchr::memchr(b'\n', room);
                 room.drain(..end.map_or(room.len(), |end| end + 1));
@@ -128,8 +144,19 @@ impl Open {
     }
 }
 
+/// Whether lines of JSON are captured ones, the first of them says.
 fn format_of(address: &str, begin: &[u8]) -> Format {
-    if is_captures(address, begin) { Format::Captures } else { Format::Csv }
+    let ending = address.strip_suffix(".gz").unwrap_or(address).rsplit_once('.').map(|(_, ending)| ending);
+    let is_lines = matches!(ending, Some("ndjson" | "jsonlines")) || begin.trim_ascii_start().starts_with(b"[");
+    match ending {
+        Some("csv") => Format::Csv,
+        _ if begin.starts_with(b"PAR1") => Format::Parquet,
+        _ if is_lines || is_captures(address, begin) => match is_captured(begin) {
+            true => Format::Captures,
+            false => Format::JsonLines,
+        },
+        _ => Format::Csv,
+    }
 }
 
 /// Captured lines by name, or when the first thing in the object is a JSON object.

@@ -60,6 +60,8 @@ impl Order {
         let lines = match self.piece.format {
             Format::Captures => reader.captures(&self.address, bytes),
             Format::Csv => reader.csv(&self.address, bytes, self.header),
+            Format::JsonLines => reader.json_lines(&self.address, bytes),
+            Format::Parquet => reader.parquet(&self.address, bytes),
         };
         let (sink, tally) = reader.end();
         Part { sink, tally, object: self.piece.object, lines, room: self.piece.bytes }
@@ -131,12 +133,17 @@ impl Settling {
         if self.is_settled {
             return;
         }
-        let begin = row_end(piece.format, &piece.bytes, PEEK_BYTES).unwrap_or(piece.bytes.len());
+        let begin = match piece.format {
+            Format::Parquet => piece.bytes.len(),
+            format => row_end(format, &piece.bytes, PEEK_BYTES).unwrap_or(piece.bytes.len()),
+        };
         for bytes in [&piece.bytes[..begin], &piece.bytes[..]] {
             let mut reader = Reader::new((*self.plan).clone(), |_| ());
             match piece.format {
                 Format::Captures => reader.captures("", bytes),
                 Format::Csv => reader.csv("", bytes, header),
+                Format::JsonLines => reader.json_lines("", bytes),
+                Format::Parquet => reader.parquet("", &piece.bytes),
             };
             let tally = reader.finish();
             if tally.rows > 0 || (begin == bytes.len() && tally.matching == Matching::ByName) {
