@@ -79,7 +79,7 @@ pub(crate) fn run() -> Result<()> {
     });
     run.step("test", |run| {
         let library = run.cache.onnxruntime_library();
-        let mut tests = run.cargo(&["test", "--workspace"]).env("CAPTURA_PYTHON", run.cache.python());
+        let mut tests = run.cargo(&["test", "--workspace", "--no-fail-fast"]).env("CAPTURA_PYTHON", run.cache.python());
         if library.exists() {
             tests = tests.env("ORT_DYLIB_PATH", library);
         }

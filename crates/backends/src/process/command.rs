@@ -142,7 +142,8 @@ impl LastSteps {
         self.group.as_ref().map_or(Ok(()), bounds::join)?;
         close_on_exec()?;
         if self.niceness != 0 {
-            rustix::process::nice(self.niceness)?;
+            // Absolute: a server that runs above others does not lift its jobs.
+            rustix::process::setpriority_process(None, self.niceness)?;
         }
         for (resource, most) in &self.limits {
             let most = lowest(*resource, *most);
