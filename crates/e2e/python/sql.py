@@ -50,7 +50,7 @@ same(
 # Rows: the cells of the bodies, as numbers.
 theirs = db.sql("""SELECT count(*), avg(CAST(cells[3] AS DOUBLE)), stddev_samp(CAST(cells[1] AS DOUBLE)), max(CAST(cells[10] AS BIGINT)) FROM sent""").fetchall()
 same(
-    captura("""SELECT count(*), avg("in.2"), stddev_samp("in.0"), max("in.9") FROM rows WHERE endpoint = 'patients' AND status_code = 200""", CAPTURES),
+    captura("""SELECT count(*), avg("in.2"), stddev_samp(CAST("in.0" AS DOUBLE)), max("in.9") FROM rows WHERE endpoint = 'patients' AND status_code = 200""", CAPTURES),
     theirs,
     "rows",
 )
