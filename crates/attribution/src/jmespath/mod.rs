@@ -6,7 +6,7 @@
 //! The whole language of its specification, all functions included. The crate for it turns on a feature of serde that
 //! everything here is built with, and its arithmetic panics on large numbers, which callers choose.
 //!
-//! Invariant: neither compiling nor searching panics, and what a search builds is bounded by [`VALUES_MAX`].
+//! Invariant: neither compiling nor searching panics, and what a search builds is bounded by `VALUES_MAX`.
 //! Refuses to: know what the values mean.
 
 mod evaluate;
