@@ -44,7 +44,7 @@ pub(crate) struct Progress {
     pub(crate) accounts: Vec<(AccountId, u64)>,
     pub(crate) written_end: u64,
     pub(crate) synced_end: u64,
-    /// SHA-256 of the bytes up to `synced_end`.
+    /// Digest of the bytes up to `synced_end`.
     pub(crate) digest: Hasher,
     /// A sync failed: the file must be rewritten to a new inode and never be synced again.
     pub(crate) suspect: bool,
