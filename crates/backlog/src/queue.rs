@@ -1,7 +1,8 @@
 //! The queue's door: accepts calls, hands them to the work, and tells how it stands.
 //!
 //! Invariant: a call is in memory exactly as long as it is on the shelf and not settled. One that was taken and is dropped
-//! on the way (the server stops, a bug panics) goes back to its place, with its file as it was.
+//! on the way (the server stops, a bug panics) goes back to its place, with its file as it was. One under which the model
+//! or the server has ended twice is run alone, so that it takes no other call of its endpoint with it again.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,6 +26,8 @@ use crate::work::Work;
 pub(crate) const MEMORY_UNIT_BYTES: u64 = 1024;
 /// How often the whole queue is searched for calls that have waited too long.
 const EXPIRY_EVERY_US: i64 = 1_000_000;
+/// How often a call is begun in company of others without coming to an end.
+const STARTS_IN_COMPANY: u32 = 2;
 
 /// Why the queue does not open.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +81,11 @@ struct State {
 #[derive(Default)]
 struct Queue {
     waiting: BTreeMap<u64, Waiting>,
+    /// How many of those that wait are to run alone.
+    suspects: usize,
     working: usize,
+    /// The call at work runs alone.
+    alone: bool,
     /// This server has seen the endpoint in service.
     seen: bool,
     absent_since: Option<Timestamp>,
@@ -129,8 +136,7 @@ impl Backlog {
         for (name, deferred, bytes) in found.calls {
             state.entries += 1;
             state.bytes += bytes;
-            let queue = state.queues.entry(deferred.endpoint.clone()).or_default();
-            queue.waiting.insert(name.number, Waiting::new(name, &deferred, bytes));
+            state.queues.entry(deferred.endpoint.clone()).or_default().put(Waiting::new(name, &deferred, bytes));
         }
         let units = usize::try_from(settings.memory_max_bytes / MEMORY_UNIT_BYTES).unwrap_or(Semaphore::MAX_PERMITS);
         Ok(Self(Arc::new(Inner {
@@ -165,8 +171,8 @@ impl Backlog {
                 Ok((name, size_bytes)) => {
                     state.bytes += size_bytes - bytes;
                     state.totals.accepted += 1;
-                    let queue = state.queues.entry(deferred.endpoint.clone()).or_default();
-                    queue.waiting.insert(name.number, Waiting::new(name, &deferred, size_bytes));
+                    let waiting = Waiting::new(name, &deferred, size_bytes);
+                    state.queues.entry(deferred.endpoint.clone()).or_default().put(waiting);
                     drop(state);
                     inner.changed.notify_one();
                     Ok(())
@@ -241,10 +247,22 @@ impl Queue {
         self.waiting.len() + self.working
     }
 
+    fn put(&mut self, waiting: Waiting) {
+        self.suspects += usize::from(waiting.is_suspect());
+        self.waiting.insert(waiting.name.number, waiting);
+    }
+
     fn take(&mut self, ready: impl Fn(&Waiting) -> bool) -> Option<Waiting> {
         let number = self.waiting.iter().find(|(_, waiting)| ready(waiting)).map(|(number, _)| *number)?;
+        let waiting = self.waiting.remove(&number)?;
         self.working += 1;
-        self.waiting.remove(&number)
+        self.suspects -= usize::from(waiting.is_suspect());
+        Some(waiting)
+    }
+
+    /// Whether a call is there that is to run alone, and whose time has come.
+    fn has_suspect(&self, now: Timestamp) -> bool {
+        self.suspects > 0 && self.waiting.values().any(|waiting| waiting.is_suspect() && waiting.ready_at <= now)
     }
 }
 
@@ -256,6 +274,10 @@ impl Waiting {
 }
 
 impl Waiting {
+    fn is_suspect(&self) -> bool {
+        self.name.starts >= STARTS_IN_COMPANY
+    }
+
     /// Waits before it is taken again, longer each time.
     fn pause(&mut self, inner: &Inner) -> Duration {
         let settings = &inner.settings;
@@ -299,7 +321,12 @@ impl Inner {
             match open {
                 Some(lanes) => {
                     (queue.seen, queue.absent_since) = (true, None);
-                    while queue.working < lanes && next(queue, Fate::Run, &|waiting| waiting.ready_at <= now) {}
+                    let ready = |waiting: &Waiting| waiting.ready_at <= now;
+                    if !queue.has_suspect(now) {
+                        while !queue.alone && queue.working < lanes && next(queue, Fate::Run, &ready) {}
+                    } else if queue.working == 0 && lanes > 0 {
+                        queue.alone = next(queue, Fate::Run, &|waiting| waiting.is_suspect() && ready(waiting));
+                    }
                 }
                 None if self.is_gone(queue, now) => while next(queue, Fate::Gone, &|_| true) {},
                 None => {}
@@ -341,8 +368,8 @@ impl Taken {
         Ok(())
     }
 
-    /// Its outcome is written: whoever takes it next is to look for that first, though the server lived on.
-    pub(crate) fn has_outcome(&mut self) {
+    /// This start counts against it, though the server lived on.
+    pub(crate) fn keep_start(&mut self) {
         if let Some(waiting) = &mut self.waiting {
             waiting.name = self.begun;
         }
@@ -384,6 +411,7 @@ impl State {
     fn left(&mut self, endpoint: &EndpointName) {
         if let Some(queue) = self.queues.get_mut(endpoint) {
             queue.working -= 1;
+            queue.alone &= queue.working > 0;
         }
     }
 }
@@ -401,7 +429,7 @@ impl Drop for Taken {
         }
         let mut state = self.inner.lock();
         state.left(&self.endpoint);
-        state.queues.entry(self.endpoint.clone()).or_default().waiting.insert(waiting.name.number, waiting);
+        state.queues.entry(self.endpoint.clone()).or_default().put(waiting);
         drop(state);
         self.inner.changed.notify_one();
     }

@@ -30,7 +30,7 @@ pub struct Settings {
     pub memory_max_bytes: u64,
     /// Most calls under way at a time, over all endpoints.
     pub running_max: usize,
-    /// How often a call is begun that ended with the server's death each time.
+    /// How often a call is begun that ended with the model's or the server's death each time.
     pub starts_max: u32,
     /// How long calls of an endpoint wait that was served and is gone.
     pub gone_after: Duration,

@@ -167,6 +167,11 @@ async fn answer(text: &str, asked: &Mutex<Vec<String>>, go: &Semaphore) -> Serve
             Served::NotNow("loading".into())
         }
         "never" => Served::NotNow("no instance".into()),
+        "poison" => Served::WentAway("connection reset".into()),
+        // Fails with whoever is poison at the same time.
+        "beside" if asked.lock().unwrap().iter().rev().take(3).any(|asked| asked == "poison") => {
+            Served::WentAway("connection reset".into())
+        }
         _ => {
             if text.starts_with("wait") {
                 go.acquire().await.unwrap().forget();

@@ -2,7 +2,7 @@
 //!
 //! Invariant: an outcome is written, then told, then the call leaves the shelf; whatever happens in between, the next
 //! attempt finds what the last one left. Refuses to: retry what a model has answered; only calls that could not be served
-//! are tried again, until their time is over.
+//! are tried again, until their time is over, and those under which the model or the server ended, a few times.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,7 +120,8 @@ async fn carry(mut taken: Taken, fate: Fate, doors: Doors) {
     if let Err(failed) = written {
         return taken.again(&failed.to_string());
     }
-    taken.has_outcome();
+    // Whoever takes it next is to look for the outcome first, though the server lived on.
+    taken.keep_start();
     let now = taken.inner.clock.now();
     let (notice, settled) = match ended {
         Ended::Answered(answer) => (notice::of_success(&deferred, Some(&answer), now), Settled::Completed),
@@ -174,7 +175,7 @@ async fn run(taken: &mut Taken, deferred: &Arc<Deferred>, body: Bytes, doors: &D
         }
     }
     if starts >= taken.inner.settings.starts_max {
-        return Ended::Failed(format!("The server ended {starts} times while it worked on the request."));
+        return Ended::Failed(format!("The model or the server ended {starts} times while it had the request."));
     }
     if let Err(error) = taken.begin() {
         return Ended::NotNow(error.to_string());
@@ -192,6 +193,10 @@ async fn run(taken: &mut Taken, deferred: &Arc<Deferred>, body: Bytes, doors: &D
         Served::Answered(answer) => Ended::Answered(answer),
         Served::Failed(why) => Ended::Failed(why),
         Served::NotNow(why) => Ended::NotNow(why),
+        Served::WentAway(why) => {
+            taken.keep_start();
+            Ended::NotNow(why)
+        }
     }
 }
 

@@ -70,6 +70,8 @@ pub(crate) struct Server {
     pub(crate) data_dir: PathBuf,
     /// Host names by which clients may address the server, besides loopback names and the listen address.
     pub(crate) allowed_hosts: Vec<String>,
+    /// How long a start waits for models that were in service before the door opens without them.
+    pub(crate) start_patience: Span,
     /// How long in-flight calls may take to finish after SIGTERM.
     pub(crate) shutdown_deadline: Span,
     /// Where connections may come without encryption.
@@ -93,6 +95,7 @@ impl Default for Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir: PathBuf::from("./captura-data"),
             allowed_hosts: Vec::new(),
+            start_patience: Span(captura_control::Settings::DEFAULT_RECOVERY_TIMEOUT),
             shutdown_deadline: Span(Duration::from_secs(30)),
             plaintext: Plaintext::Loopback,
         }

@@ -424,6 +424,7 @@ fn control_settings(
         captura_control::Settings::new(config.server.data_dir.join(folders::CATALOG), config.aws.account.clone());
     captura_control::Settings {
         guarantees: config.capture.guarantees(),
+        recovery_timeout: config.server.start_patience.0,
         serverless_idle_after: config.serverless.idle_after.0,
         cold_starts: metering::cold_starts(cloudwatch, clock),
         alarms: alarm_states(cloudwatch),

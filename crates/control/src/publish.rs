@@ -2,9 +2,10 @@
 //!
 //! Every change is a whole new table, sent at once: a call finds an endpoint as it was before or as it is after.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use captura_names::EndpointName;
 use captura_route::{Component, Endpoint, RouteTable};
 use tokio::sync::watch;
 
@@ -21,15 +22,16 @@ pub(crate) struct Publisher {
     table: watch::Sender<Arc<RouteTable>>,
     standing: watch::Sender<Arc<Standing>>,
     components: watch::Sender<Arc<ComponentsByEndpoint>>,
-    /// One table at a time, so that none overtakes a newer one.
-    turn: Mutex<()>,
+    /// Endpoints that are still being loaded after a start. Whoever holds it sends: one table at a time, so that none
+    /// overtakes a newer one.
+    returning: Mutex<BTreeSet<EndpointName>>,
     account: String,
 }
 
 impl Publisher {
     pub(crate) fn new(table: watch::Sender<Arc<RouteTable>>, account: String) -> Self {
         let (standing, components) = (watch::Sender::new(Arc::default()), watch::Sender::new(Arc::default()));
-        Self { table, standing, components, turn: Mutex::default(), account }
+        Self { table, standing, components, returning: Mutex::default(), account }
     }
 
     /// What was last published, for those who only look.
@@ -44,20 +46,33 @@ impl Publisher {
 
     /// Publishes what is served.
     pub(crate) fn publish(&self, standing: &Standing) {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.send(standing, &self.components.borrow().clone());
+        let returning = self.turn();
+        self.send(standing, &self.components.borrow().clone(), &returning);
         self.standing.send_replace(Arc::new(standing.clone()));
     }
 
     /// Publishes inference components beside what is served.
     pub(crate) fn publish_components(&self, components: ComponentsByEndpoint) {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let returning = self.turn();
         let (standing, components) = (self.standing.borrow().clone(), Arc::new(components));
-        self.send(&standing, &components);
+        self.send(&standing, &components, &returning);
         self.components.send_replace(components);
     }
 
-    fn send(&self, standing: &Standing, components: &ComponentsByEndpoint) {
+    /// Publishes which endpoints are still being loaded after a start, where these are others than before.
+    pub(crate) fn publish_returning(&self, endpoints: BTreeSet<EndpointName>) {
+        let mut returning = self.turn();
+        if *returning != endpoints {
+            *returning = endpoints;
+            self.send(&self.standing.borrow().clone(), &self.components.borrow().clone(), &returning);
+        }
+    }
+
+    fn turn(&self) -> MutexGuard<'_, BTreeSet<EndpointName>> {
+        self.returning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, standing: &Standing, components: &ComponentsByEndpoint, returning: &BTreeSet<EndpointName>) {
         let endpoints = standing.iter().map(|(id, served)| Endpoint {
             name: served.name.clone(),
             region: served.region.clone(),
@@ -67,6 +82,6 @@ impl Publisher {
             async_inference: served.async_inference.clone(),
             metrics: served.metrics,
         });
-        self.table.send_replace(Arc::new(RouteTable::new(endpoints)));
+        self.table.send_replace(Arc::new(RouteTable::new(endpoints).with_returning(returning.clone())));
     }
 }

@@ -87,7 +87,7 @@ impl Settings {
     pub const DEFAULT_SERVERLESS_IDLE_AFTER: Duration = Duration::from_secs(600);
 
     /// Longest time that a start waits, when nobody says otherwise.
-    pub const DEFAULT_RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
+    pub const DEFAULT_RECOVERY_TIMEOUT: Duration = Duration::from_secs(10);
 
     /// Settings with the default times, without alarms, and with nobody who takes notices.
     pub fn new(catalog_path: impl Into<PathBuf>, account: impl Into<String>) -> Self {

@@ -202,6 +202,7 @@ impl Failed {
                     }
                     BackendError::TimedOut { .. } => Served::Failed(place.model_timed_out()),
                     BackendError::NotReady(_) | BackendError::Unavailable(_) => Served::NotNow(error.to_string()),
+                    BackendError::WentAway(_) => Served::WentAway(error.to_string()),
                     _ => Served::Failed(error.to_string()),
                 }
             }

@@ -48,6 +48,8 @@ pub(crate) enum Refused {
     Invalid(String),
     /// The endpoint does not exist, or is not in service.
     EndpointNotFound { endpoint: EndpointName, account: String },
+    /// The endpoint was in service before a restart and is being loaded again.
+    StillLoading(EndpointName),
     /// No variant takes the call.
     NoVariant { endpoint: EndpointName, why: NoVariant },
     /// As many calls as may be are in flight.
@@ -64,7 +66,7 @@ pub(crate) enum Refused {
 
 impl Refused {
     /// Every value of [`Refused::reason`], for the meters.
-    pub(crate) const REASONS: [&'static str; 16] = [
+    pub(crate) const REASONS: [&'static str; 17] = [
         "host",
         "origin",
         "bad_request",
@@ -73,6 +75,7 @@ impl Refused {
         "unknown_operation",
         "invalid",
         "endpoint_not_found",
+        "still_loading",
         "no_variant",
         "concurrency",
         "capture_unavailable",
@@ -94,6 +97,7 @@ impl Refused {
             Self::UnknownOperation | Self::NotSupported(_) => "unknown_operation",
             Self::Invalid(_) => "invalid",
             Self::EndpointNotFound { .. } => "endpoint_not_found",
+            Self::StillLoading(_) => "still_loading",
             Self::NoVariant { .. } => "no_variant",
             Self::AtCapacity { .. } => "concurrency",
             Self::CaptureUnavailable { .. } => "capture_unavailable",
@@ -121,9 +125,11 @@ impl Refused {
             | Self::Invalid(_)
             | Self::EndpointNotFound { .. }
             | Self::NoVariant { .. } => (400, Code::ValidationError.as_str()),
-            Self::MemoryExhausted | Self::AtCapacity { .. } | Self::CaptureUnavailable { .. } | Self::NotQueued(_) => {
-                (503, Code::ServiceUnavailable.as_str())
-            }
+            Self::MemoryExhausted
+            | Self::StillLoading(_)
+            | Self::AtCapacity { .. }
+            | Self::CaptureUnavailable { .. }
+            | Self::NotQueued(_) => (503, Code::ServiceUnavailable.as_str()),
             Self::Denied(denied) => {
                 let answer = denied.0.answer(denied.1, "");
                 (answer.status, answer.code)
@@ -155,6 +161,9 @@ impl Refused {
             Self::Invalid(text) => text.clone().into(),
             Self::EndpointNotFound { endpoint, account } => {
                 runtime::endpoint_not_found(endpoint.as_str(), account).into()
+            }
+            Self::StillLoading(endpoint) => {
+                format!("Endpoint {endpoint} is still being loaded after a restart of the server. Try again.").into()
             }
             Self::NoVariant { endpoint, why: NoVariant::Unknown(variant) } => {
                 format!("Variant {variant} not found for endpoint {endpoint}.").into()
@@ -224,7 +233,7 @@ impl Failed {
             Self::Backend(error) => match error.parts().1 {
                 BackendError::NoSuchTarget(_) => 400,
                 BackendError::NotReady(_) => 429,
-                BackendError::Unavailable(_) => 503,
+                BackendError::Unavailable(_) | BackendError::WentAway(_) => 503,
                 _ => 424,
             },
             Self::UnusableAnswer(_) => 424,
@@ -269,6 +278,10 @@ fn backend_error(error: &BackendError, place: ModelPlace<'_>) -> (Code, Vec<u8>)
         }
         BackendError::Unavailable(why) => {
             let message = format!("The model is unavailable: {}. Try again.", kept(why));
+            (Code::ServiceUnavailable, plain(&message))
+        }
+        BackendError::WentAway(why) => {
+            let message = format!("The model went away while it had the call: {}. Try again.", kept(why));
             (Code::ServiceUnavailable, plain(&message))
         }
         BackendError::NoSuchTarget(why) => (Code::ValidationError, plain(kept(why))),

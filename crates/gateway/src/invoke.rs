@@ -51,7 +51,10 @@ pub(crate) async fn invoke(line: &Line, call: Call<'_>) -> Result<Reply, Refused
 
     let routes = line.routes();
     let Some(route) = routes.endpoint(&endpoint) else {
-        return Err(Refused::EndpointNotFound { endpoint, account: premises.settings.account.clone() });
+        return Err(match routes.is_returning(&endpoint) {
+            true => Refused::StillLoading(endpoint),
+            false => Refused::EndpointNotFound { endpoint, account: premises.settings.account.clone() },
+        });
     };
     let Chosen { variant, shadows } = choice::choose(route, operation, &members, rand::random())?;
     if operation == Operation::InvokeAsync {

@@ -90,6 +90,11 @@ impl Prepared {
     pub(crate) fn endpoint(&self, name: &EndpointName) -> Option<&PreparedEndpoint> {
         self.endpoints.get(name)
     }
+
+    /// Whether it was served before a restart and is still being loaded.
+    pub(crate) fn is_returning(&self, name: &EndpointName) -> bool {
+        self.table.is_returning(name)
+    }
 }
 
 impl PreparedFleet {

@@ -151,6 +151,9 @@ pub enum BackendError {
     /// The model cannot be reached.
     #[error("the model is unavailable: {0}")]
     Unavailable(String),
+    /// The model was given the call and went away before a byte of an answer came: the call may be why.
+    #[error("the model went away while it had the call: {0}")]
+    WentAway(String),
     /// The call names a model or a container that is not there; in words for the caller.
     #[error("{0}")]
     NoSuchTarget(String),

@@ -53,4 +53,6 @@ pub enum Served {
     Failed(String),
     /// There is no answer now; the same call may have one later.
     NotNow(String),
+    /// The model went away while it had the call. Another attempt may have an answer, or end the model again.
+    WentAway(String),
 }

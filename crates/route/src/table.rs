@@ -1,6 +1,6 @@
 //! The routing table: an immutable snapshot of what is served.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +14,26 @@ use crate::{Backend, CapturePolicy};
 #[derive(Debug, Default)]
 pub struct RouteTable {
     endpoints: HashMap<EndpointName, Arc<Endpoint>>,
+    returning: BTreeSet<EndpointName>,
 }
 
 impl RouteTable {
     /// A table of these endpoints; a later one of the same name replaces an earlier one.
     pub fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Self {
-        Self { endpoints: endpoints.into_iter().map(|endpoint| (endpoint.name.clone(), Arc::new(endpoint))).collect() }
+        let endpoints = endpoints.into_iter().map(|endpoint| (endpoint.name.clone(), Arc::new(endpoint))).collect();
+        Self { endpoints, returning: BTreeSet::new() }
+    }
+
+    /// The same table, and endpoints that were served before a restart and are still being loaded.
+    #[must_use]
+    pub fn with_returning(self, returning: BTreeSet<EndpointName>) -> Self {
+        Self { returning, ..self }
+    }
+
+    /// Whether the endpoint was served before a restart and is still being loaded.
+    #[must_use]
+    pub fn is_returning(&self, name: &EndpointName) -> bool {
+        self.returning.contains(name)
     }
 
     /// The endpoint of that name, if it is served.

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName};
 use hyper::body::Incoming;
 
 use super::ContractClient;
-use super::link::Link;
+use super::link::{Broken, Link};
 use super::request::{CLOSED_SESSION_ID, CUSTOM_ATTRIBUTES, NEW_SESSION_ID};
 
 /// What is said of an answer that is no HTTP.
@@ -79,9 +79,9 @@ impl Stream for Pieces {
             Poll::Ready(Some(Err(broken))) => {
                 self.at_work = None;
                 // The head of the answer has come; what is missing is the model's fault, however the connection ended.
-                let error = match broken.into() {
-                    BackendError::Unavailable(why) => garbled(why),
-                    error => error,
+                let error = match broken {
+                    Broken::Unanswered(why) => garbled(why),
+                    broken => broken.into(),
                 };
                 Poll::Ready(Some(Err(error)))
             }

@@ -40,7 +40,9 @@ pub(super) struct Link {
 /// Why there is no answer, or not the whole of it.
 #[derive(Debug)]
 pub(super) enum Broken {
-    /// Nothing came back.
+    /// There is no connection.
+    Unreached(String),
+    /// The request was sent and nothing came back.
     Unanswered(String),
     /// Something came back, and it is no whole answer.
     Garbled(String),
@@ -60,7 +62,7 @@ impl Link {
             builder.max_buf_size(READ_AHEAD_MAX_BYTES).max_headers(HEADERS_MAX);
             builder
         };
-        let (sender, driver) = builder.handshake(io).await.map_err(|error| Broken::Unanswered(error.to_string()))?;
+        let (sender, driver) = builder.handshake(io).await.map_err(|error| Broken::Unreached(error.to_string()))?;
         Ok(Self { sender, driver: Some(driver), heard, idle_since: Instant::now() })
     }
 

@@ -165,17 +165,23 @@ impl ContractClient {
     }
 
     /// Sends the request and waits for the head of the answer. A connection that was kept from an earlier call may have
-    /// died meanwhile; the request then gets a second, new one.
+    /// died meanwhile; the request then gets a second, new one. Where there is none,
+    /// the call may have been taken over the first, and ended the server.
     async fn send(&self, new: impl Fn() -> Request<Full<Bytes>>) -> Result<(Link, Response<Incoming>), Broken> {
         let inner = &*self.inner;
+        let mut before = None;
         if let Some(mut kept) = inner.pool.take() {
             match kept.send(new()).await {
                 Ok(response) => return Ok((kept, response)),
-                Err(Broken::Unanswered(_)) => inner.pool.forget(),
+                Err(Broken::Unanswered(why)) => {
+                    inner.pool.forget();
+                    before = Some(why);
+                }
                 Err(broken) => return Err(broken),
             }
         }
-        let mut link = inner.pool.open().await?;
+        let opened = inner.pool.open().await;
+        let mut link = opened.map_err(|broken| before.map_or(broken, Broken::Unanswered))?;
         let response = link.send(new()).await?;
         Ok((link, response))
     }
@@ -231,7 +237,8 @@ impl fmt::Debug for ContractClient {
 impl From<Broken> for BackendError {
     fn from(broken: Broken) -> Self {
         match broken {
-            Broken::Unanswered(why) => Self::Unavailable(why),
+            Broken::Unreached(why) => Self::Unavailable(why),
+            Broken::Unanswered(why) => Self::WentAway(why),
             Broken::Garbled(message) => answer::garbled(message),
             Broken::TooLarge { limit_bytes } => answer::too_large(limit_bytes),
             Broken::NoMemory => Self::Unavailable("there is no memory for the model's answer now".into()),

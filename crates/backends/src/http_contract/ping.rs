@@ -31,7 +31,9 @@ pub(super) async fn ping(pool: &Pool, request: Request<Full<Bytes>>) -> Result<(
     match tokio::time::timeout(PING_TIMEOUT, asked).await {
         Ok(Ok(response)) if response.status() == StatusCode::OK => Ok(()),
         Ok(Ok(response)) => Err(Unhealthy::Status(response.status().as_u16())),
-        Ok(Err(Broken::Unanswered(why) | Broken::Garbled(why))) => Err(Unhealthy::Unanswered(why)),
+        Ok(Err(Broken::Unreached(why) | Broken::Unanswered(why) | Broken::Garbled(why))) => {
+            Err(Unhealthy::Unanswered(why))
+        }
         Ok(Err(Broken::NoMemory)) => Err(Unhealthy::Unanswered("there is no memory for its answer now".into())),
         Ok(Err(Broken::TooLarge { .. })) => Err(Unhealthy::Unanswered("its head is too large".into())),
         Err(_) => Err(Unhealthy::TimedOut),

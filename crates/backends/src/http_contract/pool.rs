@@ -47,11 +47,11 @@ impl Pool {
     pub(super) async fn open(&self) -> Result<Link, Broken> {
         match tokio::time::timeout(self.connect_timeout, self.address.connect()).await {
             Ok(Ok(stream)) => Link::over(stream).await,
-            Ok(Err(error)) => Err(Broken::Unanswered(format!("cannot connect to {}: {error}", self.address))),
+            Ok(Err(error)) => Err(Broken::Unreached(format!("cannot connect to {}: {error}", self.address))),
             Err(_) => {
                 let timeout_ms = self.connect_timeout.as_millis();
                 let why = format!("{} accepted no connection within {timeout_ms} ms", self.address);
-                Err(Broken::Unanswered(why))
+                Err(Broken::Unreached(why))
             }
         }
     }

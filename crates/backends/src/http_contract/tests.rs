@@ -206,16 +206,16 @@ async fn a_kept_connection_that_dies_before_an_answer_is_replaced_once() {
     assert_eq!(&*fake.client.invoke(&request()).await.unwrap().body, b"yes");
     // The kept one dies again, and so does the new one: that is told.
     let third = fake.client.invoke(&request()).await;
-    assert!(matches!(third, Err(BackendError::Unavailable(_))), "{third:?}");
+    assert!(matches!(third, Err(BackendError::WentAway(_))), "{third:?}");
     let connections: Vec<usize> = fake.requests.lock().unwrap().iter().map(|(connection, _)| *connection).collect();
     assert_eq!(connections, [0, 0, 1, 1, 2]);
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_or_closes_at_once_is_unavailable() {
+async fn a_server_that_is_not_there_is_unavailable_and_one_that_closes_went_away_with_the_call() {
     let fake = fake(|_, _| Act::Hang).await;
     let closed = fake.client.invoke(&request()).await;
-    assert!(matches!(closed, Err(BackendError::Unavailable(_))), "{closed:?}");
+    assert!(matches!(closed, Err(BackendError::WentAway(_))), "{closed:?}");
     assert_eq!(fake.requests.lock().unwrap().len(), 1, "a new connection is no reason to ask twice");
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

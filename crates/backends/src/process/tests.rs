@@ -214,7 +214,7 @@ async fn one_that_dies_is_replaced_while_the_other_answers() {
     world.launch.instances = 2;
     let (backends, replicas) = world.load().await.unwrap();
     // It is asked of both, as the first dies without a word.
-    assert!(matches!(ask(&replicas, "exit").await, Err(BackendError::Unavailable(_))));
+    assert!(matches!(ask(&replicas, "exit").await, Err(BackendError::WentAway(_))));
     for _ in 0..50 {
         if let Err(error) = ask(&replicas, "1").await {
             // Only while the second one, asked for the lost call as well, comes back.

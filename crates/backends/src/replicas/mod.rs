@@ -272,7 +272,7 @@ async fn invoke(set: &Set, request: &ModelRequest) -> Result<Answer, BackendErro
         let begun = Instant::now();
         let answered = turn.backend().invoke(request).await;
         match answered {
-            Err(BackendError::Unavailable(why)) => asking.give_up(&turn, why),
+            Err(gone @ (BackendError::Unavailable(_) | BackendError::WentAway(_))) => asking.give_up(&turn, gone),
             answered => {
                 turn.member().tally.ended(answered.as_ref().err(), begun.elapsed());
                 if let Ok(answer) = &answered {
@@ -290,7 +290,7 @@ async fn invoke_streaming(set: &Set, request: &ModelRequest) -> Result<StreamedA
         let turn = asking.next()?;
         let begun = Instant::now();
         match turn.backend().invoke_streaming(request).await {
-            Err(BackendError::Unavailable(why)) => asking.give_up(&turn, why),
+            Err(gone @ (BackendError::Unavailable(_) | BackendError::WentAway(_))) => asking.give_up(&turn, gone),
             Ok(StreamedAnswer { head, chunks }) => {
                 set.sessions.note(&head, turn.member());
                 return Ok(StreamedAnswer { head, chunks: Box::pin(Held::new(chunks, turn, begun)) });
@@ -309,12 +309,13 @@ struct Asking<'a> {
     request: &'a ModelRequest,
     /// Members that were unavailable.
     asked: Vec<Arc<Member>>,
-    why: Option<String>,
+    /// What the last of them said, or the one that went away with the call.
+    gone: Option<BackendError>,
 }
 
 impl<'a> Asking<'a> {
     fn new(set: &'a Set, request: &'a ModelRequest) -> Self {
-        Self { set, request, asked: Vec::new(), why: None }
+        Self { set, request, asked: Vec::new(), gone: None }
     }
 
     fn next(&mut self) -> Result<Turn, BackendError> {
@@ -328,18 +329,21 @@ impl<'a> Asking<'a> {
                 return Ok(Turn::begin(member));
             }
         }
-        let why = self.why.take().unwrap_or_else(|| match self.set.trouble() {
-            Some(trouble) => format!("no instance of the model is alive; the last start failed: {trouble}"),
-            None => "no instance of the model is alive; a new one is being started".to_owned(),
-        });
-        Err(BackendError::Unavailable(why))
+        Err(self.gone.take().unwrap_or_else(|| {
+            BackendError::Unavailable(match self.set.trouble() {
+                Some(trouble) => format!("no instance of the model is alive; the last start failed: {trouble}"),
+                None => "no instance of the model is alive; a new one is being started".to_owned(),
+            })
+        }))
     }
 
-    fn give_up(&mut self, turn: &Turn, why: String) {
+    fn give_up(&mut self, turn: &Turn, gone: BackendError) {
         self.set.suspect(turn.member());
-        tracing::debug!(instance = turn.member().id(), %why, "an instance did not answer; another one is asked");
+        tracing::debug!(instance = turn.member().id(), %gone, "an instance did not answer; another one is asked");
         self.asked.push(Arc::clone(turn.member()));
-        self.why = Some(why);
+        if !matches!(self.gone, Some(BackendError::WentAway(_))) {
+            self.gone = Some(gone);
+        }
     }
 }
 

@@ -41,7 +41,7 @@ impl Backend for StandIn {
                 gate.acquire().await.unwrap().forget();
             }
             if !*self.alive.borrow() {
-                return Err(BackendError::Unavailable("reset".into()));
+                return Err(BackendError::WentAway("reset".into()));
             }
             if let Some(error) = self.error.lock().unwrap().clone() {
                 return Err(error);
@@ -201,7 +201,7 @@ async fn a_call_that_meets_a_dead_one_is_answered_by_a_living_one() {
 async fn a_call_that_kills_whoever_takes_it_is_given_to_two_at_most() {
     let World { factory, replicas, .. } = world(5, Routing::LeastOutstanding, Factory::default()).await;
     (0..5).for_each(|index| factory.made(index).die());
-    assert!(matches!(ask(&replicas).await, Err(BackendError::Unavailable(_))));
+    assert!(matches!(ask(&replicas).await, Err(BackendError::WentAway(_))));
     let calls: usize = (0..5).map(|index| factory.made(index).calls.load(Ordering::SeqCst)).sum();
     assert_eq!(calls, 2);
 }
@@ -222,7 +222,7 @@ async fn the_dead_are_replaced_and_while_all_are_dead_calls_are_refused() {
     let World { factory, replicas, .. } = world(1, Routing::LeastOutstanding, Factory::default()).await;
     factory.failures.lock().unwrap().extend(["first", "second"]);
     factory.made(0).die();
-    assert!(matches!(ask(&replicas).await, Err(BackendError::Unavailable(_))));
+    assert!(matches!(ask(&replicas).await, Err(BackendError::WentAway(_))));
     tokio::time::pause();
     while replicas.instances() == 1 {
         tokio::task::yield_now().await;
@@ -297,7 +297,7 @@ async fn nothing_runs_on_when_nobody_wants_the_model_or_the_server_stops() {
     closing.send_replace(true);
     closing.closed().await;
     assert!((0..2).all(|index| *factory.made(index).stopped.borrow()));
-    assert!(matches!(ask(&replicas).await, Err(BackendError::Unavailable(_))));
+    assert!(matches!(ask(&replicas).await, Err(BackendError::WentAway(_))));
 }
 
 #[tokio::test]

@@ -81,6 +81,25 @@ async fn failures_are_written_and_what_can_not_be_served_now_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_under_which_the_model_goes_away_each_time_is_given_up_after_a_few_and_harms_no_other() {
+    let world = World::new();
+    *world.lanes.lock().unwrap() = Some(3);
+    let backlog = world.open();
+    let patient = |number| Deferred { expires_at: Timestamp::from_unix_us(START_US + 3_600_000_000), ..call(number) };
+    for (number, text) in ["beside", "poison", "beside", "row"].into_iter().enumerate() {
+        backlog.accept(patient(u32::try_from(number).unwrap()), text.into()).await.unwrap();
+    }
+    backlog.start(world.doors());
+    let figures = emptied(&backlog).await;
+    assert_eq!((figures.completed, figures.failed, figures.expired), (3, 1, 0));
+    assert_eq!(world.asked().iter().filter(|asked| *asked == "poison").count(), 5);
+    let told = world.object("s3://failures/1-error.out").await.unwrap();
+    assert!(told.contains("The model or the server ended 5 times"), "{told}");
+    assert_eq!(world.object("s3://answers/0.out").await.unwrap(), "BESIDE");
+    assert_eq!(world.object("s3://answers/2.out").await.unwrap(), "BESIDE");
+}
+
+#[tokio::test(start_paused = true)]
 async fn as_many_calls_run_at_a_time_as_the_endpoint_has_lanes() {
     let world = World::new();
     *world.lanes.lock().unwrap() = Some(3);

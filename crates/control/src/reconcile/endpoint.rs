@@ -14,7 +14,7 @@
 //! Invariant: a row says InService only while the table has the endpoint, except between the start of the process and
 //! the end of [`EndpointReconciler::recover`]; old models serve until the table with the new ones is out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,16 +105,20 @@ impl EndpointReconciler {
         actual.loads.keep_only(&wanted);
         actual.loaded.retain(|key, _| wanted.contains(key));
         let mut open = Open { recovering: 0, retry_at: None, wake_in: None };
+        let mut returning = BTreeSet::new();
         for row in &rows {
             self.reconcile_one(&mut actual, row).await?;
             let Some(current) = &row.current else { continue };
-            let is_served = actual.standing.contains_key(&row.id);
-            open.recovering += usize::from(!is_served && actual.loads.is_running(row.id));
+            if !actual.standing.contains_key(&row.id) && actual.loads.is_running(row.id) {
+                returning.insert(row.name.clone());
+            }
             if row.status == EndpointStatus::Failed {
                 let retry_at = actual.loads.retry_at((row.id, current.id));
                 open.retry_at = open.retry_at.into_iter().chain(retry_at).min();
             }
         }
+        open.recovering = returning.len();
+        self.publisher.publish_returning(returning);
         open.wake_in = actual.wake_in;
         Ok(open)
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use captura_names::EndpointName;
 use serde_json::json;
 
 use super::{House, catalog_file};
@@ -82,7 +83,7 @@ async fn what_cannot_load_after_a_restart_is_failed_with_the_reason_and_heals_la
     again.control.start();
     again.strings.flaky_loads.store(true, Ordering::SeqCst);
     let mut table = again.table.clone();
-    let name = captura_names::EndpointName::parse("E").unwrap();
+    let name = EndpointName::parse("E").unwrap();
     table.wait_for(|table| table.endpoint(&name).is_some()).await.unwrap();
     while again.status("E").await != "InService" {
         tokio::task::yield_now().await;
@@ -106,6 +107,8 @@ async fn a_start_does_not_wait_for_ever_for_a_model_that_loads_slowly() {
     let waiting = again.describe("E").await;
     assert_eq!(waiting["EndpointStatus"], "OutOfService");
     assert_eq!(waiting["FailureReason"], "After a restart the endpoint is still being loaded.");
+    let returning = |house: &House, name| house.table.borrow().is_returning(&EndpointName::parse(name).unwrap());
+    assert!(returning(&again, "E") && !returning(&again, "quick"), "callers are asked to come back");
     let update = json!({"EndpointName": "E", "EndpointConfigName": "E"});
     assert!(
         again.refused("UpdateEndpoint", update).await.ends_with("in status OutOfService: wait until it is in service.")
@@ -116,6 +119,7 @@ async fn a_start_does_not_wait_for_ever_for_a_model_that_loads_slowly() {
         again.pass().await;
     }
     assert_eq!(again.answer_of("E").await, "gated");
+    assert!(!returning(&again, "E"));
     assert_eq!(again.describe("E").await.get("FailureReason"), None);
 }
 

@@ -100,6 +100,14 @@ fn failures() -> Vec<Failure> {
         ("long", 424, "ModelError", answered("server", 500, attributes), Some(500), Some(attributes)),
         ("not ready", 429, "ModelNotReadyException", "The model is not ready: loading. Try again.".into(), None, None),
         (
+            "go away",
+            503,
+            "ServiceUnavailable",
+            "The model went away while it had the call: connection reset. Try again.".into(),
+            None,
+            None,
+        ),
+        (
             "unavailable",
             503,
             "ServiceUnavailable",

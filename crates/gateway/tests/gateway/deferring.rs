@@ -168,9 +168,11 @@ async fn a_run_that_fails_says_whether_another_may_not() {
         ("panic", Some("The server failed while the model ran.")),
         ("not ready", None),
         ("unavailable", None),
+        ("go away", Some("the model went away while it had the call: connection reset")),
     ] {
         match (world.runner.run(&deferred, body.into()).await, final_word) {
             (Served::Failed(why), Some(word)) => assert!(why.starts_with(word), "{why}"),
+            (Served::WentAway(why), Some(word)) if body == "go away" => assert_eq!(why, word),
             (Served::NotNow(_), None) => {}
             (served, _) => panic!("{body}: {served:?}"),
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use captura_gateway::Settings;
+use captura_names::EndpointName;
 use captura_route::{Answer, Backend, Extras, Invoking, ModelRequest, RouteTable};
 
 use crate::world::{Model, World, endpoint, table, variant};
@@ -45,6 +46,20 @@ async fn no_call_fails_while_the_table_is_swapped() {
         calls += caller.await.unwrap();
     }
     assert!(calls > CALLERS);
+}
+
+#[tokio::test]
+async fn callers_of_an_endpoint_that_is_loaded_again_after_a_restart_are_asked_to_come_back() {
+    let world = World::new().await;
+    let returning = [EndpointName::parse("churn").unwrap()].into_iter().collect();
+    world.table.send_replace(Arc::new(RouteTable::default().with_returning(returning)));
+    let reply = world.invoke(&[], "1").await;
+    assert_eq!((reply.status, reply.header("x-amzn-errortype")), (503, Some("ServiceUnavailable")));
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    let message = "Endpoint churn is still being loaded after a restart of the server. Try again.";
+    assert_eq!(reply.json()["Message"], message);
+    world.table.send_replace(table(&[("AllTraffic", 1.0, &Model::named("blue"))]));
+    assert_eq!(world.invoke(&[], "1").await.status, 200);
 }
 
 #[tokio::test]

@@ -58,6 +58,7 @@ impl Model {
             b"late in container" => Err(in_container(BackendError::TimedOut { timeout_ms: 60_000 })),
             b"not ready" => Err(BackendError::NotReady("loading".into())),
             b"unavailable" => Err(BackendError::Unavailable("connection refused".into())),
+            b"go away" => Err(BackendError::WentAway("connection reset".into())),
             b"panic" => panic!("the model panics because a test asked it to"),
             b"never" => std::future::pending().await,
             b"wait" => {
