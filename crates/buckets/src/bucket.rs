@@ -64,6 +64,7 @@ impl Bucket {
                 let (local, key) = (local.clone(), key.clone());
                 blocking(move || local.open(&key)).await.map(|(object, file)| (object, Opened::File(file)))
             }
+            Self::Remote(_) if key.is_folder() => Err(Refusal::NoSuchKey),
             Self::Remote(bucket) => {
                 let object = bucket.look(key).await?;
                 let e_tag = object.facts.e_tag.clone();
@@ -79,6 +80,7 @@ impl Bucket {
                 let (local, key) = (local.clone(), key.clone());
                 blocking(move || local.look(&key)).await
             }
+            Self::Remote(_) if key.is_folder() => Err(Refusal::NoSuchKey),
             Self::Remote(bucket) => bucket.look(key).await,
         }
     }
@@ -122,6 +124,12 @@ impl Bucket {
         }
     }
 
+    /// Makes a folder an object without bytes.
+    pub(crate) async fn place_folder(&self, key: &Key, facts: Facts, condition: WriteCondition) -> Result<Object> {
+        let (local, key) = (self.local("folders that are objects")?.clone(), key.clone());
+        blocking(move || local.place_folder(&key, facts, &condition)).await
+    }
+
     /// Removes an object; one that is not there is gone already.
     pub(crate) async fn remove(&self, key: &Key, condition: WriteCondition) -> Result<()> {
         match self {
@@ -129,6 +137,7 @@ impl Bucket {
                 let (local, key) = (local.clone(), key.clone());
                 blocking(move || local.remove(&key, &condition)).await
             }
+            Self::Remote(_) if key.is_folder() => Ok(()),
             Self::Remote(bucket) => bucket.remove(key, &condition).await,
         }
     }

@@ -76,6 +76,9 @@ pub(crate) struct Version {
 }
 
 impl Version {
+    /// Of a folder that is an object: the only one that it has.
+    pub(crate) const FOLDER: Self = Self { modified_ns: 0, size_bytes: 0 };
+
     /// Of a file.
     pub(crate) fn of(metadata: &Metadata) -> Self {
         let modified_ns = metadata.mtime().saturating_mul(1_000_000_000).saturating_add(metadata.mtime_nsec());

@@ -1,8 +1,9 @@
 //! Names as they come from callers: of buckets, and of the objects in them.
 //!
 //! Objects are files, so a key is a path of names below the bucket's folder. Keys that a file system would read as
-//! something else (`..`, empty parts, a trailing slash, control characters, the names that staged objects hide under)
-//! name no object here: reading them finds nothing, writing them is refused.
+//! something else (`..`, empty parts, control characters, the names that staged objects hide under) name no object here:
+//! reading them finds nothing, writing them is refused. A key that ends in a slash names a folder, which can be an object
+//! without bytes, as S3's console makes them.
 //!
 //! Invariant: a [`Key`] stays below its bucket's folder, whatever joins it to that.
 
@@ -36,7 +37,8 @@ impl Key {
         }
         if text.ends_with('/') {
             return Err(Refusal::Key(
-                "a key cannot end with '/': folders come and go with the objects in them, and none needs to be made",
+                "a key that ends with '/' is a folder here: put it without bytes, or not at all, as folders come with \
+                 the objects in them",
             ));
         }
         for part in text.split('/') {
@@ -52,12 +54,28 @@ impl Key {
         Ok(Self { text: text.to_owned(), path })
     }
 
+    /// Parses a key that is to be written, where it may be that of a folder.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub(crate) fn parse_any(text: &str) -> Result<Self> {
+        match text.strip_suffix('/') {
+            Some(name) => Ok(Self { text: text.to_owned(), ..Self::parse(name)? }),
+            None => Self::parse(text),
+        }
+    }
+
     /// Parses a key that is to be read: one that cannot be written is not there.
     ///
     /// # Errors
     /// `NoSuchKey`.
     pub(crate) fn find(text: &str) -> Result<Self> {
-        Self::parse(text).map_err(|_| Refusal::NoSuchKey)
+        Self::parse_any(text).map_err(|_| Refusal::NoSuchKey)
+    }
+
+    /// Whether it names a folder.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.text.ends_with('/')
     }
 
     /// The key.
@@ -111,7 +129,16 @@ mod tests {
             "a\u{7f}", "a\u{85}", "x#1", "a/x#007", &long, &sharp, &longest,
         ] {
             assert!(Key::parse(bad).is_err(), "{bad:?}");
-            assert!(matches!(Key::find(bad), Err(Refusal::NoSuchKey)), "{bad:?}");
+            assert!(matches!(Key::find(bad), Err(Refusal::NoSuchKey)) || bad == "a/", "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_s_key_is_that_of_its_path_with_a_slash_behind() {
+        let key = Key::parse_any("a/b/").unwrap();
+        assert_eq!((key.as_str(), key.path().as_ref(), key.is_folder()), ("a/b/", "a/b", true));
+        for bad in ["/", "//", "a//", "../", "a/../", "x#1/"] {
+            assert!(Key::parse_any(bad).is_err(), "{bad:?}");
         }
     }
 

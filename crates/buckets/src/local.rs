@@ -20,7 +20,7 @@ use futures_util::stream;
 use object_store::PutMode;
 
 use crate::condition::WriteCondition;
-use crate::disk::blocking;
+use crate::disk::{blocking, make_folder};
 use crate::facts::{FactStore, Facts, Version};
 use crate::key::Key;
 use crate::listing::{Flow, Gather};
@@ -115,6 +115,9 @@ impl Local {
         let mut looks = 1;
         loop {
             let (metadata, opened) = open().map_err(absent)?;
+            if key.ends_with('/') {
+                return Ok((self.look_at_folder(key, &metadata)?, opened));
+            }
             if !metadata.is_file() {
                 return Err(Refusal::NoSuchKey);
             }
@@ -130,6 +133,27 @@ impl Local {
             }
             looks += 1;
         }
+    }
+
+    /// A folder is an object where it was made one.
+    fn look_at_folder(&self, key: &str, metadata: &std::fs::Metadata) -> Result<Object> {
+        let made = || self.shared.facts.read(&self.name, key, Version::FOLDER);
+        let facts = metadata.is_dir().then(made).flatten().ok_or(Refusal::NoSuchKey)?;
+        Ok(Object { size_bytes: 0, modified_ns: Version::of(metadata).modified_ns, facts })
+    }
+
+    /// Makes a folder an object.
+    pub(crate) fn place_folder(&self, key: &Key, facts: Facts, condition: &WriteCondition) -> Result<Object> {
+        let path = self.path(key)?;
+        let _one_at_a_time = self.shared.lock(&path);
+        condition.check(self.there(key)?.as_ref())?;
+        match make_folder(&path) {
+            Ok(()) if path.is_dir() => {}
+            Err(error) if error.kind() != ErrorKind::NotADirectory => return Err(error.into()),
+            Ok(()) | Err(_) => return Err(Refusal::Clash),
+        }
+        self.shared.facts.write(&self.name, key, Version::FOLDER, facts)?;
+        self.look(key)
     }
 
     fn there(&self, key: &Key) -> Result<Option<Object>> {
@@ -185,7 +209,8 @@ impl Local {
         let _one_at_a_time = self.shared.lock(&self.path(key)?);
         let mut object = self.look(key)?;
         change(&mut object.facts);
-        Ok(self.shared.facts.write(&self.name, key, object.version(), object.facts)?)
+        let version = if key.is_folder() { Version::FOLDER } else { object.version() };
+        Ok(self.shared.facts.write(&self.name, key, version, object.facts)?)
     }
 
     /// Removes an object; one that is not there is gone already.
@@ -194,12 +219,28 @@ impl Local {
         let there = self.there(key)?;
         condition.check(there.as_ref())?;
         let Some(object) = there else { return Ok(()) };
+        if key.is_folder() {
+            self.shared.facts.remove(&self.name, key, Version::FOLDER);
+            // With objects in it, it stays as their folder.
+            let _ = std::fs::remove_dir(self.path(key)?);
+            return Ok(());
+        }
         match self.folder.remove(key.path()).map_err(of_folder) {
             Ok(()) | Err(Refusal::NoSuchKey) => {}
             Err(refusal) => return Err(refusal),
         }
         self.shared.facts.remove(&self.name, key, object.version());
-        Ok(())
+        self.keep_made_folder(key)
+    }
+
+    /// Folders go with their last object, but those that are objects themselves.
+    fn keep_made_folder(&self, removed: &Key) -> Result<()> {
+        let is_made = |folder: &str| self.shared.facts.read(&self.name, folder, Version::FOLDER).is_some();
+        let folders = removed.as_str().rmatch_indices('/').map(|(at, slash)| &removed.as_str()[..at + slash.len()]);
+        match folders.into_iter().find(|folder| is_made(folder)) {
+            Some(folder) => Ok(make_folder(&self.path(&Key::parse_any(folder)?)?)?),
+            None => Ok(()),
+        }
     }
 
     /// Offers the bucket's keys in order, until enough were taken.
@@ -216,19 +257,21 @@ impl Local {
                 continue;
             }
             let path = folder.join(name.trim_end_matches('/'));
-            if is_folder {
-                if gather.may_hold(&full) && !self.walk_folder(&path, &full, gather, skip)? {
-                    return Ok(false);
+            if is_folder && !gather.may_hold(&full) {
+                continue;
+            }
+            // A page has room for an object; a folder is hardly ever one, so that is asked first.
+            let is_object = if is_folder { self.look_at(&full, &path).is_ok() } else { Key::parse(&full).is_ok() };
+            if is_object {
+                match gather.offer(&full, || self.look_at(&full, &path).ok()) {
+                    Flow::Next => {}
+                    Flow::Skip(group) => *skip = Some(group),
+                    Flow::Stop => return Ok(false),
                 }
-                continue;
             }
-            if Key::parse(&full).is_err() {
-                continue;
-            }
-            match gather.offer(&full, || self.look_at(&full, &path).ok()) {
-                Flow::Next => {}
-                Flow::Skip(group) => *skip = Some(group),
-                Flow::Stop => return Ok(false),
+            let is_skipped = skip.as_deref().is_some_and(|skip| full.starts_with(skip));
+            if is_folder && !is_skipped && !self.walk_folder(&path, &full, gather, skip)? {
+                return Ok(false);
             }
         }
         Ok(true)

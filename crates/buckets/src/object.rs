@@ -37,6 +37,15 @@ pub(crate) trait Take: Send + 'static {
     fn take(&mut self, bytes: &[u8]) -> std::io::Result<()>;
 }
 
+/// Takes the bytes of what has none.
+pub(crate) struct Nothing;
+
+impl Take for Nothing {
+    fn take(&mut self, _: &[u8]) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The bytes of a request.
 pub(crate) fn pieces(body: Option<s3s::dto::StreamingBlob>) -> Pieces {
     match body {

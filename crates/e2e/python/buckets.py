@@ -40,7 +40,13 @@ def keys(**query):
 assert s3.list_buckets()["Buckets"] == []
 assert refusal(s3.head_bucket, Bucket=BUCKET) == ("404", "Not Found")
 s3.create_bucket(Bucket=BUCKET)
-s3.head_bucket(Bucket=BUCKET)
+s3.put_object(Bucket=BUCKET, Key="prefix/")
+assert s3.head_object(Bucket=BUCKET, Key="prefix/")["ContentLength"] == 0
+assert keys(Prefix="prefix") == ["prefix/"]
+s3.delete_object(Bucket=BUCKET, Key="prefix/")
+assert keys(Prefix="prefix") == []
+told = s3.head_bucket(Bucket=BUCKET)["ResponseMetadata"]
+assert len(told["RequestId"]) == 36, told
 assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == [BUCKET]
 assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] is None
 

@@ -57,7 +57,7 @@ pub(crate) async fn answer(line: &Line, request: Request<Incoming>) -> Reply {
         line.premises.meters.refused(&refused);
         refused.reply(dialect)
     });
-    reply::identify(&mut reply);
+    reply::identify(&mut reply, dialect);
     if closes {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use captura_names::EventId;
 use captura_route::Held;
+use captura_wire::denial::Dialect;
 use captura_wire::runtime;
 use futures_core::Stream;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
@@ -19,6 +20,8 @@ use tokio::time::Instant;
 use crate::pulse::{Phase, Pulse};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static(runtime::REQUEST_ID);
+/// The same where S3's clients look for it.
+const S3_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 pub(crate) const ERROR_TYPE: HeaderName = HeaderName::from_static(runtime::ERROR_TYPE);
 pub(crate) const CUSTOM_ATTRIBUTES: HeaderName = HeaderName::from_static(runtime::CUSTOM_ATTRIBUTES);
 pub(crate) const INVOKED_VARIANT: HeaderName = HeaderName::from_static(runtime::INVOKED_PRODUCTION_VARIANT);
@@ -128,10 +131,12 @@ pub(crate) fn text(status: StatusCode, content_type: &'static str, text: impl In
 }
 
 /// Says which request this reply belongs to, where that is not said yet.
-pub(crate) fn identify(reply: &mut Reply) {
-    if !reply.headers().contains_key(REQUEST_ID) {
-        let id = header_value(EventId::from_random_bytes(rand::random()));
-        reply.headers_mut().insert(REQUEST_ID, id);
+pub(crate) fn identify(reply: &mut Reply, dialect: Dialect) {
+    let fresh = || header_value(EventId::from_random_bytes(rand::random()));
+    let id = reply.headers_mut().entry(REQUEST_ID).or_insert_with(fresh);
+    if dialect == Dialect::S3 {
+        let id = id.clone();
+        reply.headers_mut().insert(S3_REQUEST_ID, id);
     }
 }
 

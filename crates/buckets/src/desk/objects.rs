@@ -21,7 +21,7 @@ use crate::condition::{ReadCondition, WriteCondition};
 use crate::digest::{self, Algorithm, Checksum, Digested, Digests};
 use crate::facts::{Described, Facts};
 use crate::key::Key;
-use crate::object::{Object, Pieces, pieces};
+use crate::object::{Nothing, Object, Pieces, pieces, pour};
 use crate::refusal::{Refusal, Result};
 
 /// Most keys of one DeleteObjects, as S3 has it.
@@ -127,7 +127,7 @@ impl Desk {
         if input.write_offset_bytes.is_some() {
             return Err(Refusal::NotThere("appending to objects".into()));
         }
-        let key = Key::parse(&input.key)?;
+        let key = Key::parse_any(&input.key)?;
         let described = described!(input);
         check_size(&described)?;
         let condition = WriteCondition::of(input.if_match.clone(), input.if_none_match.clone())?;
@@ -135,11 +135,20 @@ impl Desk {
         let claims = Claims::of(given_checksum!(input), named, input.content_md5.as_deref(), arrival)?;
         let bucket = self.made(&input.bucket).await?;
         let digests = Digests::new(claims.algorithm);
-        let (draft, digested) = bucket.draft(&key, pieces(input.body), digests, self.room()).await?;
+        let (draft, digested) = match key.is_folder() {
+            true => (None, pour(pieces(input.body), Nothing, digests, 0).await.map_err(of_folder_with_bytes)?.1),
+            false => {
+                let (draft, digested) = bucket.draft(&key, pieces(input.body), digests, self.room()).await?;
+                (Some(draft), digested)
+            }
+        };
         claims.check(&digested, arrival)?;
         let facts =
             Facts { e_tag: digest::e_tag(digested.md5), described, checksum: digested.checksum, ..Facts::default() };
-        let object = bucket.place(draft, &key, facts, condition).await?;
+        let object = match draft {
+            Some(draft) => bucket.place(draft, &key, facts, condition).await?,
+            None => bucket.place_folder(&key, facts, condition).await?,
+        };
         let mut output = PutObjectOutput { e_tag: Some(answers::e_tag(&object.facts.e_tag)), ..Default::default() };
         tell_checksum!(output, &object.facts.checksum);
         output.checksum_type = kind(object.facts.checksum.as_ref());
@@ -228,6 +237,14 @@ impl Desk {
         }
         let errors = (!errors.is_empty()).then_some(errors);
         Ok(DeleteObjectsOutput { deleted: Some(deleted), errors, request_charged: None })
+    }
+}
+
+/// What is said to bytes under the key of a folder.
+fn of_folder_with_bytes(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::TooLarge => Refusal::Key("a key that ends with '/' is a folder here, and holds no bytes"),
+        refusal => refusal,
     }
 }
 

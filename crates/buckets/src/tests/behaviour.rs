@@ -24,6 +24,37 @@ async fn objects_are_plain_files_and_plain_files_are_objects() {
 }
 
 #[tokio::test]
+async fn a_folder_is_an_object_without_bytes_where_it_was_made_one() {
+    let house = House::new();
+    let put = house.send("PUT /models/a/b/", &[("x-amz-meta-who", "me")], whole("")).await;
+    assert_eq!((put.status.as_u16(), put.header("etag")), (200, "\"d41d8cd98f00b204e9800998ecf8427e\""));
+    let told = house.call("HEAD /models/a/b/").await;
+    assert_eq!((told.status.as_u16(), told.header("content-length"), told.header("x-amz-meta-who")), (200, "0", "me"));
+    assert_eq!(house.call("GET /models/a/").await.element("Code"), "NoSuchKey", "nobody made that one an object");
+    house.put("/models/a/b/c", "1").await;
+    house.put("/models/a/c", "2").await;
+    let keys = |text: &str| {
+        let keys = text.split("<Key>").skip(1).map(|rest| rest.split('<').next().unwrap().to_owned());
+        keys.collect::<Vec<_>>()
+    };
+    assert_eq!(keys(house.call("GET /models?list-type=2").await.text()), ["a/b/", "a/b/c", "a/c"]);
+    let page = house.call("GET /models?list-type=2&prefix=a/&delimiter=/").await;
+    assert_eq!((keys(page.text()), page.element("Prefix")), (vec!["a/c".to_owned()], "a/"));
+    assert!(page.text().contains("<CommonPrefixes><Prefix>a/b/</Prefix></CommonPrefixes>"), "{}", page.text());
+
+    house.call("DELETE /models/a/b/c").await;
+    assert_eq!(house.call("HEAD /models/a/b/").await.status.as_u16(), 200, "it outlives what was in it");
+    assert_eq!(house.call("DELETE /models/a/b/").await.status.as_u16(), 204);
+    assert_eq!(keys(house.call("GET /models?list-type=2").await.text()), ["a/c"]);
+    assert!(!house.file("models/a/b").exists());
+
+    let told = house.put("/models/a/d/", "bytes").await;
+    assert_eq!((told.status.as_u16(), told.element("Code")), (400, "InvalidArgument"));
+    assert!(told.text().contains("holds no bytes"), "{}", told.text());
+    assert_eq!(house.put("/models/a/c/", "").await.element("Code"), "InvalidRequest", "a file is there");
+}
+
+#[tokio::test]
 async fn ranges_and_conditions_are_http_s() {
     let house = House::new();
     let e_tag = house.put("/models/k", "0123456789").await.header("etag").to_owned();
