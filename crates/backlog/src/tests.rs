@@ -114,19 +114,26 @@ impl World {
         let store: Arc<dyn ObjectStore> = Arc::clone(&self.store) as _;
         let lanes = Arc::clone(&self.lanes);
         let (asked, most, go) = (Arc::clone(&self.asked), Arc::clone(&self.most), Arc::clone(&self.go));
-        let working = Arc::new(AtomicUsize::new(0));
+        let at_work: Arc<Mutex<Vec<String>>> = Arc::default();
         let notices = Arc::clone(&self.notices);
         Doors {
             lanes: Arc::new(move |_| *lanes.lock().unwrap()),
             run: Arc::new(move |_, body| {
-                let (asked, most, go, working) =
-                    (Arc::clone(&asked), Arc::clone(&most), Arc::clone(&go), Arc::clone(&working));
+                let (asked, most, go, at_work) =
+                    (Arc::clone(&asked), Arc::clone(&most), Arc::clone(&go), Arc::clone(&at_work));
                 Box::pin(async move {
                     let text = String::from_utf8(body.to_vec()).unwrap();
                     asked.lock().unwrap().push(text.clone());
-                    most.fetch_max(working.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    let served = answer(&text, &asked, &go).await;
-                    working.fetch_sub(1, Ordering::SeqCst);
+                    let working = {
+                        let mut at_work = at_work.lock().unwrap();
+                        at_work.push(text.clone());
+                        at_work.len()
+                    };
+                    most.fetch_max(working, Ordering::SeqCst);
+                    let served = answer(&text, (&asked, &at_work), &go).await;
+                    let mut at_work = at_work.lock().unwrap();
+                    let at = at_work.iter().position(|other| *other == text).unwrap();
+                    at_work.remove(at);
                     served
                 })
             }),
@@ -160,17 +167,23 @@ impl World {
 }
 
 /// A model that does what the payload asks for.
-async fn answer(text: &str, asked: &Mutex<Vec<String>>, go: &Semaphore) -> Served {
+async fn answer(text: &str, (asked, at_work): (&Mutex<Vec<String>>, &Mutex<Vec<String>>), go: &Semaphore) -> Served {
     match text {
         "fail" => Served::Failed("out of memory".into()),
         "later" if asked.lock().unwrap().iter().filter(|asked| *asked == "later").count() < 3 => {
             Served::NotNow("loading".into())
         }
         "never" => Served::NotNow("no instance".into()),
-        "poison" => Served::WentAway("connection reset".into()),
-        // Fails with whoever is poison at the same time.
-        "beside" if asked.lock().unwrap().iter().rev().take(3).any(|asked| asked == "poison") => {
+        "poison" => {
+            tokio::time::sleep(Duration::from_millis(20)).await;
             Served::WentAway("connection reset".into())
+        }
+        "beside poison" => {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            match at_work.lock().unwrap().iter().any(|other| other == "poison") {
+                true => Served::WentAway("connection reset".into()),
+                false => Served::Answered(Answer { body: "fine".into(), ..Answer::default() }),
+            }
         }
         _ => {
             if text.starts_with("wait") {

@@ -297,7 +297,7 @@ async fn nothing_runs_on_when_nobody_wants_the_model_or_the_server_stops() {
     closing.send_replace(true);
     closing.closed().await;
     assert!((0..2).all(|index| *factory.made(index).stopped.borrow()));
-    assert!(matches!(ask(&replicas).await, Err(BackendError::WentAway(_))));
+    assert!(matches!(ask(&replicas).await, Err(BackendError::Unavailable(_))));
 }
 
 #[tokio::test]

@@ -242,12 +242,12 @@ async fn an_execution_can_begin_out_of_turn_but_not_beside_another() {
     assert!(String::from_utf8_lossy(&response.body).contains("ResourceInUse"));
     let response = house.control.run_monitor("t", super::super::REGION).await;
     assert!(String::from_utf8_lossy(&response.body).contains("ResourceNotFound"));
-    house.wait(60);
+    house.wait(61);
     pass(&house).await;
     let job = jobs(&house).await.remove(0);
-    assert_eq!(job["Environment"]["start_time"], "2023-11-14T21:13:20Z");
+    assert_eq!(job["Environment"]["start_time"], "2023-11-14T21:13:21Z");
     let output = &job["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"];
-    assert_eq!(output, "s3://bucket/reports/e/s/2023/11/14/22/13-20");
+    assert_eq!(output, "s3://bucket/reports/e/s/2023/11/14/22/13-21");
     completed(&house).await;
     pass(&house).await;
     go_to(&house, "14T23:02:00");
