@@ -13,6 +13,7 @@ pub mod dataset;
 pub mod dice;
 pub mod drift;
 pub mod estimate;
+mod instructions;
 pub mod job;
 pub mod labels;
 mod notes;

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
 use super::column::Column;
+use super::digits::Line;
+use super::staging::Staging;
 use crate::artefact::java_double;
 
 /// Rows of one batch.
@@ -134,6 +136,9 @@ pub(crate) struct Builder {
     names: Vec<String>,
     schema: Arc<Schema>,
     columns: Vec<Column>,
+    /// Whether a column holds text.
+    has_text: bool,
+    staging: Staging,
     rows: usize,
     rows_max: usize,
     text_bytes: usize,
@@ -194,6 +199,8 @@ impl Builder {
         Self {
             schema: schema_of(&columns),
             columns: columns.text.iter().map(|&text| Column::new(text)).collect(),
+            has_text: columns.text.contains(&true),
+            staging: Staging::new(columns.len()),
             rows: 0,
             rows_max: (BATCH_CELLS / columns.len().max(1)).clamp(BATCH_ROWS_MIN, BATCH_ROWS),
             text_bytes: 0,
@@ -217,9 +224,23 @@ impl Builder {
         self.columns.iter().map(Column::is_promoted).collect()
     }
 
+    /// Adds a row of lines, one behind the other, where every cell and every column is of numbers and there is one for each;
+    /// answers whether it was added.
+    pub(crate) fn push_numbers<'b>(&mut self, lines: impl Iterator<Item = Line<'b>>, call: Call<'_>) -> bool {
+        if self.has_text || !self.staging.take(lines) {
+            return false;
+        }
+        if self.staging.is_full() {
+            self.staging.move_into(&mut self.columns);
+        }
+        self.end_row(0, 0, call);
+        true
+    }
+
     /// Adds a row of lines of CSV without quotes, one behind the other; the caller has checked that there is a cell for each
     /// column.
     pub(crate) fn push_lines<'c>(&mut self, lines: impl Iterator<Item = &'c str>, call: Call<'_>) {
+        self.staging.move_into(&mut self.columns);
         let mut columns = self.columns.iter_mut();
         let mut text_bytes = 0;
         for line in lines {
@@ -237,6 +258,7 @@ impl Builder {
 
     /// Adds a row of cells as text; the caller has checked that there is one per column.
     pub(crate) fn push_texts<'c>(&mut self, cells: impl ExactSizeIterator<Item = &'c str>, call: Call<'_>) {
+        self.staging.move_into(&mut self.columns);
         let left = self.columns.len().abs_diff(cells.len());
         let pushed = self.columns.iter_mut().zip(cells).map(|(column, text)| column.push_text_of(text)).sum();
         self.end_row(left, pushed, call);
@@ -248,8 +270,15 @@ impl Builder {
         cells: impl ExactSizeIterator<Item = &'c Cell<'t>>,
         call: Call<'_>,
     ) {
+        self.staging.move_into(&mut self.columns);
         let left = self.columns.len().abs_diff(cells.len());
-        let pushed = self.columns.iter_mut().zip(cells).map(|(column, cell)| column.push(cell)).sum();
+        let mut has_text = self.has_text;
+        let push = |(column, cell): (&mut Column, &'c Cell<'t>)| {
+            has_text |= matches!(cell, Cell::Text(_));
+            column.push(cell)
+        };
+        let pushed = self.columns.iter_mut().zip(cells).map(push).sum();
+        self.has_text = has_text;
         self.end_row(left, pushed, call);
     }
 
@@ -264,6 +293,7 @@ impl Builder {
             return None;
         }
         let rows = self.rows;
+        self.staging.move_into(&mut self.columns);
         let (arrays, kinds): (Vec<ArrayRef>, Vec<Kinds>) =
             self.columns.iter_mut().map(|column| column.take(rows)).unzip();
         if self.schema.fields().iter().zip(&arrays).any(|(field, array)| field.data_type() != array.data_type()) {
@@ -278,6 +308,7 @@ impl Builder {
         assert_eq!(left, 0, "our bug: rows are checked for their width before they are pushed");
         self.rows += 1;
         self.text_bytes += text_bytes;
+        self.has_text |= text_bytes > 0;
         if let Some(calls) = &mut self.calls {
             calls.push(call);
         }

@@ -44,7 +44,7 @@ pub(crate) enum Parsed {
 }
 
 /// Whole numbers up to this many digits are exact in an `i64` and need no general parser.
-const FAST_DIGITS: usize = 15;
+pub(super) const FAST_DIGITS: usize = 15;
 
 pub(crate) fn number(text: &str) -> Parsed {
     let text = text.trim_matches([' ', '\t']);

@@ -8,6 +8,18 @@ use std::borrow::Cow;
 /// Cells of one row, before classification.
 pub(crate) type TextRow<'a> = Vec<Cow<'a, str>>;
 
+/// The rows of a text without quotes, a line each; nothing of one with quotes.
+pub(crate) fn plain_lines(text: &str) -> Option<impl Iterator<Item = &str>> {
+    let has_quotes = memchr::memchr(b'"', text.as_bytes()).is_some();
+    let lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+    (!has_quotes).then(|| lines.filter(|line| !line.is_empty()))
+}
+
+/// The cells of a line without quotes.
+pub(crate) fn cells(line: &str) -> TextRow<'_> {
+    line.split(',').map(Cow::Borrowed).collect()
+}
+
 /// Splits `text` into rows and calls `row` for each; stops at its first error.
 ///
 /// # Errors
@@ -16,14 +28,8 @@ pub(crate) fn each_row<'a>(
     text: &'a str,
     mut row: impl FnMut(TextRow<'a>) -> Result<(), String>,
 ) -> Result<(), String> {
-    if memchr::memchr(b'"', text.as_bytes()).is_none() {
-        for line in text.split('\n') {
-            let line = line.strip_suffix('\r').unwrap_or(line);
-            if !line.is_empty() {
-                row(line.split(',').map(Cow::Borrowed).collect())?;
-            }
-        }
-        return Ok(());
+    if let Some(mut lines) = plain_lines(text) {
+        return lines.try_for_each(|line| row(cells(line)));
     }
     let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
     let mut record = csv::StringRecord::new();

@@ -8,6 +8,7 @@ mod body;
 mod cell;
 mod column;
 mod csv_rows;
+mod digits;
 mod explained;
 mod json_rows;
 mod layout;
@@ -19,6 +20,7 @@ pub mod record;
 mod scanner;
 mod scope;
 mod sink;
+mod staging;
 mod tally;
 
 pub(crate) use batch::number_text;

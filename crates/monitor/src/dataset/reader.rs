@@ -10,6 +10,7 @@ use captura_names::Timestamp;
 use super::batch::{Batch, Builder, Call, Columns};
 use super::body::{self, Body};
 use super::cell::Cell;
+use super::digits::Line;
 use super::layout::Layout;
 use super::record::{CapturedRecord, Encoding, Side, Text};
 use super::scope::Scope;
@@ -125,24 +126,48 @@ impl<S: Sink> Reader<S> {
             }
         };
         let mut number = 0_u64;
-        let outcome = csv_rows::each_row(text, |cells| {
-            number += 1;
-            if number == 1 && is_header(&cells, header) {
-                self.csv_header(cells.iter().map(|cell| cell.trim().to_owned()).collect());
-                return Ok(());
+        let outcome = match csv_rows::plain_lines(text) {
+            Some(lines) => {
+                for line in lines {
+                    number += 1;
+                    self.csv_line((source, number), line, bytes, header);
+                }
+                Ok(())
             }
-            self.tally.records += 1;
-            match self.row_of_texts(&cells) {
-                Ok(()) => self.tally.used += 1,
-                Err(reason) => self.tally.describe(source, number, reason),
-            }
-            Ok(())
-        });
+            None => csv_rows::each_row(text, |cells| {
+                number += 1;
+                self.csv_row((source, number), &cells, header);
+                Ok(())
+            }),
+        };
         if let Err(reason) = outcome {
             self.tally.records += 1;
             self.tally.describe(source, number + 1, reason);
         }
         number
+    }
+
+    /// Takes a line of a CSV file without quotes, in the bytes of that file.
+    fn csv_line(&mut self, (source, number): (&str, u64), line: &str, file: &[u8], header: Header) {
+        let may_be_header = number == 1 && header != Header::No;
+        if !may_be_header && self.push_numbers(std::iter::once(line), file, line.len(), &Call::default()) {
+            self.tally.records += 1;
+            self.tally.used += 1;
+        } else {
+            self.csv_row((source, number), &csv_rows::cells(line), header);
+        }
+    }
+
+    /// Takes a row of a CSV file.
+    fn csv_row(&mut self, (source, number): (&str, u64), cells: &csv_rows::TextRow<'_>, header: Header) {
+        if number == 1 && is_header(cells, header) {
+            return self.csv_header(cells.iter().map(|cell| cell.trim().to_owned()).collect());
+        }
+        self.tally.records += 1;
+        match self.row_of_texts(cells) {
+            Ok(()) => self.tally.used += 1,
+            Err(reason) => self.tally.describe(source, number, reason),
+        }
     }
 
     /// Hands out the last batch and the account.
@@ -181,18 +206,23 @@ impl<S: Sink> Reader<S> {
         }
         let call = if S::HEARS || self.plan.with_calls { self.times.call_of(&record) } else { Call::default() };
         if let Some(lines) = unescaped_lines(&record) {
-            return self.push_lines(lines, line.len(), call);
+            return self.push_lines(lines, line, call);
         }
         let (output, input) = body::bodies(&record)?;
         if let Some(lines) = plain_lines(output.as_ref(), input.as_ref()) {
-            return self.push_lines(lines, line.len(), call);
+            return self.push_lines(lines, line, call);
         }
         let rows = body::paired(output.as_ref(), input.as_ref())?;
         self.push_rows(rows, line.len(), call).map(|()| Taken::Used)
     }
 
-    fn push_lines(&mut self, lines: [Option<&str>; 2], bytes: usize, call: Call<'_>) -> Result<Taken, String> {
+    /// Takes a row of lines, which may be parts of the record's own bytes.
+    fn push_lines(&mut self, lines: [Option<&str>; 2], record: &[u8], call: Call<'_>) -> Result<Taken, String> {
         let lines = lines.into_iter().flatten();
+        let bytes = record.len();
+        if self.push_numbers(lines.clone(), record, bytes, &call) {
+            return Ok(Taken::Used);
+        }
         let width = lines.clone().map(cells_of).sum();
         self.check_row(width, bytes)?;
         let State { builder, .. } = self.state_for(|| Columns::numbered(width))?;
@@ -202,6 +232,24 @@ impl<S: Sink> Reader<S> {
         builder.push_lines(lines, call);
         self.end_record(width, 1, &call);
         Ok(Taken::Used)
+    }
+
+    /// Takes a row of lines where all is numbers and as wide as the data set, without looking for what may be wrong with it.
+    fn push_numbers<'l>(
+        &mut self,
+        lines: impl Iterator<Item = &'l str>,
+        around: &[u8],
+        bytes: usize,
+        call: &Call<'_>,
+    ) -> bool {
+        let state = self.state.as_mut().filter(|_| bytes <= MAX_ROW_BYTES);
+        let Some(State { builder, .. }) = state else { return false };
+        let width = builder.width();
+        let added = builder.push_numbers(lines.map(|line| Line::of(line, around)), *call);
+        if added {
+            self.end_record(width, 1, call);
+        }
+        added
     }
 
     /// Takes a row of a file, or says why it is none.

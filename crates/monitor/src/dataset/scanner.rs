@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use crate::instructions::vectorised;
+
 use super::record::{CaptureData, CapturedRecord, Encoding, EventMetadata, Extension, Side, Text};
 
 /// The record, where the line is of the usual form.
@@ -32,13 +34,15 @@ pub(super) fn scan(line: &[u8]) -> Option<CapturedRecord<'_>> {
 }
 
 /// Bytes looked at together; the loop over them has no branch, so it compiles to vector compares.
-const CHECK_BYTES: usize = 64;
+const CHECK_BYTES: usize = 128;
 
-/// Whether there is a byte that JSON wants escaped inside of strings.
-fn has_control(line: &[u8]) -> bool {
-    let any = |bytes: &[u8]| bytes.iter().fold(false, |any, &byte| any | (byte < 0x20));
-    let mut chunks = line.chunks_exact(CHECK_BYTES);
-    chunks.by_ref().any(any) || any(chunks.remainder())
+vectorised! {
+    /// Whether there is a byte that JSON wants escaped inside of strings.
+    fn has_control(line: &[u8]) -> bool {
+        let any = |bytes: &[u8]| bytes.iter().fold(false, |any, &byte| any | (byte < 0x20));
+        let mut chunks = line.chunks_exact(CHECK_BYTES);
+        chunks.by_ref().any(any) || any(chunks.remainder())
+    }
 }
 
 struct Cursor<'a> {

@@ -3,6 +3,7 @@
 //! Sums are compensated (Neumaier), spreads merged by Chan, Golub and LeVeque's formula. Invariant: merging in any
 //! order gives the same count and extremes, and sums within a few units in the last place.
 
+use crate::instructions::vectorised;
 use crate::stored::{Writer, Written};
 
 /// Sums that are made side by side.
@@ -33,20 +34,8 @@ impl Moments {
     #[must_use]
     pub fn of(values: &[f64]) -> Self {
         let mut moments = Self { count: values.len() as u64, ..Self::default() };
-        let (mut sums, mut carries) = ([0.0; LANES], [0.0; LANES]);
-        let (mut least, mut most) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
-        let chunks = values.chunks_exact(LANES);
-        let rest = chunks.remainder();
-        for chunk in chunks {
-            for lane in 0..LANES {
-                let value = chunk[lane];
-                let sum = sums[lane] + value;
-                carries[lane] += lost(sums[lane], value, sum);
-                sums[lane] = sum;
-                least[lane] = if value < least[lane] { value } else { least[lane] };
-                most[lane] = if value > most[lane] { value } else { most[lane] };
-            }
-        }
+        let Lanes { sums, carries, least, most } = lanes(values);
+        let rest = values.chunks_exact(LANES).remainder();
         for value in sums.into_iter().chain(rest.iter().copied()) {
             moments.add_to_sum(value);
         }
@@ -132,21 +121,51 @@ impl Moments {
     }
 }
 
+/// Sums and extremes of every eighth number.
+struct Lanes {
+    sums: [f64; LANES],
+    /// What rounding took from the sums.
+    carries: [f64; LANES],
+    least: [f64; LANES],
+    most: [f64; LANES],
+}
+
+vectorised! {
+    fn lanes(values: &[f64]) -> Lanes {
+        let (mut sums, mut carries) = ([0.0; LANES], [0.0; LANES]);
+        let (mut least, mut most) = ([f64::INFINITY; LANES], [f64::NEG_INFINITY; LANES]);
+        for chunk in values.chunks_exact(LANES) {
+            for lane in 0..LANES {
+                let value = chunk[lane];
+                let sum = sums[lane] + value;
+                carries[lane] += lost(sums[lane], value, sum);
+                sums[lane] = sum;
+                least[lane] = if value < least[lane] { value } else { least[lane] };
+                most[lane] = if value > most[lane] { value } else { most[lane] };
+            }
+        }
+        Lanes { sums, carries, least, most }
+    }
+}
+
 /// What rounding took when `sum` was made of these two.
+#[inline(always)]
 fn lost(before: f64, value: f64, sum: f64) -> f64 {
     let (large, small) = if before.abs() >= value.abs() { (before, value) } else { (value, before) };
     (large - sum) + small
 }
 
-fn squared_differences(values: &[f64], mean: f64) -> f64 {
-    let square = |value: f64| (value - mean) * (value - mean);
-    let mut sums = [0.0; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest: f64 = chunks.remainder().iter().map(|&value| square(value)).sum();
-    for chunk in chunks {
-        for lane in 0..LANES {
-            sums[lane] += square(chunk[lane]);
+vectorised! {
+    fn squared_differences(values: &[f64], mean: f64) -> f64 {
+        let square = |value: f64| (value - mean) * (value - mean);
+        let mut sums = [0.0; LANES];
+        let chunks = values.chunks_exact(LANES);
+        let rest: f64 = chunks.remainder().iter().map(|&value| square(value)).sum();
+        for chunk in chunks {
+            for lane in 0..LANES {
+                sums[lane] += square(chunk[lane]);
+            }
         }
+        sums.into_iter().sum::<f64>() + rest
     }
-    sums.into_iter().sum::<f64>() + rest
 }

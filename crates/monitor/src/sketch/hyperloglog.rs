@@ -5,6 +5,7 @@
 //! Invariant: the state depends on the set of values only, not on order or merging. The hash is fixed, so stored and
 //! fresh sketches agree. Refuses to: seed the hash.
 
+use crate::instructions::vectorised;
 use crate::stored::{Writer, Written};
 
 const PRECISION: u32 = 12;
@@ -28,8 +29,7 @@ impl HyperLogLog {
     /// Adds numbers.
     pub fn insert_numbers(&mut self, values: &[f64]) {
         if !values.is_empty() {
-            let registers = self.registers();
-            values.iter().for_each(|&value| insert(registers, hash_of_number(value)));
+            insert_all(self.registers(), values);
         }
     }
 
@@ -94,24 +94,29 @@ impl HyperLogLog {
     }
 }
 
-#[inline]
+vectorised! {
+    fn insert_all(registers: &mut [u8; REGISTERS], values: &[f64]) {
+        values.iter().for_each(|&value| insert(registers, hash_of_number(value)));
+    }
+}
+
+#[inline(always)]
 fn hash_of_number(value: f64) -> u64 {
     let bits = if value == 0.0 { 0 } else { value.to_bits() };
     mix(bits ^ 0x9E37_79B9_7F4A_7C15)
 }
 
-#[inline]
+#[inline(always)]
 fn insert(registers: &mut [u8; REGISTERS], hash: u64) {
     let register = &mut registers[(hash >> (64 - PRECISION)) as usize];
     // The marker ends the zeros where there is nothing but them.
     let rank = ((hash << PRECISION) | (1 << (PRECISION - 1))).leading_zeros() as u8 + 1;
-    if *register < rank {
-        *register = rank;
-    }
+    // Without a branch: while registers fill up, nobody can tell which way it goes.
+    *register = (*register).max(rank);
 }
 
 /// Finaliser of SplitMix64: every input bit reaches every output bit.
-#[inline]
+#[inline(always)]
 fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

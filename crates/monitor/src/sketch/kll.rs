@@ -9,7 +9,7 @@
 //! same sketch. Another order, or another way of merging, gives a sketch with the same error bound, not the same bytes.
 //! Refuses to: hold NaN.
 
-use super::order::sort;
+use super::order::{sort, sort_runs};
 use crate::stored::{Writer, Written};
 
 /// Deequ's `c`: how much smaller each lower level is.
@@ -245,11 +245,11 @@ impl Kll {
 
 impl Level {
     fn compact_into(&mut self, above: &mut Vec<f64>, is_lowest: bool) {
-        // Values come in as they like, but go up in order: the sort that looks for runs finds them on higher levels.
+        // Values come in as they like, but go up in order.
         if is_lowest {
             sort(&mut self.values);
         } else {
-            self.values.sort_by(f64::total_cmp);
+            sort_runs(&mut self.values);
         }
         let left_behind = if self.values.len() % 2 == 1 { self.values.pop() } else { None };
         above.extend(self.values.iter().skip(usize::from(self.odd_next)).step_by(2));

@@ -1,39 +1,112 @@
-//! Sorting the few thousand numbers of a sketch's lowest level, which is where sketching spends its time.
+//! Sorting the few thousand numbers of a sketch's levels, which is where sketching spends its time.
 //!
-//! Two passes over eleven bits each put numbers where their leading bits belong; what shares all 22 is put in order by
-//! insertion, and where too much does, by comparison. Invariant: the order is that of [`f64::total_cmp`].
+//! Two passes over ten bits each put numbers where their leading bits belong; what shares all 20 is put in order by
+//! insertion, and where too much does, by comparison. Higher levels are runs that are merged. Invariant: the order is that of [`f64::total_cmp`].
+
+use std::hint::select_unpredictable;
+
+use crate::instructions::vectorised;
 
 /// Fewer numbers are sorted by comparison.
 const FEW: usize = 128;
-const DIGIT_BITS: u32 = 11;
+const DIGIT_BITS: u32 = 10;
 const DIGITS: usize = 1 << DIGIT_BITS;
 const SIGN: u64 = 1 << 63;
 /// Steps of insertion for each number before comparison takes over.
 const MAX_STEPS: usize = 8;
+/// Numbers of a run at the least, in the middle; of shorter ones there are too many to merge.
+const RUN: usize = 32;
 
 /// Sorts as [`f64::total_cmp`] does.
 pub(super) fn sort(values: &mut [f64]) {
     if values.len() < FEW {
         return values.sort_unstable_by(f64::total_cmp);
     }
-    let mut keys: Vec<u64> = values.iter().map(|value| key(*value)).collect();
-    let least = keys.iter().copied().min().expect("our bug: there are keys");
-    let range = keys.iter().copied().max().expect("our bug: there are keys") - least;
+    let (mut keys, mut room) = (vec![0; values.len()], vec![0; values.len()]);
+    let (least, most) = keys_of(values, &mut keys);
+    sort_keys(&mut keys, &mut room, least, most - least);
+    numbers_of(&keys, values);
+}
+
+/// The same, of numbers most of which are in order: one run behind the other.
+pub(super) fn sort_runs(values: &mut [f64]) {
+    if values.len() < FEW {
+        return values.sort_unstable_by(f64::total_cmp);
+    }
+    let (mut keys, mut room) = (vec![0; values.len()], vec![0; values.len()]);
+    let (least, most) = keys_of(values, &mut keys);
+    let mut ends: Vec<usize> = (1..keys.len()).filter(|&next| keys[next] < keys[next - 1]).collect();
+    ends.push(keys.len());
+    if ends.len() > values.len() / RUN {
+        sort_keys(&mut keys, &mut room, least, most - least);
+    }
+    while ends.len() > 1 {
+        let mut begin = 0;
+        let mut merged = Vec::with_capacity(ends.len().div_ceil(2));
+        for pair in ends.chunks(2) {
+            let (middle, end) = (pair[0], pair[pair.len() - 1]);
+            merge(&keys[begin..middle], &keys[middle..end], &mut room[begin..end]);
+            merged.push(end);
+            begin = end;
+        }
+        std::mem::swap(&mut keys, &mut room);
+        ends = merged;
+    }
+    numbers_of(&keys, values);
+}
+
+/// Merges two runs from both ends, without a branch for what nobody can foretell.
+fn merge(mut left: &[u64], mut right: &[u64], mut to: &mut [u64]) {
+    // One number that was left behind is all that many a run is merged with.
+    let begin = left.first().map_or(0, |first| right.partition_point(|key| key < first));
+    to[..begin].copy_from_slice(&right[..begin]);
+    (right, to) = (&right[begin..], &mut to[begin..]);
+    loop {
+        // So many steps from each end take at most all of the shorter run.
+        let steps = left.len().min(right.len()) / 2;
+        if steps == 0 {
+            break;
+        }
+        let (mut a, mut b, mut c, mut d) = (0, 0, left.len() - 1, right.len() - 1);
+        let last = to.len() - 1;
+        for step in 0..steps {
+            let is_right = right[b] < left[a];
+            to[step] = select_unpredictable(is_right, right[b], left[a]);
+            a += usize::from(!is_right);
+            b += usize::from(is_right);
+            let is_right = right[d] >= left[c];
+            to[last - step] = select_unpredictable(is_right, right[d], left[c]);
+            c = c.wrapping_sub(usize::from(!is_right));
+            d = d.wrapping_sub(usize::from(is_right));
+        }
+        (left, right) = (&left[a..c.wrapping_add(1)], &right[b..d.wrapping_add(1)]);
+        to = &mut to[steps..=last - steps];
+    }
+    // One of them has one number at the most.
+    while let ([a, ..], [b, ..], [place, ..]) = (left, right, &mut *to) {
+        let is_right = b < a;
+        *place = if is_right { *b } else { *a };
+        left = &left[usize::from(!is_right)..];
+        right = &right[usize::from(is_right)..];
+        to = &mut to[1..];
+    }
+    let (from_left, from_right) = to.split_at_mut(left.len());
+    from_left.copy_from_slice(left);
+    from_right.copy_from_slice(right);
+}
+
+fn sort_keys(keys: &mut [u64], room: &mut [u64], least: u64, range: u64) {
     let shift = (u64::BITS - range.leading_zeros()).saturating_sub(2 * DIGIT_BITS);
-    let low = |key: u64| ((key - least) >> shift) as usize % DIGITS;
-    let high = |key: u64| ((key - least) >> shift >> DIGIT_BITS) as usize % DIGITS;
-    let (mut lows, mut highs) = (vec![0_u32; DIGITS], vec![0_u32; DIGITS]);
-    for &key in &keys {
+    let low = |key: u64| (key.wrapping_sub(least) >> shift) as usize % DIGITS;
+    let high = |key: u64| (key.wrapping_sub(least) >> shift >> DIGIT_BITS) as usize % DIGITS;
+    let (mut lows, mut highs) = ([0_u32; DIGITS], [0_u32; DIGITS]);
+    for &key in &*keys {
         lows[low(key)] = lows[low(key)].wrapping_add(1);
         highs[high(key)] = highs[high(key)].wrapping_add(1);
     }
-    let mut room = vec![0; keys.len()];
-    scatter(&keys, &mut room, &mut lows, low);
-    scatter(&room, &mut keys, &mut highs, high);
-    insert(&mut keys);
-    for (value, key) in values.iter_mut().zip(&keys) {
-        *value = number(*key);
-    }
+    scatter(keys, room, &mut lows, low);
+    scatter(room, keys, &mut highs, high);
+    insert(keys);
 }
 
 /// Puts keys where their digits belong, those of one digit in the order in which they are.
@@ -67,14 +140,26 @@ fn insert(keys: &mut [u64]) {
     }
 }
 
-/// Bits that are in the order of the numbers.
-fn key(value: f64) -> u64 {
-    let bits = value.to_bits();
-    bits ^ (((bits as i64 >> 63) as u64) | SIGN)
+vectorised! {
+    /// Bits that are in the order of the numbers; answers the least and the largest.
+    fn keys_of(values: &[f64], keys: &mut [u64]) -> (u64, u64) {
+        let (mut least, mut most) = (u64::MAX, 0);
+        for (value, key) in values.iter().zip(keys) {
+            let bits = value.to_bits();
+            *key = bits ^ (((bits as i64 >> 63) as u64) | SIGN);
+            least = least.min(*key);
+            most = most.max(*key);
+        }
+        (least, most)
+    }
 }
 
-fn number(key: u64) -> f64 {
-    f64::from_bits(key ^ ((key >> 63).wrapping_sub(1) | SIGN))
+vectorised! {
+    fn numbers_of(keys: &[u64], values: &mut [f64]) {
+        for (key, value) in keys.iter().zip(values) {
+            *value = f64::from_bits(key ^ ((key >> 63).wrapping_sub(1) | SIGN));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +171,13 @@ mod tests {
     fn sorts(mut values: Vec<f64>) -> bool {
         let mut expected = values.clone();
         expected.sort_by(f64::total_cmp);
+        let mut runs = values.clone();
+        let length = runs.len() / 5 + 1;
+        runs.chunks_mut(length).for_each(|run| run.sort_by(f64::total_cmp));
+        for rest in [&mut runs, &mut values.clone()] {
+            sort_runs(rest);
+            assert!(rest.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()));
+        }
         sort(&mut values);
         values.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits())
     }
