@@ -16,6 +16,8 @@ pub(super) struct Column {
     kinds: Kinds,
     /// Whether it turned out to hold text after numbers had been taken in.
     promoted: bool,
+    /// Cells of the last batch, as many as there are likely of the next one.
+    expected: usize,
 }
 
 enum Cells {
@@ -26,7 +28,7 @@ enum Cells {
 impl Column {
     pub(super) fn new(text: bool) -> Self {
         let cells = if text { Cells::Texts(StringBuilder::new()) } else { Cells::Numbers(Vec::new()) };
-        Self { cells, kinds: Kinds::default(), promoted: false }
+        Self { cells, kinds: Kinds::default(), promoted: false, expected: 0 }
     }
 
     pub(super) fn is_promoted(&self) -> bool {
@@ -63,6 +65,9 @@ impl Column {
         let integral: u64 = whole.iter().map(|&whole| u64::from(whole)).sum();
         self.kinds.integral += integral;
         self.kinds.fractional += present - integral;
+        if held.is_empty() {
+            held.reserve_exact(self.expected);
+        }
         held.extend_from_slice(numbers);
     }
 
@@ -90,8 +95,8 @@ impl Column {
         let array: ArrayRef = match &mut self.cells {
             Cells::Texts(texts) => Arc::new(texts.finish()),
             Cells::Numbers(numbers) => {
-                let next = Vec::with_capacity(rows);
-                let numbers = std::mem::replace(numbers, next);
+                self.expected = rows;
+                let numbers = std::mem::take(numbers);
                 let present = kinds.integral + kinds.fractional;
                 Arc::new(if present == rows as u64 { Float64Array::from(numbers) } else { with_gaps(numbers) })
             }

@@ -204,8 +204,7 @@ pub async fn examine(stores: &Stores, request: &Examine) -> Result<Examination, 
         };
         check_profile(&pass.profile, pairing, constraints, statistics)
     });
-    let watched_columns = columns_to_watch(&then.kept);
-    let mut windows = request.budget.map(|budget| Windows::new(watched_columns, budget.window_us));
+    let mut windows = request.budget.map(|budget| Windows::new(columns_to_watch(&then.kept), budget.window_us));
     let drifted: Vec<(String, bool)> = drift
         .worst_first()
         .into_iter()

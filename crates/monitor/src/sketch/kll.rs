@@ -137,11 +137,16 @@ impl Kll {
             self.grow();
         }
         for (level, theirs) in self.levels.iter_mut().zip(&other.levels) {
+            // No more room than that: there may be very many columns, and all their sketches are held.
+            level.values.reserve_exact(theirs.values.len());
             level.values.extend_from_slice(&theirs.values);
         }
         self.held += other.held;
-        while self.held > self.limit {
-            self.condense();
+        if self.held > self.limit {
+            while self.held > self.limit {
+                self.condense();
+            }
+            self.levels.iter_mut().for_each(|level| level.values.shrink_to_fit());
         }
     }
 
