@@ -18,7 +18,6 @@ use crate::program::Program;
 /// What the other tools' jobs import.
 const PACKAGES: [&str; 7] = ["numpy", "pandas", "polars", "duckdb", "pysimdjson", "scipy", "scikit-learn"];
 const SMALL_RECORDS: u64 = 10_000;
-const WIDE: [u64; 2] = [10_000, 10_000];
 const OBJECTS_AN_HOUR: &str = "6";
 
 #[derive(Args)]
@@ -29,7 +28,10 @@ pub(crate) struct Analysis {
     /// Records of the large file
     #[arg(long, default_value_t = 1_000_000)]
     records: u64,
-    /// Folder that keeps the data, which takes a minute to make
+    /// Columns and rows of the wide table; 0 leaves it out
+    #[arg(long, default_value_t = 10_000)]
+    wide: u64,
+    /// Folder that keeps the data, which takes minutes to make
     #[arg(long)]
     dir: Option<PathBuf>,
     /// Only captura: without the other tools
@@ -56,13 +58,20 @@ struct Contender {
 }
 
 pub(super) fn measure(analysis: &Analysis, captura: &Path, folder: &Path) -> Result<()> {
-    let bench = Bench { captura, python: python()?, data: analysis.dir.clone().unwrap_or_else(|| folder.join("data")) };
-    let (large, small, wide) = (format!("{}", analysis.records), SMALL_RECORDS.to_string(), "wide".to_owned());
+    // Scripts run in the checkout, wherever this does.
+    let data = std::path::absolute(analysis.dir.clone().unwrap_or_else(|| folder.join("data")))?;
+    std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
+    let bench = Bench { captura, python: python()?, data };
+    let (large, small) = (analysis.records.to_string(), SMALL_RECORDS.to_string());
+    let side = analysis.wide.to_string();
+    let wide = format!("wide-{side}");
     bench.generate(&large, "generate.py", &[&large])?;
     bench.generate(&small, "generate.py", &[&small])?;
     let day = format!("{large}-day");
     bench.generate(&day, "day.py", &[&bench.file(&large, "capture.jsonl"), OBJECTS_AN_HOUR])?;
-    bench.generate(&wide, "wide.py", &WIDE.map(|count| count.to_string()).each_ref().map(String::as_str))?;
+    if analysis.wide > 0 {
+        bench.generate(&wide, "wide.py", &[&side, &side])?;
+    }
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let files = |folder: &str, names: [&str; 2]| names.map(|name| bench.file(folder, name));
     let captured = |folder: &str| files(folder, ["capture.jsonl", "baseline.csv"]);
@@ -84,8 +93,10 @@ pub(super) fn measure(analysis: &Analysis, captura: &Path, folder: &Path) -> Res
     kept.run(&bench.python)?;
     kept.seen.clear();
     contenders.push(kept);
-    let table = files(&wide, ["wide.csv", "reference.csv"]);
-    contenders.push(bench.drift("captura drift, 10,000 × 10,000", table, &[]));
+    if analysis.wide > 0 {
+        let table = files(&wide, ["wide.csv", "reference.csv"]);
+        contenders.push(bench.drift(&format!("captura drift, {side} columns × {side} rows"), table, &[]));
+    }
     for round in 1..=analysis.rounds {
         for contender in &mut contenders {
             eprintln!("round {round}: {}", contender.name);

@@ -55,16 +55,13 @@ impl Column {
         (at + length, self.push_text_of(&rest[..length]))
     }
 
-    /// Takes numbers, NaN where a cell is missing, and beside each 1 where it was written as a whole one. The column holds
-    /// numbers.
-    pub(super) fn push_numbers(&mut self, numbers: &[f64], whole: &[u8]) {
+    /// Takes numbers, NaN where a cell is missing, of these kinds. The column holds numbers.
+    pub(super) fn push_numbers(&mut self, numbers: &[f64], kinds: Kinds) {
         let Cells::Numbers(held) = &mut self.cells else {
             unreachable!("our bug: numbers are staged for a column of text")
         };
-        let present = numbers.iter().filter(|number| !number.is_nan()).count() as u64;
-        let integral: u64 = whole.iter().map(|&whole| u64::from(whole)).sum();
-        self.kinds.integral += integral;
-        self.kinds.fractional += present - integral;
+        self.kinds.integral += kinds.integral;
+        self.kinds.fractional += kinds.fractional;
         if held.is_empty() {
             held.reserve_exact(self.expected);
         }

@@ -13,6 +13,7 @@ use super::cell::Cell;
 use super::digits::Line;
 use super::layout::Layout;
 use super::record::{CapturedRecord, Encoding, Side, Text};
+use super::scanner::Beginnings;
 use super::scope::Scope;
 use super::sink::Sink;
 use super::tally::{Matching, Tally};
@@ -50,6 +51,8 @@ pub struct Reader<S: Sink> {
     /// Whether columns stay as they are planned, whatever a header says.
     settled: bool,
     times: Times,
+    /// How captured lines begin.
+    beginnings: Beginnings,
     /// Rows of one width that are not in the account yet: most rows have the width of the one before.
     run: (usize, u64),
 }
@@ -77,7 +80,8 @@ impl<S: Sink> Reader<S> {
     /// As [`Reader::new`], for sinks that hear of calls.
     pub fn into_sink(plan: Plan, sink: S) -> Self {
         let state = plan.columns.clone().map(|columns| State::new(columns, plan.with_calls));
-        Self { plan, sink, state, tally: Tally::default(), settled: false, times: Times::default(), run: (0, 0) }
+        let (tally, times, beginnings) = (Tally::default(), Times::default(), Beginnings::default());
+        Self { plan, sink, state, tally, settled: false, times, beginnings, run: (0, 0) }
     }
 
     /// Goes on with a data set whose columns are settled: names in a header change nothing.
@@ -197,7 +201,7 @@ impl<S: Sink> Reader<S> {
     }
 
     fn capture(&mut self, line: &[u8]) -> Result<Taken, String> {
-        let record = CapturedRecord::parse(line)?;
+        let record = CapturedRecord::parse_next(line, &mut self.beginnings)?;
         if !self.plan.scope.has(&record) {
             return Ok(Taken::Outside);
         }

@@ -15,6 +15,8 @@ use std::fmt;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
+use super::scanner::{Beginnings, scan};
+
 /// Text borrowed from the line when it can be. (`Option<Cow<str>>` always copies in serde, so it is a type of its own.)
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text<'a>(pub Cow<'a, str>);
@@ -128,7 +130,12 @@ impl<'a> CapturedRecord<'a> {
     /// # Errors
     /// Why it is no captured record.
     pub fn parse(line: &'a [u8]) -> Result<Self, String> {
-        if let Some(record) = super::scanner::scan(line) {
+        Self::parse_next(line, &mut Beginnings::default())
+    }
+
+    /// The same of one of many lines.
+    pub(super) fn parse_next(line: &'a [u8], beginnings: &mut Beginnings) -> Result<Self, String> {
+        if let Some(record) = scan(line, beginnings) {
             return Ok(record);
         }
         serde_json::from_slice(line).map_err(|error| {

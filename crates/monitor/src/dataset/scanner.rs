@@ -6,21 +6,38 @@
 //! Invariant: what it reads is what the general parser reads of the same bytes. Refuses to: say what is wrong with a line.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::instructions::vectorised;
 
 use super::record::{CaptureData, CapturedRecord, Encoding, EventMetadata, Extension, Side, Text};
 
+/// How the sides of the last line began: those of the next one likely begin alike, which is seen at once.
+#[derive(Debug, Default)]
+pub(super) struct Beginnings([Beginning; 2]);
+
+#[derive(Debug, Default)]
+struct Beginning {
+    /// From the name of the side to the quote before its data; empty where there was none yet.
+    text: String,
+    content_type: Range<usize>,
+}
+
 /// The record, where the line is of the usual form.
-pub(super) fn scan(line: &[u8]) -> Option<CapturedRecord<'_>> {
-    if has_control(line) {
+pub(super) fn scan<'a>(line: &'a [u8], beginnings: &mut Beginnings) -> Option<CapturedRecord<'a>> {
+    let Bytes { has_control, is_ascii } = bytes_of(line);
+    if has_control {
         return None;
     }
-    let mut cursor = Cursor { text: std::str::from_utf8(line).ok()?, at: 0 };
+    #[expect(unsafe_code, reason = "ASCII is UTF-8, and was just looked for together with what must not be there")]
+    let text =
+        if is_ascii { unsafe { std::str::from_utf8_unchecked(line) } } else { std::str::from_utf8(line).ok()? };
+    let mut cursor = Cursor { text, at: 0 };
     cursor.expect("{\"captureData\":{")?;
-    let endpoint_input = cursor.side("\"endpointInput\":{", "\"mode\":\"INPUT\",")?;
+    let Beginnings([of_input, of_output]) = beginnings;
+    let endpoint_input = cursor.side("\"endpointInput\":{", "\"mode\":\"INPUT\",", of_input)?;
     let comma = endpoint_input.is_some() && cursor.eat(",");
-    let endpoint_output = cursor.side("\"endpointOutput\":{", "\"mode\":\"OUTPUT\",")?;
+    let endpoint_output = cursor.side("\"endpointOutput\":{", "\"mode\":\"OUTPUT\",", of_output)?;
     if comma && endpoint_output.is_none() {
         return None;
     }
@@ -36,12 +53,22 @@ pub(super) fn scan(line: &[u8]) -> Option<CapturedRecord<'_>> {
 /// Bytes looked at together; the loop over them has no branch, so it compiles to vector compares.
 const CHECK_BYTES: usize = 128;
 
+/// What is among the bytes of a line.
+struct Bytes {
+    /// Such as JSON wants escaped inside of strings.
+    has_control: bool,
+    is_ascii: bool,
+}
+
 vectorised! {
-    /// Whether there is a byte that JSON wants escaped inside of strings.
-    fn has_control(line: &[u8]) -> bool {
-        let any = |bytes: &[u8]| bytes.iter().fold(false, |any, &byte| any | (byte < 0x20));
-        let mut chunks = line.chunks_exact(CHECK_BYTES);
-        chunks.by_ref().any(any) || any(chunks.remainder())
+    fn bytes_of(line: &[u8]) -> Bytes {
+        let look = |seen: (bool, u8), bytes: &[u8]| {
+            bytes.iter().fold(seen, |(control, all), &byte| (control | (byte < 0x20), all | byte))
+        };
+        let chunks = line.chunks_exact(CHECK_BYTES);
+        let rest = look((false, 0), chunks.remainder());
+        let (has_control, all) = chunks.fold(rest, look);
+        Bytes { has_control, is_ascii: all < 0x80 }
     }
 }
 
@@ -68,17 +95,16 @@ impl<'a> Cursor<'a> {
     }
 
     /// One side of the call, if it is there; nothing at all where it is of another form.
-    fn side(&mut self, open: &str, mode: &str) -> Option<Option<Side<'a>>> {
-        if !self.eat(open) {
+    fn side(&mut self, open: &str, mode: &str, last: &mut Beginning) -> Option<Option<Side<'a>>> {
+        let start = self.at;
+        let observed_content_type = if !last.text.is_empty() && self.eat(&last.text) {
+            let place = start + last.content_type.start..start + last.content_type.end;
+            (!place.is_empty()).then(|| Text(Cow::Borrowed(&self.text[place])))
+        } else if self.eat(open) {
+            self.beginning(start, mode, last)?
+        } else {
             return Some(None);
-        }
-        let mut observed_content_type = None;
-        if self.eat("\"observedContentType\":\"") {
-            observed_content_type = Some(self.text()?);
-            self.expect(",")?;
-        }
-        self.expect(mode)?;
-        self.expect("\"data\":\"")?;
+        };
         let data = self.text()?;
         self.expect(",\"encoding\":\"")?;
         let encoding = if self.eat("CSV\"}") {
@@ -90,6 +116,25 @@ impl<'a> Cursor<'a> {
             Encoding::Base64
         };
         Some(Some(Side { observed_content_type, data, encoding }))
+    }
+
+    /// From behind the brace that opens a side to its data; notes it for the next line.
+    fn beginning(&mut self, start: usize, mode: &str, last: &mut Beginning) -> Option<Option<Text<'a>>> {
+        let mut content_type = None;
+        let mut place = 0..0;
+        if self.eat("\"observedContentType\":\"") {
+            place.start = self.at - start;
+            content_type = Some(self.text()?);
+            place.end = self.at - 1 - start;
+            self.expect(",")?;
+        }
+        self.expect(mode)?;
+        self.expect("\"data\":\"")?;
+        let is_plain = |text: &Text<'_>| matches!(text.0, Cow::Borrowed(text) if !text.is_empty());
+        if content_type.as_ref().is_none_or(is_plain) {
+            *last = Beginning { text: self.text[start..self.at].to_owned(), content_type: place };
+        }
+        Some(content_type)
     }
 
     /// From behind the brace to before the one that closes.
@@ -214,9 +259,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::instructions::tests::of_old;
 
     const AWS: &str = r#"{"captureData":{"endpointInput":{"observedContentType":"text/csv","mode":"INPUT","data":"1,2\n","encoding":"CSV"},"endpointOutput":{"observedContentType":"text/csv; charset=utf-8","mode":"OUTPUT","data":"0.0136","encoding":"CSV"}},"eventMetadata":{"eventId":"0d9f9a44-35b5-4ee0-92d5-2ea8a57e5f4e","inferenceTime":"2022-04-18T00:21:48Z"},"eventVersion":"0"}"#;
     const OURS: &str = r#"{"captureData":{"endpointInput":{"mode":"INPUT","data":"{\"a\":\"\\x\"}","encoding":"JSON"}},"eventMetadata":{"eventId":"x","customAttributes":["a\"b"],"inferenceId":"7","inferenceTime":"2022-04-18T00:21:48Z"},"eventVersion":"0","captura":{"lsn":"00000001-1-7","consumer":"café","shadowCopy":true,"outcome":"ok","status":200,"samplingProbability":0.5e-1,"requestSizeBytes":-0}}"#;
+
+    /// The scanner, the same line again, and behind a line of ours or of AWS.
+    fn scan(line: &[u8]) -> Option<CapturedRecord<'_>> {
+        let found = super::scan(line, &mut Beginnings::default());
+        for before in [line, AWS.as_bytes(), OURS.as_bytes()] {
+            let mut beginnings = Beginnings::default();
+            let _ = super::scan(before, &mut beginnings);
+            assert_eq!(super::scan(line, &mut beginnings), found);
+            assert_eq!(of_old(|| super::scan(line, &mut beginnings)), found);
+        }
+        found
+    }
 
     /// The general parser alone.
     fn general(line: &[u8]) -> Option<CapturedRecord<'_>> {

@@ -6,13 +6,17 @@
 //!
 //! Invariant: what is staged is of whole rows, in their order.
 
+use super::batch::Kinds;
 use super::column::Column;
 use super::digits::{Line, read};
+use crate::instructions::vectorised;
 
 /// Numbers that are staged at the most, in rows of at least one and at most [`ROWS`].
 const NUMBERS: usize = 1 << 17;
 /// Rows that are moved together.
 const ROWS: usize = 32;
+/// Columns that are filled side by side: a line of the cache of each row.
+const SIDE_BY_SIDE: usize = 8;
 
 /// A few rows, in which every cell is a number or missing.
 pub(super) struct Staging {
@@ -24,12 +28,14 @@ pub(super) struct Staging {
     whole: Vec<u8>,
     /// Room for the reader of lines.
     ends: Vec<u32>,
+    /// Room for counts by column: of present numbers, and of whole ones among them.
+    kinds: Vec<[u8; 2]>,
 }
 
 impl Staging {
     pub(super) fn new(width: usize) -> Self {
         let rows_max = (NUMBERS / width.max(1)).clamp(1, ROWS);
-        Self { width, rows_max, rows: 0, numbers: Vec::new(), whole: Vec::new(), ends: Vec::new() }
+        Self { width, rows_max, rows: 0, numbers: Vec::new(), whole: Vec::new(), ends: Vec::new(), kinds: Vec::new() }
     }
 
     /// Takes a row of lines, one behind the other, if every cell of it is a number or missing and there is one for each
@@ -61,14 +67,36 @@ impl Staging {
             return;
         }
         let staged = self.rows * self.width;
-        let (mut numbers, mut whole) = ([0.0; ROWS], [0; ROWS]);
-        for (place, column) in columns.iter_mut().enumerate() {
-            let of_column = |cells: usize| (place..cells).step_by(self.width);
-            for (to, from) in of_column(staged).enumerate() {
-                (numbers[to], whole[to]) = (self.numbers[from], self.whole[from]);
+        self.kinds.clear();
+        self.kinds.resize(self.width, [0; 2]);
+        for (numbers, whole) in self.numbers[..staged].chunks(self.width).zip(self.whole.chunks(self.width)) {
+            count(numbers, whole, &mut self.kinds);
+        }
+        let mut side_by_side = [[0.0; ROWS]; SIDE_BY_SIDE];
+        for (group, columns) in columns.chunks_mut(SIDE_BY_SIDE).enumerate() {
+            let first = group * SIDE_BY_SIDE;
+            for (row, numbers) in self.numbers[..staged].chunks(self.width).enumerate() {
+                let numbers = &numbers[first..first + columns.len()];
+                side_by_side.iter_mut().zip(numbers).for_each(|(column, number)| column[row] = *number);
             }
-            column.push_numbers(&numbers[..self.rows], &whole[..self.rows]);
+            for ((column, numbers), kinds) in columns.iter_mut().zip(&side_by_side).zip(&self.kinds[first..]) {
+                let [present, whole] = kinds.map(u64::from);
+                column.push_numbers(
+                    &numbers[..self.rows],
+                    Kinds { integral: whole, fractional: present - whole, text: 0 },
+                );
+            }
         }
         self.rows = 0;
+    }
+}
+
+vectorised! {
+    /// Counts by column what is present and what of it was written as a whole number.
+    fn count(numbers: &[f64], whole: &[u8], kinds: &mut [[u8; 2]]) {
+        for ((number, whole), [presents, wholes]) in numbers.iter().zip(whole).zip(kinds) {
+            *presents = presents.wrapping_add(u8::from(!number.is_nan()));
+            *wholes = wholes.wrapping_add(*whole);
+        }
     }
 }

@@ -35,7 +35,13 @@ pub(super) fn sort_runs(values: &mut [f64]) {
     }
     let (mut keys, mut room) = (vec![0; values.len()], vec![0; values.len()]);
     let (least, most) = keys_of(values, &mut keys);
-    let mut ends: Vec<usize> = (1..keys.len()).filter(|&next| keys[next] < keys[next - 1]).collect();
+    let mut ends = Vec::new();
+    for (begin, part) in (0..).step_by(RUN).zip(keys.chunks(RUN)) {
+        let before = if begin == 0 { part[0] } else { keys[begin - 1] };
+        if part[0] < before || falls(part) {
+            ends.extend((begin.max(1)..begin + part.len()).filter(|&next| keys[next] < keys[next - 1]));
+        }
+    }
     ends.push(keys.len());
     if ends.len() > values.len() / RUN {
         sort_keys(&mut keys, &mut room, least, most - least);
@@ -53,6 +59,13 @@ pub(super) fn sort_runs(values: &mut [f64]) {
         ends = merged;
     }
     numbers_of(&keys, values);
+}
+
+vectorised! {
+    /// Whether a key is less than the one before it.
+    fn falls(keys: &[u64]) -> bool {
+        keys.iter().zip(&keys[1..]).fold(false, |falls, (before, next)| falls | (next < before))
+    }
 }
 
 /// Merges two runs from both ends, without a branch for what nobody can foretell.

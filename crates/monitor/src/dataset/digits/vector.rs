@@ -61,13 +61,13 @@ pub(super) fn read(line: Line<'_>, ends: &mut Vec<u32>, (row, whole): (&mut [f64
     let (row, whole) = (row.get_mut(..count)?, whole.get_mut(..count)?);
     let mut begin = start;
     for ((&length, value), whole) in ends[..count].iter().zip(row).zip(whole) {
-        let end = start + length as usize;
+        let end = start.wrapping_add(length as usize);
         let read = match cell(bytes, begin, end) {
             Some(read) => read,
             None => careful(&bytes[begin..end])?,
         };
         (*value, *whole) = read;
-        begin = end + 1;
+        begin = end.wrapping_add(1);
     }
     Some(count)
 }
@@ -125,7 +125,7 @@ fn commas_of(block: &[u8; BLOCK]) -> u64 {
 #[inline]
 fn cell(bytes: &[u8], start: usize, end: usize) -> Option<(f64, u8)> {
     let negative = bytes.get(start) == Some(&b'-');
-    let length = (end - start).wrapping_sub(usize::from(negative));
+    let length = end.wrapping_sub(start).wrapping_sub(usize::from(negative));
     if length.wrapping_sub(1) >= WINDOW {
         return None;
     }
@@ -134,7 +134,7 @@ fn cell(bytes: &[u8], start: usize, end: usize) -> Option<(f64, u8)> {
     let values = _mm_and_si128(_mm_xor_si128(of_16(window), _mm_set1_epi8(b'0' as i8)), of_16(kept));
     let digits = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(values, _mm_set1_epi8(9)), values)) as u32;
     let dots = _mm_movemask_epi8(_mm_cmpeq_epi8(values, _mm_set1_epi8((b'.' ^ b'0') as i8))) as u32;
-    let digit_count = length as u32 - u32::from(dots != 0);
+    let digit_count = (length as u32).wrapping_sub(u32::from(dots != 0));
     let is_plain = digits | dots == 0xFFFF && dots & dots.wrapping_sub(1) == 0;
     if !is_plain || digit_count.wrapping_sub(1) >= FAST_DIGITS as u32 {
         return None;
