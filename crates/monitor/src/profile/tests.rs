@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::dataset::{Columns, Header, Plan, Reader};
+use crate::instructions::tests::of_old;
 
 fn profile(csv: &str) -> DatasetProfile {
     let mut profile = DatasetProfile::default();
@@ -55,6 +56,19 @@ fn large_offsets_do_not_eat_the_spread() {
 }
 
 proptest! {
+    #[test]
+    fn every_processor_gives_the_same_bits(rows in prop::collection::vec((-1e3_f64..1e6, 0_u32..300), 1..3_000)) {
+        let text: String = rows.iter().map(|(a, b)| format!("{a:.4},{b}\n")).collect();
+        let numbers = || {
+            let mut profile = DatasetProfile::default();
+            let mut reader = Reader::new(Plan::default(), |batch| profile.update(&batch));
+            reader.csv("test", text.as_bytes(), Header::No);
+            assert_eq!(reader.finish().bad, 0);
+            profile
+        };
+        prop_assert_eq!(of_old(numbers), numbers());
+    }
+
     #[test]
     fn order_and_grouping_of_merges_change_no_count_sum_or_extreme(
         rows in prop::collection::vec((prop::option::of(-1e6_f64..1e6), 0_u8..5), 1..200), cut in 0.0_f64..1.0,
