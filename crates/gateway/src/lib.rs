@@ -18,6 +18,7 @@ mod identity;
 mod invoke;
 mod life;
 mod metrics;
+mod own;
 mod premises;
 mod prepared;
 mod pulse;
@@ -32,6 +33,7 @@ mod verification;
 
 pub use deferred::Runner;
 pub use figures::{Durations, Meters, VariantFigures};
+pub use own::{OwnCall, OwnOutcome};
 pub use server::Gateway;
 pub use settings::{BacklogDoor, BodyError, BucketDoor, Door, Doors, MoreMetrics, PiecewiseBody, Redactions, Settings};
 pub use tls::{ClientAuth, Tls, TlsError};

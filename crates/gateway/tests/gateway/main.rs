@@ -17,6 +17,8 @@ mod encrypted;
 #[cfg(test)]
 mod metering;
 #[cfg(test)]
+mod own_calls;
+#[cfg(test)]
 mod slow_callers;
 #[cfg(test)]
 mod streaming;
