@@ -497,6 +497,7 @@ impl Keeper {
             let (waiting, ready) =
                 std::mem::take(&mut line.retired).into_iter().partition(|segment| line.awaits(segment));
             line.retired = waiting;
+            line.sealing = ready.iter().map(|segment: &Arc<Segment>| segment.name).collect();
             ready
         };
         if waiting.is_empty() {
@@ -511,7 +512,9 @@ impl Keeper {
                 lock(&self.shared.line).retired.push(segment);
             }
         }
-        lock(&self.shared.line).retired.is_empty()
+        let mut line = lock(&self.shared.line);
+        line.sealing.clear();
+        line.retired.is_empty()
     }
 
     fn seal(&mut self, segment: &Arc<Segment>) -> io::Result<()> {

@@ -124,6 +124,8 @@ pub(crate) struct Line {
     pub(crate) next: Option<Current>,
     /// Segments that take no more records and wait to be sealed.
     pub(crate) retired: Vec<Arc<Segment>>,
+    /// Segments that are being sealed: neither in here any more, nor in the books yet.
+    pub(crate) sealing: Vec<SegmentName>,
     /// First number of a run that was given out and dropped, told by a gap frame in the next segment.
     pub(super) gap_from: Option<u64>,
     pub(super) pending: Batch,
@@ -153,6 +155,7 @@ impl Line {
             current: None,
             next: None,
             retired: Vec::new(),
+            sealing: Vec::new(),
             gap_from: None,
             pending: Batch::default(),
             tail: BytesMut::new(),

@@ -188,6 +188,27 @@ async fn a_segment_is_sealed_when_its_first_record_is_old_and_never_when_it_is_e
 }
 
 #[tokio::test]
+async fn a_mark_tells_when_what_was_captured_before_it_has_left_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let (capture, _) = open(dir.path());
+    let stream = capture.stream(&policy(Durability::AckAfterWrite));
+    let endpoint = policy(Durability::AckAfterWrite).endpoint.clone();
+    assert!(!capture.holds_before(capture.mark(Duration::ZERO), endpoint.as_str()), "there is nothing");
+    calls(&stream, [1]).await;
+    let (mark, long_ago) = (capture.mark(Duration::ZERO), capture.mark(Duration::from_secs(3_600)));
+    assert!(capture.holds_before(mark, endpoint.as_str()), "it is not sealed");
+    assert!(!capture.holds_before(long_ago, endpoint.as_str()), "an hour ago there was nothing");
+    capture.seal().await;
+    let segment = capture.sealed().remove(0);
+    assert!(capture.holds_before(mark, endpoint.as_str()), "it is not archived");
+    assert!(!capture.holds_before(mark, "another"), "it is none of another's");
+    calls(&stream, [2]).await;
+    capture.free(&segment.name, &all_of(&segment)).unwrap();
+    assert!(!capture.holds_before(mark, endpoint.as_str()), "what came later does not count");
+    assert!(capture.holds_before(capture.mark(Duration::ZERO), endpoint.as_str()));
+}
+
+#[tokio::test]
 async fn when_the_journals_thread_dies_calls_go_on_and_nobody_waits_for_it() {
     let dir = tempfile::tempdir().unwrap();
     let (capture, _) = open(dir.path());
