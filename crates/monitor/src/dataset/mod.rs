@@ -32,7 +32,8 @@ pub(crate) use csv_rows::each_row as each_csv_row;
 pub use plain_json::{is_captured, plain_row};
 pub(crate) use reader::is_header;
 pub use reader::{Header, Plan, Reader};
-pub use scope::Scope;
+pub(crate) use scope::is_own;
+pub use scope::{OWN_INFERENCE_ID, Scope};
 pub use sink::Sink;
 pub use tally::{BadRecord, MAX_DESCRIBED, Matching, Tally};
 

@@ -1,7 +1,8 @@
 //! Which of the captured calls belong to a data set.
 //!
 //! Objects hold calls of an hour and of everybody; a scope says record by record which of them are wanted. Invariant: a
-//! record that does not say when it was, or who called, is outside of every scope that asks for it. Refuses to: choose
+//! record that does not say when it was, or who called, is outside of every scope that asks for it; what an analysis asked
+//! (Kernel SHAP asks about rows that nobody sent) is outside of all. Refuses to: choose
 //! objects; that is the selection of the archive's reader.
 
 use std::collections::BTreeSet;
@@ -20,8 +21,16 @@ pub struct Scope {
     pub consumers: BTreeSet<String>,
 }
 
+/// What the inference ids of an analysis' own calls begin with.
+pub const OWN_INFERENCE_ID: &str = "captura-attribution-";
+
+/// Whether an analysis has asked, not a caller: such calls are about no data of anybody's, and are in no scope.
+pub(crate) fn is_own(record: &CapturedRecord<'_>) -> bool {
+    record.event_metadata.inference_id.as_ref().is_some_and(|id| id.0.starts_with(OWN_INFERENCE_ID))
+}
+
 impl Scope {
-    /// Whether every call is wanted.
+    /// Whether every call of a caller is wanted.
     #[must_use]
     pub fn is_everything(&self) -> bool {
         self.window.is_none() && self.consumers.is_empty()
@@ -30,6 +39,9 @@ impl Scope {
     /// Whether this call is.
     #[must_use]
     pub fn has(&self, record: &CapturedRecord<'_>) -> bool {
+        if is_own(record) {
+            return false;
+        }
         let in_window = self.window.as_ref().is_none_or(|window| {
             let time = record.event_metadata.inference_time.as_ref();
             time.and_then(|text| Timestamp::parse(&text.0).ok()).is_some_and(|time| window.contains(&time))
@@ -43,6 +55,13 @@ impl Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_analysis_asked_is_in_no_scope() {
+        let of = |id: &str| format!(r#"{{"captureData":{{}},"eventMetadata":{{"inferenceId":"{id}"}}}}"#);
+        assert!(!has(&Scope::default(), &of("captura-attribution-7-1")));
+        assert!(has(&Scope::default(), &of("attribution-7-1")) && has(&Scope::default(), &of("")));
+    }
 
     fn record(time: &str, consumer: Option<&str>) -> String {
         let own = consumer.map_or_else(String::new, |name| format!(r#","captura":{{"consumer":"{name}"}}"#));

@@ -147,7 +147,7 @@ fn others(outside: u64) -> String {
     if outside == 0 {
         String::new()
     } else {
-        format!("; {outside} others are not of the time or the consumers asked for")
+        format!("; {outside} others are not of the time or the consumers asked for, or are questions of an analysis")
     }
 }
 

@@ -15,8 +15,8 @@ use serde::Serialize;
 
 pub use self::asking::{AskError, AskModel, ModelAnswer, Question};
 use self::asking::{Asked, explain};
+pub use self::rows::RowsAccount;
 use self::rows::{Gathered, gather};
-pub use self::rows::{OWN_INFERENCE_ID, RowsAccount};
 use super::bias::{ANALYSIS, pretty, read_analysis};
 use super::files::write;
 use super::{JobError, Source, VIOLATIONS, below};
@@ -26,6 +26,7 @@ use crate::attribution::{
     Refused, Settings, ShapBaseline, Wording, clustered, drift, global,
 };
 use crate::bias::Analysis;
+pub use crate::dataset::OWN_INFERENCE_ID;
 
 /// Name of what Clarify's file has no place for.
 pub const ATTRIBUTION: &str = "attribution.json";

@@ -13,14 +13,12 @@ use serde_json::Value;
 use super::AttributionError;
 use crate::attribution::{AttributionConfig, InvalidAttribution};
 use crate::dataset::record::CapturedRecord;
-use crate::dataset::{BadRecord, Body, Cell, MAX_DESCRIBED, Scope, each_csv_row, is_header, pairs};
+use crate::dataset::{BadRecord, Body, Cell, MAX_DESCRIBED, Scope, each_csv_row, is_header, is_own, pairs};
 use crate::dice::Dice;
 use crate::job::passes::open;
 use crate::job::pieces::is_captures;
 use crate::job::{JobError, Source};
 
-/// What the inference ids of an analysis' own calls begin with.
-pub const OWN_INFERENCE_ID: &str = "captura-attribution-";
 /// Stream of the sample's chance.
 const SAMPLE_STREAM: u64 = 0x5a;
 
@@ -108,7 +106,7 @@ impl<'a> Gathering<'a> {
                 continue;
             }
             match CapturedRecord::parse(bytes) {
-                Ok(record) if !scope.has(&record) => continue,
+                Ok(record) if !is_own(&record) && !scope.has(&record) => continue,
                 Ok(record) => {
                     if let Err(reason) = self.capture(&record) {
                         self.describe(address, line as u64 + 1, reason);
@@ -121,8 +119,7 @@ impl<'a> Gathering<'a> {
     }
 
     fn capture(&mut self, record: &CapturedRecord<'_>) -> Result<(), String> {
-        let inference_id = record.event_metadata.inference_id.as_ref();
-        if inference_id.is_some_and(|id| id.0.starts_with(OWN_INFERENCE_ID)) {
+        if is_own(record) {
             self.account.own += 1;
             return Ok(());
         }
