@@ -1,7 +1,7 @@
 //! What features add to a model's answers: Clarify's SHAP.
 //!
-//! The endpoint is asked that the job names, or that its schedule watches; where it names a model only, one is made for the time
-//! of the job, as Clarify does.
+//! The endpoint is asked that the configuration names; where it names a model, one is made for the time of the job, as Clarify
+//! does; where it names nobody, the endpoint that the schedule watches.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -76,13 +76,16 @@ pub(crate) async fn analyse(job: &Job, file: &Value, models: &dyn Models) -> Res
     Ok(Found::new(violations.map_or(0, |violations| violations.len()), notes))
 }
 
+/// Whom the configuration names, else the endpoint that is watched. A model that it names is asked by an endpoint of its own,
+/// so that no question reaches the endpoint that callers use, as with Clarify.
 fn target(job: &Job, config: &AttributionConfig) -> Result<Target, Failure> {
     let unusable = |name: &str, error: String| Failure::Request(format!("the predictor {name:?}: {error}"));
-    let endpoint = job.variable("sagemaker_endpoint_name").or(config.predictor.endpoint_name.as_deref());
-    if let Some(name) = endpoint {
+    let predictor = &config.predictor;
+    let watched = job.variable("sagemaker_endpoint_name").filter(|_| predictor.model_name.is_none());
+    if let Some(name) = predictor.endpoint_name.as_deref().or(watched) {
         return EndpointName::parse(name).map(Target::Endpoint).map_err(|error| unusable(name, error.to_string()));
     }
-    match config.predictor.model_name.as_deref() {
+    match predictor.model_name.as_deref() {
         Some(name) => ModelName::parse(name).map(Target::Model).map_err(|error| unusable(name, error.to_string())),
         None => Err(Failure::Request(
             "analysis_config.json names nobody to ask: give the predictor an endpoint_name or a model_name".to_owned(),

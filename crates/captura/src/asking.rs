@@ -82,8 +82,8 @@ impl EndpointModel {
         let captured = self.captured.load(Ordering::Relaxed);
         (captured > 0).then(|| {
             format!(
-                "the endpoint captured {captured} of these calls, with inference ids that begin with {OWN_INFERENCE_ID}{}; this verb \
-                 passes over such calls, others take them for callers'",
+                "the endpoint captured {captured} of these calls, with inference ids that begin with {OWN_INFERENCE_ID}{}; \
+                 analyses pass over such calls",
                 self.run
             )
         })

@@ -22,6 +22,7 @@ mod monitors;
 mod observe;
 mod privacy;
 mod processing;
+mod questions;
 mod scaling;
 mod serve;
 mod stopped;

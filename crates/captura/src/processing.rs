@@ -8,9 +8,9 @@ use captura_backends::{Backends, LogSink};
 use captura_cloudwatch::{Cloudwatch, Dimension, MetricId, Sample, Summary};
 use captura_jobs::{Datum, Settings};
 use captura_route::Clock;
-use tokio::sync::watch;
 
 use crate::config::{Config, process_dir, process_environment};
+use crate::questions::Questions;
 
 /// Below the folder of models' processes, which their users pass through where a data directory may be closed to them.
 const FOLDER: &str = "jobs";
@@ -21,17 +21,16 @@ const VERB: &str = "job";
 /// Units that are told on; all others are none.
 const UNITS: [&str; 6] = ["Count", "Percent", "Seconds", "Milliseconds", "Microseconds", "Bytes"];
 
-/// What runs jobs, and who is to be told where this server listens.
+/// What runs jobs. Those that explain what a model answers ask through `questions`.
 pub(crate) fn jobs(
     config: &Config,
     (stores, backends): (&Stores, &Backends),
     (cloudwatch, writing): (&Cloudwatch, &captura_logs::Writing),
-    clock: &Clock,
-) -> anyhow::Result<(captura_control::Jobs, watch::Sender<Option<String>>)> {
+    (clock, questions): (&Clock, &Questions),
+) -> anyhow::Result<captura_control::Jobs> {
     let program = std::env::current_exe().context("this program does not know where it lies")?;
     let speaker = writing.speaker(LOG_GROUP);
     let cloudwatch = cloudwatch.clone();
-    let (tell_url, url) = watch::channel(None);
     let settings = Settings {
         folder: config.models.process_dir.clone().unwrap_or_else(process_dir).join(FOLDER),
         built_in: vec![program.display().to_string(), VERB.to_owned()],
@@ -45,10 +44,10 @@ pub(crate) fn jobs(
         }),
         metrics: Arc::new(move |datum| cloudwatch.record(sample(datum))),
         clock: clock.clone(),
-        url,
+        models: questions.door(),
     };
     let runner = Arc::new(captura_jobs::Jobs::new(settings, stores.clone(), backends.containers()));
-    Ok((captura_control::Jobs { runner, at_a_time: config.processing.at_a_time }, tell_url))
+    Ok(captura_control::Jobs { runner, at_a_time: config.processing.at_a_time })
 }
 
 fn sample(datum: Datum) -> Sample {

@@ -45,6 +45,7 @@ use crate::issuers::Fetching;
 use crate::metering::{self, Metering, Sources};
 use crate::observe::Rooms;
 use crate::privacy::{Privacy, Remover};
+use crate::questions::{self, Questions, Server};
 use crate::tables::Table;
 use crate::telling::Telling;
 use crate::{processing, scaling, tasks, telling};
@@ -83,6 +84,7 @@ pub(crate) struct Running {
     /// Of the keys of token issuers; ends when this does.
     _fetching: Fetching,
     backlog: Backlog,
+    questions: Questions,
     archiving: Archiving,
     /// Where tables are compacted.
     compacting: Option<Compacting>,
@@ -138,7 +140,7 @@ impl Running {
         let webhooks = webhooks(&config)?;
         let data_dir = config.server.data_dir.clone();
         folders::make(&data_dir)?;
-        let (clock, tasks) = (Clock::system(), Tasks::default());
+        let (clock, tasks, questions) = (Clock::system(), Tasks::default(), Questions::new());
         let privacy = Privacy::open(&config, &clock)?;
         let memory = MemoryBudget::new(config.limits.memory_budget.0);
         let (capture, consumers) = open_capture(&config, &memory, &clock)?;
@@ -154,13 +156,12 @@ impl Running {
         let (table_sender, table) = watch::channel(Arc::new(RouteTable::default()));
         let backends = backends(&config, &stores, (&memory, &tasks));
         opened.backends = Some(recovering(&backends));
-        let (jobs, url) = processing::jobs(&config, (&stores, &backends), (&cloudwatch, &writing), &clock)?;
+        let jobs = processing::jobs(&config, (&stores, &backends), (&cloudwatch, &writing), (&clock, &questions))?;
         let told = (teller.bell(), jobs);
-        let settings = control_settings((&config, &stores), (&cloudwatch, &writing), (&clock, &tasks), told);
+        let settings = control_settings((&config, &stores, &capture), (&cloudwatch, &writing), (&clock, &tasks), told);
         let control = Control::open(settings, backends.clone(), table_sender, clock.clone())?;
         opened.control = Some(control.clone());
-        control.recover().await?;
-        control.start();
+        recovered(&control, &config.aws.region).await?;
         let (place, doors) = ((&*data_dir, &*config.aws.account), scaling::doors(&cloudwatch, &control));
         let scaling = scaling::open(place, config.scaling.period.0, doors, &clock)?;
         let telling =
@@ -168,7 +169,6 @@ impl Running {
 
         let (listener, address) = listen(config.server.listen).await?;
         let scheme = if tls.is_some() { "https" } else { "http" };
-        url.send_replace(Some(format!("{scheme}://{address}")));
         let backlog = backlog::open((&data_dir, &config.aws.account), &clock, &tasks)?;
         let journal = consumers::counted(&capture, &consumers);
         let (uploader, uploads_memory) = uploader(&config, &memory, (journal, &stores), (&clock, &tasks))?;
@@ -200,6 +200,7 @@ impl Running {
         let buckets = buckets::door(&config, &stores, &settings.allowed_hosts, (&clock, &tasks));
         let doors = Doors { other: rooms.door(), buckets: Some(buckets) };
         let gateway = Gateway::new(settings, table.clone(), capture.clone(), clock.clone(), doors);
+        questions.answer_by(Server { runner: gateway.runner(), control: control.clone() });
         backlog.start(backlog::doors(gateway.runner(), memory.clone(), (stores.clone(), teller)));
         cloudwatch.start();
         let sources = sources((gateway.meters(), table), (&backlog, &cloudwatch), clock);
@@ -224,6 +225,7 @@ impl Running {
             consumers: consumers.start(&tasks).context("the book of consumers cannot be written")?,
             _fetching: fetching,
             backlog,
+            questions,
             archiving,
             compacting,
             remover,
@@ -239,7 +241,8 @@ impl Running {
         // A room that has ended by itself no longer listens; that is no reason to skip the others.
         let _ = self.stop_gateway.send(());
         // Asynchronous calls under way have as long as the others; what is left is begun again at the next start.
-        let (gateway, ()) = tokio::join!(self.gateway, self.backlog.stop(self.archive_deadline));
+        let patience = self.archive_deadline;
+        let (gateway, (), ()) = tokio::join!(self.gateway, self.backlog.stop(patience), self.questions.close(patience));
         self.remover.stop();
         // What fails in one room keeps no other from closing: containers would be left running.
         let served = gateway.context("our bug: the gateway panicked");
@@ -266,6 +269,7 @@ impl Running {
         let counted = counted.context("our bug: the book of consumers could not be closed");
         self.scaling.abort();
         self.control.close().await;
+        self.questions.end();
         self.backends.close(self.archive_deadline).await;
         self.telling.stop().await;
         self.sending.stop().await;
@@ -273,6 +277,14 @@ impl Running {
         tokio::task::spawn_blocking(move || logs.close()).await.context("our bug: the logs could not be closed")?;
         served.and(sealed).and(archived).and(counted)
     }
+}
+
+/// Control serves what it served, without what jobs of a killed server have left, and its drivers are at work.
+async fn recovered(control: &Control, region: &str) -> anyhow::Result<()> {
+    control.recover().await?;
+    questions::sweep(control, region).await;
+    control.start();
+    Ok(())
 }
 
 /// Takes the address; port 0 becomes a free one.
@@ -415,7 +427,7 @@ fn log_sinks(writing: &captura_logs::Writing) -> captura_control::LogSinks {
 }
 
 fn control_settings(
-    (config, stores): (&Config, &Stores),
+    (config, stores, capture): (&Config, &Stores, &Capture),
     (cloudwatch, writing): (&Cloudwatch, &captura_logs::Writing),
     (clock, tasks): (&Clock, &Tasks),
     (bell, jobs): (NoticeBell, Jobs),
@@ -429,7 +441,7 @@ fn control_settings(
         cold_starts: metering::cold_starts(cloudwatch, clock),
         alarms: alarm_states(cloudwatch),
         logs: log_sinks(writing),
-        monitors: crate::monitors::rooms(config, stores),
+        monitors: crate::monitors::rooms(config, (stores, capture), clock),
         tasks: tasks.clone(),
         bell,
         jobs,

@@ -47,7 +47,7 @@ pub use jobs::{Halt, JobEnd, JobOrder, JobOutcome, JobRunner, RunningJob};
 pub use monitoring::folders::{Folder, Folders, Looking};
 pub use notice::{Notice, NoticeBell};
 pub use scaling::{InstanceCounts, ScalingError};
-pub use settings::{ColdStarts, Jobs, LogSinks, Monitors, Settings};
+pub use settings::{Arrivals, ColdStarts, Jobs, LogSinks, Monitors, Settings};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -170,7 +170,7 @@ impl Control {
             nudge: Arc::clone(&nudge),
             account: account.clone(),
             folders: monitors.folders,
-            settle_us: i64::try_from(monitors.settle.as_micros()).unwrap_or(i64::MAX),
+            arrivals: monitors.arrivals,
         });
         let served_components = publisher.components();
         let standing = publisher.view();

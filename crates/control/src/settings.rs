@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use captura_backends::LogSink;
-use captura_names::{EndpointName, VariantName};
+use captura_names::{EndpointName, Timestamp, VariantName};
 use captura_tasks::Tasks;
 
 use crate::alarms::AlarmStates;
@@ -67,8 +67,38 @@ impl Default for Jobs {
 pub struct Monitors {
     /// Looks for captures and labels in their stores.
     pub folders: Folders,
-    /// How long after a moment all that was captured until then has arrived in its store.
-    pub settle: Duration,
+    /// Whether what was captured until a moment has arrived in its store.
+    pub arrivals: Arrivals,
+}
+
+/// Whether everything that callers of an endpoint did until a moment has arrived in its store, as far as this server
+/// captured it.
+#[derive(Clone)]
+pub struct Arrivals(Arc<dyn Fn(&str, Timestamp) -> bool + Send + Sync>);
+
+impl Arrivals {
+    /// Arrivals that this function tells, of an endpoint and a moment.
+    pub fn new(arrived: impl Fn(&str, Timestamp) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(arrived))
+    }
+
+    /// Whether it has.
+    pub(crate) fn are_complete(&self, endpoint: &str, until: Timestamp) -> bool {
+        (self.0)(endpoint, until)
+    }
+}
+
+impl Default for Arrivals {
+    /// Nothing is ever under way.
+    fn default() -> Self {
+        Self::new(|_, _| true)
+    }
+}
+
+impl fmt::Debug for Arrivals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Arrivals")
+    }
 }
 
 /// Who is told of cold starts.

@@ -49,8 +49,21 @@ pub fn tell_at(url: &str, script: &str, arguments: &[&str], (id, secret): (&str,
 /// # Panics
 /// With `CI=true` when there is no Python.
 pub fn tell_in_a_hurry(server: &Server, script: &str, arguments: &[&str]) -> Option<Output> {
+    tell_in_a_hurry_as(server, script, arguments, ("AKIDSTORYTELLER", "secret"))
+}
+
+/// The same as somebody else: an access key id and its secret.
+///
+/// # Panics
+/// With `CI=true` when there is no Python.
+pub fn tell_in_a_hurry_as(
+    server: &Server,
+    script: &str,
+    arguments: &[&str],
+    (id, secret): (&str, &str),
+) -> Option<Output> {
     let mut command = command(&server.url(), script, arguments)?;
-    command.env("AWS_ACCESS_KEY_ID", "AKIDSTORYTELLER").env("AWS_SECRET_ACCESS_KEY", "secret");
+    command.env("AWS_ACCESS_KEY_ID", id).env("AWS_SECRET_ACCESS_KEY", secret);
     command.env("PYTHONPATH", program::checkout().join("crates/e2e/python/hurry"));
     Some(command.output().expect("python starts"))
 }

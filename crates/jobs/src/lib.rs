@@ -26,7 +26,10 @@ mod way;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::Future;
+use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use captura_archive::Stores;
@@ -34,7 +37,7 @@ use captura_backends::container::Containers;
 use captura_backends::{ImageRule, LogSink};
 use captura_control::{Halt, JobOrder, JobRunner, RunningJob};
 use captura_route::Clock;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 pub use crate::limits::{EXIT_MESSAGE_MAX_BYTES, INPUT_OBJECTS_MAX, INSTANCES_MAX};
 pub use crate::metrics::{Datum, Statistics};
@@ -44,6 +47,25 @@ pub use crate::way::{ANALYSER_IMAGE, BUILT_IN_IMAGES, CLARIFY_IMAGE, MERGER_IMAG
 pub type JobLogs = Arc<dyn Fn(&str) -> LogSink + Send + Sync>;
 /// Takes metrics of a job.
 pub type MetricsSink = Arc<dyn Fn(Datum) + Send + Sync>;
+
+/// Opens the way to this server's models in a job's folder. What comes back attends to it until it is told to stop, and takes
+/// away what was made for the job.
+pub type ModelsDoor = Arc<dyn Fn(Errand) -> io::Result<Attending> + Send + Sync>;
+/// Somebody attends.
+pub type Attending = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A job that asks models of this server.
+#[derive(Debug)]
+pub struct Errand {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Its name.
+    pub job: String,
+    /// Region of the request that made it.
+    pub region: String,
+    /// When this comes, or its sender is gone, the job's program has ended.
+    pub until: oneshot::Receiver<()>,
+}
 
 /// What the operator decides about jobs, and the doors to rooms that this one must not know.
 #[derive(Clone)]
@@ -66,8 +88,8 @@ pub struct Settings {
     pub metrics: MetricsSink,
     /// What time it is.
     pub clock: Clock,
-    /// Where this server is asked, once it listens: by jobs that explain an endpoint's answers.
-    pub url: watch::Receiver<Option<String>>,
+    /// The way to this server's models, for jobs that explain their answers.
+    pub models: ModelsDoor,
 }
 
 impl fmt::Debug for Settings {

@@ -13,6 +13,7 @@ use captura_names::{S3Uri, glob};
 use captura_wire::hosting::UploadMode;
 use futures_util::future::join_all;
 use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::config_files::{self, CONFIG_FOLDER, OUTPUT_FOLDER, PROCESSING_FOLDER, hosts, inside};
@@ -21,14 +22,12 @@ use crate::inputs::{InputError, Room, Share, fetch};
 use crate::limits::{CONTINUOUS_PERIOD, EXIT_MESSAGE_MAX_BYTES, GRACE, INSTANCES_MAX, LAST_WORDS_MAX_CHARACTERS};
 use crate::outputs::{Output, OutputError};
 use crate::way::{CLARIFY_IMAGE, Way, way};
-use crate::{Inner, metrics};
+use crate::{Errand, Inner, metrics};
 
 /// Tells a program of the operator's where `/opt/ml` of its job is.
 const ROOT_VARIABLE: &str = "CAPTURA_JOB_ROOT";
 /// Name scripts of the user's.
 const SCRIPT_VARIABLES: [&str; 2] = ["record_preprocessor_script", "post_analytics_processor_script"];
-/// Tells captura's own analyser where its server is.
-const URL_VARIABLE: &str = "CAPTURA_URL";
 /// Says whether metrics are wanted, as SageMaker's containers read it.
 const METRICS_VARIABLE: &str = "publish_cloudwatch_metrics";
 /// Name of the file that becomes the ExitMessage, below the output folder.
@@ -209,21 +208,18 @@ async fn program(
     };
     match way {
         Way::BuiltIn => {
-            let mut command = jobs.settings.built_in.clone();
-            command.push(root.display().to_string());
+            let rule = built_in(jobs, order, root);
+            // Clarify explains what a model answers; nothing else that is built in asks anybody.
             let asks = !isolated && glob::matches(CLARIFY_IMAGE, &order.request.app_specification.image_uri);
-            let rule = ProcessRule {
-                command,
-                // Clarify explains what an endpoint answers; nothing else that is built in asks anybody.
-                network: asks,
-                env: if asks { way_to_this_server(jobs).await } else { BTreeMap::new() },
-                memory_max_bytes: Some(jobs.settings.built_in_memory_max_bytes),
-                // A script comes from whoever asked for the job: it runs where the sandbox is whole, or not at all.
-                sandbox: if has_script(order) { Sandbox::Strict } else { Sandbox::Degraded },
-                ..ProcessRule::default()
-            };
+            let attended = if asks { Some(attended(jobs, order, root)?) } else { None };
             // What the job says of its environment stands in its file; nothing of it steers this program itself.
-            process(&rule, &BTreeMap::new(), false).run(stop, GRACE).await
+            let end = process(&rule, &BTreeMap::new(), false).run(stop, GRACE).await;
+            if let Some((ended, attending)) = attended {
+                drop(ended);
+                // It cannot be cancelled but by the runtime's own end.
+                let _ = attending.await;
+            }
+            end
         }
         Way::Program(rule) => {
             let mut rule = ProcessRule::clone(rule);
@@ -261,11 +257,27 @@ fn has_script(order: &JobOrder) -> bool {
     SCRIPT_VARIABLES.iter().any(|name| order.request.environment.get(*name).is_some_and(|path| !path.trim().is_empty()))
 }
 
-/// Tells a child where its server is.
-async fn way_to_this_server(jobs: &Inner) -> BTreeMap<String, String> {
-    let mut url = jobs.settings.url.clone();
-    let known = url.wait_for(Option::is_some).await.ok().and_then(|url| url.clone());
-    known.map(|url| (URL_VARIABLE.to_owned(), url)).into_iter().collect()
+/// How captura's own analyser is run: this program itself, on the job's folder.
+fn built_in(jobs: &Inner, order: &JobOrder, root: &Path) -> ProcessRule {
+    let mut command = jobs.settings.built_in.clone();
+    command.push(root.display().to_string());
+    ProcessRule {
+        command,
+        memory_max_bytes: Some(jobs.settings.built_in_memory_max_bytes),
+        // A script comes from whoever asked for the job: it runs where the sandbox is whole, or not at all.
+        sandbox: if has_script(order) { Sandbox::Strict } else { Sandbox::Degraded },
+        ..ProcessRule::default()
+    }
+}
+
+/// Opens the way to this server's models; it is closed when the sender is dropped and the task has ended.
+fn attended(jobs: &Inner, order: &JobOrder, root: &Path) -> Result<(oneshot::Sender<()>, JoinHandle<()>), String> {
+    let (ended, until) = oneshot::channel();
+    let job = order.request.processing_job_name.to_string();
+    let errand = Errand { folder: root.to_owned(), job, region: order.region.clone(), until };
+    let attending = (jobs.settings.models)(errand)
+        .map_err(|error| format!("the way to this server's models cannot be opened: {error}"))?;
+    Ok((ended, tokio::spawn(attending)))
 }
 
 /// What is left to do when no program runs any more: outputs, metrics, and the words of the end.

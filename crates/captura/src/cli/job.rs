@@ -4,20 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use captura_analyser::{Later, Models, OpenModel, Scripts, Target};
+use captura_analyser::Scripts;
 use captura_backends::process::script::{Preprocessor, Script, postprocess};
-use captura_monitor::job::{AskModel, RecordPreprocessor};
+use captura_monitor::job::RecordPreprocessor;
 use clap::Args;
 
 use super::scripts::Door;
 use super::{Outcome, note, say};
-use crate::asking::EndpointModel;
-use crate::client::Client;
-use crate::config::variable;
-use crate::credentials::Credentials;
+use crate::questions::OwnServer;
 
-/// Who asks endpoints, in their captures.
-const CONSUMER: &str = "captura-jobs";
 /// How long a script may take over one record, or over all that comes after.
 const SCRIPT_TIMEOUT: Duration = Duration::from_secs(60);
 /// What runs scripts.
@@ -28,36 +23,6 @@ const PYTHON: &str = "python3";
 pub(crate) struct Job {
     /// Folder below which the job has its /opt/ml
     folder: PathBuf,
-}
-
-/// The server that has started this.
-struct OwnServer;
-
-impl Models for OwnServer {
-    fn open(&self, target: Target) -> Later<'_, Result<Box<dyn OpenModel>, String>> {
-        Box::pin(async move { open(target).await.map_err(|error| format!("{error:#}")) })
-    }
-}
-
-async fn open(target: Target) -> anyhow::Result<Box<dyn OpenModel>> {
-    let Some(url) = variable("CAPTURA_URL") else {
-        anyhow::bail!("the job must not reach the network (EnableNetworkIsolation)")
-    };
-    let client = Client::new(&url, Credentials::of_environment(Some(CONSUMER))?)?;
-    Ok(Box::new(match target {
-        Target::Endpoint(name) => EndpointModel::new(client, name.to_string()),
-        Target::Model(name) => EndpointModel::of_model(client, name.as_str()).await?,
-    }))
-}
-
-impl OpenModel for EndpointModel {
-    fn model(&self) -> &dyn AskModel {
-        self
-    }
-
-    fn leave(&self) -> Later<'_, ()> {
-        Box::pin(Self::leave(self))
-    }
 }
 
 /// Scripts run inside the sandbox that this program is in already.
@@ -80,7 +45,8 @@ fn run(script: &Path, environment: BTreeMap<String, String>) -> Script {
 
 impl Job {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
-        let found = captura_analyser::run(&self.folder, &OwnServer, &InThisSandbox).await?;
+        let server = OwnServer { folder: self.folder.clone() };
+        let found = captura_analyser::run(&self.folder, &server, &InThisSandbox).await?;
         found.notes.iter().for_each(|text| note(text));
         say(found.message());
         // Violations are an outcome of the job, not its failure.

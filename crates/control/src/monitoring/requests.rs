@@ -11,7 +11,6 @@
 
 use std::collections::BTreeMap;
 
-use captura_names::Timestamp;
 use captura_wire::hosting::{MonitoringJob, MonitoringType, Reading};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -31,6 +30,8 @@ const CONFIG_FOLDER: &str = "/opt/ml/processing/input/config";
 const SCRIPTS_FOLDER: &str = "/opt/ml/processing/code";
 /// The image that merges, beside the image that analyses.
 const MERGER: &str = "sagemaker-model-monitor-groundtruth-merger";
+/// Tells a job that captures of its window may still be on their way: captura's own.
+pub(crate) const EARLY_VARIABLE: &str = "captura_captures_incomplete";
 /// How long a job may run that does not say.
 const MAX_RUNTIME_SECONDS: i64 = 3_600;
 /// Bytes of the digest at the end of a job's name.
@@ -43,6 +44,8 @@ pub(crate) struct Ordered<'a> {
     pub(crate) job: &'a MonitoringJob,
     /// Where the endpoint's captures go; nothing for other inputs.
     pub(crate) captures: Option<&'a str>,
+    /// Whether captures of its window may still be on their way.
+    pub(crate) is_early: bool,
 }
 
 impl Ordered<'_> {
@@ -205,7 +208,11 @@ impl Ordered<'_> {
     }
 
     fn times(&self) -> BTreeMap<String, String> {
-        members([("start_time", self.plan.start.to_string()), ("end_time", self.plan.end.to_string())])
+        let mut times = members([("start_time", self.plan.start.to_string()), ("end_time", self.plan.end.to_string())]);
+        if self.is_early {
+            times.insert(EARLY_VARIABLE.to_owned(), "true".to_owned());
+        }
+        times
     }
 
     fn dataset_source(&self) -> String {
@@ -332,9 +339,4 @@ fn members<const N: usize>(pairs: [(&str, String); N]) -> BTreeMap<String, Strin
 /// An address or a path without the slashes at its end, which would make an empty part in the middle.
 fn trimmed(address: &str) -> &str {
     address.trim_end_matches('/')
-}
-
-/// A moment from which on everything of a window has arrived in its store.
-pub(crate) fn settled_at(plan: &Plan, scheduled_at: Timestamp, settle_us: i64) -> Timestamp {
-    plan.end.plus_us(settle_us).max(scheduled_at)
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use captura_names::{Arn, ResourceKind, Timestamp};
 use captura_route::Clock;
-use captura_wire::hosting::{CreateProcessingJob, MonitoringJob, ProcessingJobStatus, read};
+use captura_wire::hosting::{CreateProcessingJob, MonitoringJob, MonitoringType, ProcessingJobStatus, read};
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
@@ -25,17 +25,23 @@ use crate::catalog::{
 };
 use crate::monitoring::expression::Expression;
 use crate::monitoring::folders::Folders;
-use crate::monitoring::requests::{Baseline, Ordered, settled_at};
+use crate::monitoring::requests::{Baseline, EARLY_VARIABLE, Ordered};
 use crate::monitoring::window::Window;
 use crate::monitoring::{NO_DATA, claims};
 use crate::ops::Failure;
 use crate::ops::job_definition::needs_labels;
 use crate::ops::processing_job::{self, NewJob};
+use crate::settings::Arrivals;
 
 /// How long after a store did not answer it is asked again, microseconds.
 const RETRY_US: i64 = 5_000_000;
 /// How long a store that does not answer is waited for, microseconds.
 const PATIENCE_US: i64 = 900_000_000;
+/// How long captures of a window are waited for that do not arrive, microseconds: less than a store is, so that it is the
+/// store's failure that is told.
+const ARRIVAL_PATIENCE_US: i64 = 600_000_000;
+/// How often it is asked whether they have, microseconds.
+const ARRIVAL_LOOK_US: i64 = 500_000;
 /// Exit message of an analysis that found something.
 const WITH_VIOLATIONS: &str = "CompletedWithViolations";
 
@@ -47,8 +53,8 @@ pub(crate) struct MonitoringReconciler {
     pub(crate) nudge: Arc<Notify>,
     pub(crate) account: String,
     pub(crate) folders: Folders,
-    /// How long after a window all of it has arrived in its store.
-    pub(crate) settle_us: i64,
+    /// Whether all of a window has arrived in its store.
+    pub(crate) arrivals: Arrivals,
 }
 
 /// What an execution works with.
@@ -123,14 +129,21 @@ impl MonitoringReconciler {
             Ok(material) => material,
             Err(reason) => return Ok(Next::End(ExecutionStatus::Failed, Some(reason))),
         };
-        let (now, settled) = (self.now(), settled_at(&material.plan, row.scheduled_at, self.settle_us));
-        if now < settled {
-            return Ok(Next::Wait(Some(settled)));
+        let (now, over) = (self.now(), material.plan.end.max(row.scheduled_at));
+        if now < over {
+            return Ok(Next::Wait(Some(over)));
         }
-        let ordered = ordered(row, &material);
+        let is_early = self.is_early(row, &material.plan);
+        if is_early && now < over.plus_us(ARRIVAL_PATIENCE_US) {
+            return Ok(Next::Wait(Some(now.plus_us(ARRIVAL_LOOK_US))));
+        }
+        if is_early {
+            tracing::warn!(schedule = row.schedule, scheduled = %row.scheduled_at, "an execution begins though captures of its window are on their way");
+        }
+        let ordered = ordered(row, &material, is_early);
         let sought = match self.seek(&ordered).await {
             Ok(sought) => sought,
-            Err(reason) => return Ok(unanswered(row, (settled, now), &reason)),
+            Err(reason) => return Ok(unanswered(row, (over, now), &reason)),
         };
         let Some((found, labels)) = sought else {
             return Ok(Next::End(ExecutionStatus::Failed, Some(NO_DATA.to_owned())));
@@ -139,6 +152,11 @@ impl MonitoringReconciler {
             Some(labels) => Next::Merge(ordered.merge(&found, &labels), ordered.merge_name()),
             None => Next::Analyse(ordered.analysis(&found, &material.baseline), ordered.analysis_name()),
         })
+    }
+
+    /// Whether captures of the window may still be on their way.
+    fn is_early(&self, row: &ExecutionRow, plan: &Plan) -> bool {
+        row.endpoint.as_ref().is_some_and(|endpoint| !self.arrivals.are_complete(endpoint, plan.end))
     }
 
     /// Folders with data of the window, and hours with labels where those are needed; nothing where some of it is missing.
@@ -176,19 +194,21 @@ impl MonitoringReconciler {
             ProcessingJobStatus::InProgress => Ok(Next::Wait(None)),
             ProcessingJobStatus::Stopping if row.status == ExecutionStatus::Stopping => Ok(Next::Wait(None)),
             ProcessingJobStatus::Stopping => Ok(Next::End(ExecutionStatus::Stopping, None)),
-            ProcessingJobStatus::Completed if merges => self.analyse_merged(row).await,
+            ProcessingJobStatus::Completed if merges => {
+                self.analyse_merged(row, job.request.environment.contains_key(EARLY_VARIABLE)).await
+            }
             _ => Ok(ended(&job)),
         }
     }
 
     /// What comes after captures were merged with labels.
-    async fn analyse_merged(&self, row: &ExecutionRow) -> Result<Next, CatalogError> {
+    async fn analyse_merged(&self, row: &ExecutionRow, is_early: bool) -> Result<Next, CatalogError> {
         let of = row.clone();
         let material = match self.catalog.run(move |work| material(work, &of)).await? {
             Ok(material) => material,
             Err(reason) => return Ok(Next::End(ExecutionStatus::Failed, Some(reason))),
         };
-        let ordered = ordered(row, &material);
+        let ordered = ordered(row, &material, is_early);
         let window = Window { time: material.plan.start..material.plan.end };
         let root = ordered.merged_root();
         let sought = if ordered.job.job_input.batch_transform_input.is_some() {
@@ -232,8 +252,8 @@ fn ended(job: &JobRow) -> Next {
     }
 }
 
-fn ordered<'a>(row: &'a ExecutionRow, material: &'a Material) -> Ordered<'a> {
-    Ordered { row, plan: &material.plan, job: &material.job, captures: material.captures.as_deref() }
+fn ordered<'a>(row: &'a ExecutionRow, material: &'a Material, is_early: bool) -> Ordered<'a> {
+    Ordered { row, plan: &material.plan, job: &material.job, captures: material.captures.as_deref(), is_early }
 }
 
 /// Settles what was asked of schedules, and claims executions that are due; tells when the next one is.
@@ -294,12 +314,12 @@ fn material(work: &Work<'_>, row: &ExecutionRow) -> Result<Result<Material, Stri
             return Ok(Err(format!("Endpoint '{name}' does not exist or is not valid")));
         }
     }
-    let baseline = baseline(work, &job)?;
+    let baseline = baseline(work, row.monitoring_type, &job)?;
     Ok(Ok(Material { plan, job, captures, baseline }))
 }
 
 /// What is stated, else what the job that is named has left.
-fn baseline(work: &Work<'_>, job: &MonitoringJob) -> Result<Baseline, CatalogError> {
+fn baseline(work: &Work<'_>, of: MonitoringType, job: &MonitoringJob) -> Result<Baseline, CatalogError> {
     let config = &job.baseline_config;
     let mut baseline = Baseline {
         constraints: config.constraints_resource.s3_uri.clone(),
@@ -310,8 +330,11 @@ fn baseline(work: &Work<'_>, job: &MonitoringJob) -> Result<Baseline, CatalogErr
         let output = made.and_then(|made| made.request.processing_output_config?.outputs.into_iter().next()?.s3_output);
         if let Some(output) = output {
             let folder = output.s3_uri.trim_end_matches('/');
-            baseline.constraints = Some(format!("{folder}/constraints.json"));
-            baseline.statistics = Some(format!("{folder}/statistics.json"));
+            // Clarify leaves one file, which has no statistics.
+            let is_clarify = matches!(of, MonitoringType::ModelBias | MonitoringType::ModelExplainability);
+            let constraints = if is_clarify { "analysis.json" } else { "constraints.json" };
+            baseline.constraints = Some(format!("{folder}/{constraints}"));
+            baseline.statistics = (!is_clarify).then(|| format!("{folder}/statistics.json"));
         }
     }
     Ok(baseline)

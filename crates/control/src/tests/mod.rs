@@ -60,6 +60,8 @@ pub(crate) struct Hands {
     cold_starts: Arc<Mutex<Vec<String>>>,
     /// Whoever hears of the next notice panics.
     notice_falls: Arc<AtomicBool>,
+    /// Captures arrive in no store.
+    captures_stay_out: Arc<AtomicBool>,
     /// What lies in the stores; nothing where they do not answer.
     store: Arc<Mutex<Option<BTreeSet<String>>>>,
 }
@@ -82,7 +84,8 @@ impl Hands {
         let alarms = Arc::clone(&self.alarms);
         let falls = Arc::clone(&self.notice_falls);
         let cold_starts = Arc::clone(&self.cold_starts);
-        let monitors = Monitors { folders: monitors::folders(Arc::clone(&self.store)), settle: monitors::SETTLE };
+        let arrivals = monitors::arrivals(Arc::clone(&self.seconds), Arc::clone(&self.captures_stay_out));
+        let monitors = Monitors { folders: monitors::folders(Arc::clone(&self.store)), arrivals };
         Settings {
             monitors,
             alarms: Arc::new(move |name| alarms.lock().expect("our bug: a test panicked").get(name).copied()),

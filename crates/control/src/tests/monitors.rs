@@ -5,8 +5,8 @@ mod recovery;
 mod requests;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use captura_names::Timestamp;
 use captura_wire::hosting::ProcessingJobStatus;
@@ -14,10 +14,18 @@ use serde_json::{Value, json};
 
 use super::House;
 use crate::catalog::{CatalogError, JobChange, Work};
-use crate::{Folder, Folders};
+use crate::{Arrivals, Folder, Folders};
 
-/// How long after a moment everything has arrived.
-pub(super) const SETTLE: Duration = Duration::from_secs(60);
+/// How long after a moment everything has arrived, microseconds.
+const SETTLE_US: i64 = 60_000_000;
+
+/// Captures arrive a minute late, or never.
+pub(super) fn arrivals(seconds: Arc<AtomicI64>, never: Arc<AtomicBool>) -> Arrivals {
+    Arrivals::new(move |_, until| {
+        let now = Timestamp::from_unix_us(seconds.load(Ordering::SeqCst) * 1_000_000);
+        !never.load(Ordering::SeqCst) && now >= until.plus_us(SETTLE_US)
+    })
+}
 
 /// Folders of objects that a test puts.
 pub(super) fn folders(store: Arc<Mutex<Option<BTreeSet<String>>>>) -> Folders {

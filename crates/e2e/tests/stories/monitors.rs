@@ -35,6 +35,24 @@ fn the_sdks_monitors_work_from_the_baseline_to_the_last_violation() {
     assert!(server.stop().success(), "{}", home.log());
 }
 
+#[test]
+fn the_sdks_explainability_monitor_finds_what_the_model_looks_at_and_its_jobs_need_no_key() {
+    let home = Home::new(&format!("[auth]\nmode = \"sigv4\"\n{SEALS_SOON}"));
+    let data_dir = home.data_dir();
+    let made =
+        program::run(["keys", "create", "--json", "--data-dir", data_dir.to_str().unwrap(), "--consumer", "team"]);
+    done(&made);
+    let key: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let server = home.serve();
+    let model = program::checkout().join("crates/backends/tests/data/shap/model.json");
+    let arguments = [home.path().to_str().unwrap(), model.to_str().unwrap()];
+    let credentials = (key["accessKeyId"].as_str().unwrap(), key["secretAccessKey"].as_str().unwrap());
+    let told = python::tell_in_a_hurry_as(&server, "explainability.py", &arguments, credentials);
+    let Some(told) = told else { return };
+    assert!(told.status.success(), "{}\n-- server\n{}", said(&told), home.log_end());
+    assert!(server.stop().success(), "{}", home.log());
+}
+
 /// An endpoint with calls that its baseline in `s3://models/baseline` does not know.
 fn drifted(home: &Home, server: &Server) {
     Deployment::echo("e").create(server);

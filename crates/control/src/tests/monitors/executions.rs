@@ -70,6 +70,63 @@ async fn an_hourly_schedule_runs_from_its_claim_to_its_violations() {
 }
 
 #[tokio::test]
+async fn captures_that_do_not_arrive_are_waited_for_and_then_it_is_told_that_some_may_be_missing() {
+    let house = house().await;
+    hourly(&house, "s").await;
+    schedule(&house, "ModelQuality", "q", json!({"ScheduleExpression": "cron(0 * ? * * *)"})).await;
+    captured(&house, "14/22");
+    put(&house, "s3://bucket/labels/2023/11/14/22/labels.jsonl");
+    house.hands.captures_stay_out.store(true, Ordering::SeqCst);
+    go_to(&house, "14T23:09:59");
+    pass(&house).await;
+    assert!(jobs(&house).await.is_empty(), "captures are on their way");
+    go_to(&house, "14T23:10:00");
+    pass(&house).await;
+    let early = |jobs: Vec<Value>| {
+        jobs.iter().map(|job| job["Environment"]["captura_captures_incomplete"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(early(jobs(&house).await), ["true", "true"], "the analysis, and the merging of labels");
+    house.hands.captures_stay_out.store(false, Ordering::SeqCst);
+    put(&house, "s3://bucket/reports/merge/e/AllTraffic/2023/11/14/22/x.jsonl");
+    for _ in 0..2 {
+        completed(&house).await;
+    }
+    pass(&house).await;
+    assert_eq!(early(jobs(&house).await), ["true", "true", "true"], "what was merged stays incomplete");
+}
+
+#[tokio::test]
+async fn the_baseline_of_a_clarify_job_is_its_analysis() {
+    let house = house().await;
+    let job = json!({
+        "ProcessingJobName": "baseline", "RoleArn": "arn:aws:iam::000000000000:role/monitor",
+        "ProcessingResources": {"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 20}},
+        "AppSpecification": {"ImageUri": "registry/sagemaker-clarify-processing:1.0"},
+        "ProcessingOutputConfig": {"Outputs": [{"OutputName": "analysis_result", "S3Output": {
+            "S3Uri": "s3://bucket/baselines/e", "LocalPath": "/opt/ml/processing/output", "S3UploadMode": "EndOfJob"}}]},
+    });
+    house.ok("CreateProcessingJob", job).await;
+    completed(&house).await;
+    let mut named = definition("ModelExplainability", "named");
+    named["ModelExplainabilityBaselineConfig"] = json!({"BaseliningJobName": "baseline"});
+    house.ok("CreateModelExplainabilityJobDefinition", named).await;
+    let config = json!({"ScheduleConfig": {"ScheduleExpression": "cron(0 * ? * * *)"},
+        "MonitoringJobDefinitionName": "named", "MonitoringType": "ModelExplainability"});
+    house
+        .ok("CreateMonitoringSchedule", json!({"MonitoringScheduleName": "s", "MonitoringScheduleConfig": config}))
+        .await;
+    pass(&house).await;
+    captured(&house, "14/22");
+    go_to(&house, "14T23:01:00");
+    pass(&house).await;
+    let job = jobs(&house).await.pop().unwrap();
+    let path = "/opt/ml/processing/baseline/constraints/analysis.json";
+    assert_eq!(job["Environment"]["baseline_constraints"], path, "{job}");
+    assert_eq!(job["Environment"].get("baseline_statistics"), None);
+    assert_eq!(job["ProcessingInputs"][0]["S3Input"]["S3Uri"], "s3://bucket/baselines/e/analysis.json");
+}
+
+#[tokio::test]
 async fn an_execution_without_data_has_failed_in_sagemakers_words_and_raises_no_alert() {
     let house = house().await;
     hourly(&house, "s").await;
