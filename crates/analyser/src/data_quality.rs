@@ -12,14 +12,21 @@ use captura_monitor::job::{
 use serde::Deserialize;
 
 use crate::job::Job;
-use crate::{Failure, Found, captures, metrics};
+use crate::{BEFORE, Failure, Found, captures, documents, metrics};
 
 /// `dataset_format`, as far as it is read.
 #[derive(Debug, Default, Deserialize)]
 struct Format {
     csv: Option<Csv>,
     parquet: Option<serde_json::Value>,
-    json: Option<serde_json::Value>,
+    json: Option<Json>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Json {
+    /// Of jobs; `line` of job definitions.
+    #[serde(alias = "line")]
+    lines: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -46,7 +53,7 @@ pub trait Scripts {
 pub(crate) async fn analyse(job: &Job, scripts: &dyn Scripts) -> Result<Found, Failure> {
     let (mut source, label) = source(job)?;
     let mut account = PreprocessAccount::default();
-    if let Some(script) = job.variable("record_preprocessor_script") {
+    if let Some(script) = job.variable(BEFORE) {
         let mut preprocessor = scripts.preprocessor(&job.path(script)?).map_err(Failure::Request)?;
         let scratch = job.scratch("preprocessed")?.display().to_string();
         (source, account) = job::preprocess(&job.stores, &source, &mut *preprocessor, &scratch).await?;
@@ -57,10 +64,6 @@ pub(crate) async fn analyse(job: &Job, scripts: &dyn Scripts) -> Result<Found, F
         found
             .notes
             .push(format!("of {records} records the record preprocessor left out {skipped} and failed on {failed}"));
-    }
-    if let Some(script) = job.variable("post_analytics_processor_script") {
-        let environment = job.environment_with_paths();
-        scripts.postprocess(&job.path(script)?, environment).map_err(Failure::Request)?;
     }
     Ok(found)
 }
@@ -97,7 +100,12 @@ pub(crate) fn source(job: &Job) -> Result<(Source, LabelPosition), Failure> {
     };
     let files = job.data(job.needed("dataset_source")?)?;
     let is_table = format.csv.is_some() || format.json.is_some() || format.parquet.is_some();
-    let addresses = if is_table { files } else { captures::of_window(job, files)? };
+    let is_document = format.json.as_ref().is_some_and(|json| json.lines == Some(false));
+    let addresses = match (is_table, is_document) {
+        (_, true) => documents::as_lines(job, &files)?,
+        (true, false) => files,
+        (false, false) => captures::of_window(job, files)?,
+    };
     let header = match format.csv.as_ref().and_then(|csv| csv.header) {
         Some(true) => Header::Yes,
         Some(false) => Header::No,

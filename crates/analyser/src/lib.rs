@@ -16,6 +16,7 @@ mod bias;
 mod captures;
 mod clarify;
 mod data_quality;
+mod documents;
 mod explain;
 mod job;
 mod merge;
@@ -29,6 +30,13 @@ use captura_monitor::job::{AttributionError, JobError, QualityError};
 pub use crate::data_quality::Scripts;
 pub use crate::explain::{Later, Models, OpenModel, Target};
 use crate::job::{Job, Kind};
+
+/// Names a script of the user's that each record goes through before an analysis.
+const BEFORE: &str = "record_preprocessor_script";
+/// Names one that runs when the findings are written.
+const AFTER: &str = "post_analytics_processor_script";
+/// What is added where captures of the window may be missing.
+const INCOMPLETE: &str = "Some calls of the window may be missing: when the execution began, not all that was captured had reached its bucket.";
 
 /// Why an analysis failed, in words for whoever asked for it.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +106,8 @@ pub async fn run(root: &Path, models: &dyn Models, scripts: &dyn Scripts) -> Res
     let job = Job::read(root)?;
     let found = analyse(&job, models, scripts).await;
     let message = match &found {
+        // Its window is over, and some of it had not reached its bucket.
+        Ok(found) if job.variable("captura_captures_incomplete").is_some() => format!("{} {INCOMPLETE}", found.message),
         Ok(found) => found.message.clone(),
         Err(failure) => format!("Error: {failure}"),
     };
@@ -107,16 +117,22 @@ pub async fn run(root: &Path, models: &dyn Models, scripts: &dyn Scripts) -> Res
 
 async fn analyse(job: &Job, models: &dyn Models, scripts: &dyn Scripts) -> Result<Found, Failure> {
     let kind = job.kind()?;
-    let scripts_of_users = ["record_preprocessor_script", "post_analytics_processor_script"];
-    if let Some(name) =
-        scripts_of_users.into_iter().find(|name| kind != Kind::DataQuality && job.variable(name).is_some())
-    {
-        return Err(Failure::Unsupported(format!("the built-in analyser runs {name} for data quality only")));
+    let after = job.variable(AFTER);
+    if kind != Kind::DataQuality && job.variable(BEFORE).is_some() {
+        return Err(Failure::Unsupported(format!("the built-in analyser runs {BEFORE} for data quality only")));
     }
-    match kind {
+    if !matches!(kind, Kind::DataQuality | Kind::ModelQuality) && after.is_some() {
+        let text = format!("the built-in analyser runs {AFTER} for data quality and model quality only");
+        return Err(Failure::Unsupported(text));
+    }
+    let found = match kind {
         Kind::DataQuality => data_quality::analyse(job, scripts).await,
         Kind::ModelQuality => model_quality::analyse(job).await,
         Kind::Clarify => clarify::analyse(job, models).await,
         Kind::Merge => merge::merge(job).await,
+    }?;
+    if let Some(script) = after {
+        scripts.postprocess(&job.path(script)?, job.environment_with_paths()).map_err(Failure::Request)?;
     }
+    Ok(found)
 }

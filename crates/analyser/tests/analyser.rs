@@ -275,16 +275,19 @@ async fn captures_are_merged_with_labels_and_then_judged() {
     let text = std::fs::read_to_string(&merged).unwrap();
     assert_eq!(text.lines().count(), 290, "what has no label is left out");
 
+    let after = "/opt/ml/processing/code/after.py";
     let judge = Folder::of(
         ANALYSER,
         &json!({"analysis_type": "MODEL_QUALITY", "problem_type": "BinaryClassification",
         "dataset_source": CAPTURES, "inference_attribute": "0", "publish_cloudwatch_metrics": "Enabled",
+        "post_analytics_processor_script": after, "greeting": "judged",
         "sagemaker_endpoint_name": "churn", "sagemaker_monitoring_schedule_name": "quality"}),
     );
     judge.put(&format!("{HOUR}/{}", merged.file_name().unwrap().display()), &text);
     assert_eq!(judge.run().await, "Completed: Job completed successfully with no violations.");
     let accuracy = &judge.found("statistics.json")["binary_classification_metrics"]["accuracy"]["value"];
     assert_eq!(accuracy.as_f64().unwrap(), 260.0 / 290.0);
+    assert_eq!(judge.text("/opt/ml/processing/output/told.txt"), "judged");
     let metrics = judge.text("/opt/ml/output/metrics/cloudwatch");
     assert!(
         metrics.contains(r#""Namespace":"aws/sagemaker/Endpoints/model-metrics","MetricName":"accuracy""#),
@@ -366,6 +369,69 @@ async fn clarify_explains_an_endpoint_that_is_there_and_its_metrics_tell_of_ever
 }
 
 #[tokio::test]
+async fn a_schedule_asks_the_model_that_its_configuration_names_before_the_endpoint_that_it_watches() {
+    let environment = json!({"analysis_type": "MODEL_EXPLAINABILITY", "dataset_source": CAPTURES,
+        "analysis_config": "/opt/ml/processing/input/config/analysis_config.json", "sagemaker_endpoint_name": "watched"});
+    let folder = Folder::of(CLARIFY, &environment);
+    folder.put(&format!("{HOUR}/00-00-000-0b8d9c4e-8a4c-4f5e-9a57-0d5a4b0e7f11.jsonl"), &captured(1, 1, "1,2", "2"));
+    for (predictor, asked) in [
+        (json!({"model_name": "m"}), r#"Model("m")"#),
+        (json!({"endpoint_name": "named"}), r#"Endpoint("named")"#),
+        (json!({"content_type": "text/csv"}), r#"Endpoint("watched")"#),
+    ] {
+        let config =
+            json!({"headers": ["a", "b"], "methods": {"shap": {"baseline": [[0, 0]]}}, "predictor": predictor});
+        folder.put("/opt/ml/processing/input/config/analysis_config.json", &config.to_string());
+        assert!(folder.run().await.ends_with(asked), "{config}: {}", folder.message());
+    }
+}
+
+#[tokio::test]
+async fn an_execution_that_began_before_everything_had_arrived_says_so() {
+    let folder = with_baseline().await;
+    let lines: String = (0..60).map(|row| captured(row, row, "30", "1")).collect();
+    folder.put(&format!("{HOUR}/00-00-000-0b8d9c4e-8a4c-4f5e-9a57-0d5a4b0e7f11.jsonl"), &lines);
+    folder.request(ANALYSER, &schedule(&json!({"captura_captures_incomplete": "true"})));
+    let found = captura_analyser::run(folder.0.path(), &OneEndpoint, &OwnScripts).await.unwrap();
+    assert!(folder.message().starts_with(found.message()), "{}", folder.message());
+    assert!(folder.message().contains("Some calls of the window may be missing"), "{}", folder.message());
+}
+
+#[tokio::test]
+async fn the_same_rows_as_csv_as_lines_and_as_one_document_give_the_same_statistics() {
+    let rows: Vec<Value> = (0..200).map(|row| json!({"bought": row % 2, "age": 20 + row % 50})).collect();
+    let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    let document = serde_json::to_string_pretty(&json!(rows)).unwrap();
+    let lists: String = (0..200).map(|row| format!("{},{}\n", row % 2, 20 + row % 50)).collect();
+    let mut told = Vec::new();
+    for (format, file, text) in [
+        (r#"{"csv": {"header": true}}"#, "people.csv", people(200, |row| 20 + row % 50)),
+        (r#"{"json": {"lines": true}}"#, "people.jsonl", lines.clone()),
+        (r#"{"json": {"line": true}}"#, "people.json", lines),
+        (r#"{"json": {"lines": false}}"#, "people.json", document.clone()),
+        (r#"{"json": {"line": false}}"#, "people.jsonl", document),
+        (r#"{"csv": {"header": false}}"#, "people.csv", lists),
+    ] {
+        let folder = Folder::of(ANALYSER, &json!({"dataset_source": DATA, "dataset_format": format}));
+        folder.put(&format!("{DATA}/{file}"), &text);
+        assert_eq!(folder.run().await, "Completed: Job completed successfully with no violations.", "{format}");
+        let mut statistics = folder.found("statistics.json");
+        for (place, feature) in statistics["features"].as_array_mut().unwrap().iter_mut().enumerate() {
+            let name = std::mem::replace(&mut feature["name"], json!(place));
+            let known =
+                if format.contains("false") && format.contains("csv") { ["_c0", "_c1"] } else { ["bought", "age"] };
+            assert_eq!(name, known[place], "{format}");
+        }
+        told.push(statistics);
+    }
+    assert!(told.iter().all(|one| *one == told[0]), "{told:?}");
+    let folder =
+        Folder::of(ANALYSER, &json!({"dataset_source": DATA, "dataset_format": r#"{"json": {"lines": false}}"#}));
+    folder.put(&format!("{DATA}/people.json"), "[1, 2");
+    assert!(folder.run().await.contains("people.json is no JSON"), "{}", folder.message());
+}
+
+#[tokio::test]
 async fn what_a_job_cannot_have_is_said_in_its_message() {
     let base = json!({"dataset_source": DATA, "dataset_format": r#"{"csv": {"header": true}}"#});
     let with = |name: &str, value: &str| {
@@ -380,6 +446,14 @@ async fn what_a_job_cannot_have_is_said_in_its_message() {
         (with("dataset_format", "csv"), "dataset_format is not what it should be"),
         (with("analysis_type", "GUESSES"), "GUESSES is not done"),
         (with("analysis_type", "MODEL_QUALITY"), "the environment has no problem_type"),
+        (
+            json!({"analysis_type": "MODEL_QUALITY", "record_preprocessor_script": "/opt/ml/processing/code/x.py"}),
+            "runs record_preprocessor_script for data quality only",
+        ),
+        (
+            json!({"analysis_type": "MODEL_BIAS", "post_analytics_processor_script": "/opt/ml/processing/code/x.py"}),
+            "for data quality and model quality only",
+        ),
         (with("categorical_drift_method", "Guess"), "it is LInfinity or ChiSquared"),
         (with("baseline_constraints", "/opt/ml/processing/gone.json"), "/opt/ml/processing/gone.json"),
     ] {

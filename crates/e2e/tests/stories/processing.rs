@@ -21,6 +21,15 @@ fn the_sdks_monitors_suggest_baselines_and_what_they_find_is_what_is_there() {
     assert!(server.stop().success(), "{}", home.log());
 }
 
+#[test]
+fn the_same_rows_as_csv_json_lines_json_and_parquet_are_the_same_to_the_sdks_monitors() {
+    let home = Home::default();
+    let server = home.serve();
+    let Some(told) = python::tell_in_a_hurry(&server, "formats.py", &[home.path().to_str().unwrap()]) else { return };
+    assert!(told.status.success(), "{}\n-- server\n{}", said(&told), home.log());
+    assert!(server.stop().success(), "{}", home.log());
+}
+
 fn request(name: &str, image: &str, more: &Value) -> Value {
     let mut wanted = json!({
         "ProcessingJobName": name,
