@@ -1,4 +1,5 @@
-//! Changes of endpoints, told as EventBridge tells them: `SageMaker Endpoint State Change`.
+//! Changes of endpoints and of processing jobs, told as EventBridge tells them: `SageMaker Endpoint State Change`,
+//! `SageMaker Processing Job State Change`. Of monitoring schedules AWS tells nothing but their jobs.
 //!
 //! A notice is written with the change that it tells of, and stays until whoever delivers them says that it was told: so
 //! each is told at least once, in the order in which the catalog changed. Who delivers them is another room.
@@ -11,7 +12,7 @@ use captura_wire::hosting::Tag;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::catalog::EndpointRow;
+use crate::catalog::{EndpointRow, JobRow};
 use crate::deployment::Deployment;
 
 /// Rings when there are notices to tell. It is called while the catalog is held, so it must return at once and must not
@@ -63,14 +64,44 @@ impl Notices {
         if let Some(reason) = &endpoint.failure_reason {
             detail.insert("FailureReason".to_owned(), json!(reason));
         }
+        self.event("SageMaker Endpoint State Change", (&arn, endpoint.modified_at), detail)
+    }
+
+    /// The event of a processing job's state: what DescribeProcessingJob tells, with times in milliseconds.
+    pub(crate) fn job_state_change(&self, job: &JobRow, tags: &[Tag]) -> Value {
+        let arn = Arn {
+            region: job.region.clone(),
+            account: self.account.clone(),
+            kind: ResourceKind::ProcessingJob,
+            name: job.request.processing_job_name.to_string(),
+        };
+        let asked = serde_json::to_value(&job.request).expect("our bug: a request is text, numbers and lists");
+        let mut detail = asked.as_object().cloned().unwrap_or_default();
+        let told = [
+            ("ProcessingJobArn", Some(json!(arn.to_string()))),
+            ("ProcessingJobStatus", Some(json!(job.status.as_str()))),
+            ("ExitMessage", job.exit_message.as_ref().map(|message| json!(message))),
+            ("FailureReason", job.failure_reason.as_ref().map(|reason| json!(reason))),
+            ("MonitoringScheduleArn", job.schedule_arn.as_ref().map(|arn| json!(arn))),
+            ("CreationTime", Some(milliseconds(job.created_at))),
+            ("ProcessingStartTime", job.started_at.map(milliseconds)),
+            ("ProcessingEndTime", job.ended_at.map(milliseconds)),
+            ("LastModifiedTime", Some(milliseconds(job.modified_at))),
+            ("Tags", Some(tags.iter().map(|tag| (tag.key.clone(), json!(tag.value))).collect())),
+        ];
+        detail.extend(told.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+        self.event("SageMaker Processing Job State Change", (&arn, job.modified_at), detail)
+    }
+
+    fn event(&self, kind: &str, (arn, at): (&Arn, Timestamp), detail: Map<String, Value>) -> Value {
         json!({
             "version": "0",
             "id": Uuid::new_v4(),
-            "detail-type": "SageMaker Endpoint State Change",
+            "detail-type": kind,
             "source": "aws.sagemaker",
             "account": self.account,
-            "time": endpoint.modified_at.to_string(),
-            "region": endpoint.region,
+            "time": at.to_string(),
+            "region": arn.region,
             "resources": [arn.to_string()],
             "detail": detail,
         })

@@ -70,6 +70,7 @@ impl Work<'_> {
              VALUES (?1, ?2, ?3, 0, ?4)",
             params![id, ProcessingJobStatus::InProgress.as_str(), at.unix_us(), schedule_arn],
         )?;
+        self.tell_of_job(id)?;
         self.transaction.execute(
             "DELETE FROM resource WHERE id IN (SELECT resource_id FROM processing_job WHERE ended_us IS NOT NULL
              ORDER BY resource_id DESC LIMIT -1 OFFSET ?1)",
@@ -126,16 +127,34 @@ impl Work<'_> {
              WHERE resource_id = ?1 AND status = 'InProgress'",
             params![id, at.unix_us()],
         )?;
+        if changed > 0 {
+            self.tell_of_job(id)?;
+        }
         Ok(changed > 0)
     }
 
     /// A job has ended.
     pub(crate) fn end_processing_job(&self, change: &JobChange) -> Result<(), CatalogError> {
-        self.transaction.execute(
+        let changed = self.transaction.execute(
             "UPDATE processing_job SET status = ?2, exit_message = ?3, failure_reason = ?4, ended_us = ?5,
              modified_us = ?5 WHERE resource_id = ?1 AND ended_us IS NULL",
             params![change.id, change.to.as_str(), change.exit_message, change.failure_reason, change.at.unix_us()],
         )?;
+        if changed > 0 {
+            self.tell_of_job(change.id)?;
+        }
+        Ok(())
+    }
+
+    /// Tells of a job's state, when that is durable. One that cannot be read is not told of, and logged where it is read next.
+    fn tell_of_job(&self, id: i64) -> Result<(), CatalogError> {
+        let sql = format!("SELECT {COLUMNS} WHERE r.id = ?1");
+        let mut statement = self.transaction.prepare_cached(&sql)?;
+        let row = statement.query_row([id], |row| Ok(read_row(row))).optional()?;
+        if let Some(Ok(job)) = row {
+            let notice = self.notices.job_state_change(&job, &self.tags(id)?);
+            self.keep_notice(&notice)?;
+        }
         Ok(())
     }
 }

@@ -66,3 +66,42 @@ async fn a_notice_has_eventbridges_shape() {
     assert_eq!(notice, expected);
     assert!(notice["time"].as_str().unwrap().ends_with('Z'));
 }
+
+#[tokio::test]
+async fn every_state_of_a_processing_job_is_told_once_as_it_is_described() {
+    let house = House::new();
+    for (name, image) in [("good", "good"), ("bad", "bad"), ("stopped", "gated")] {
+        let asked = json!({
+            "ProcessingJobName": name, "RoleArn": "arn:aws:iam::000000000000:role/monitor",
+            "ProcessingResources": {"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}},
+            "AppSpecification": {"ImageUri": image}, "Tags": [{"Key": "team", "Value": "risk"}],
+        });
+        house.ok("CreateProcessingJob", asked).await;
+        if name == "stopped" {
+            house.ok("StopProcessingJob", json!({"ProcessingJobName": name})).await;
+            house.ok("StopProcessingJob", json!({"ProcessingJobName": name})).await;
+        }
+        while house
+            .ok("DescribeProcessingJob", json!({"ProcessingJobName": name}))
+            .await
+            .get("ProcessingEndTime")
+            .is_none()
+        {
+            house.control.inner.jobs.reconcile().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    }
+    let told: Vec<Value> = house.control.untold().await.unwrap().into_iter().map(|notice| notice.event).collect();
+    let statuses: Vec<_> = told.iter().map(|event| event["detail"]["ProcessingJobStatus"].as_str().unwrap()).collect();
+    assert_eq!(statuses, ["InProgress", "Completed", "InProgress", "Failed", "InProgress", "Stopping", "Stopped"]);
+    assert!(told.iter().all(|event| event["detail-type"] == "SageMaker Processing Job State Change"), "{told:?}");
+    let failed = &told[3];
+    assert_eq!(failed["resources"], json!([arn("processing-job/bad")]));
+    let described = house.ok("DescribeProcessingJob", json!({"ProcessingJobName": "bad"})).await;
+    let mut expected = described.clone();
+    for time in ["CreationTime", "ProcessingStartTime", "ProcessingEndTime", "LastModifiedTime"] {
+        expected[time] = json!((described[time].as_f64().unwrap() * 1_000.0).round() as i64);
+    }
+    expected["Tags"] = json!({"team": "risk"});
+    assert_eq!(failed["detail"], expected);
+}
