@@ -64,7 +64,7 @@ impl Notices {
         if let Some(reason) = &endpoint.failure_reason {
             detail.insert("FailureReason".to_owned(), json!(reason));
         }
-        self.event("SageMaker Endpoint State Change", (&arn, endpoint.modified_at), detail)
+        self.event("SageMaker Endpoint State Change", (&arn, endpoint.modified_at), &detail)
     }
 
     /// The event of a processing job's state: what DescribeProcessingJob tells, with times in milliseconds.
@@ -90,10 +90,10 @@ impl Notices {
             ("Tags", Some(tags.iter().map(|tag| (tag.key.clone(), json!(tag.value))).collect())),
         ];
         detail.extend(told.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-        self.event("SageMaker Processing Job State Change", (&arn, job.modified_at), detail)
+        self.event("SageMaker Processing Job State Change", (&arn, job.modified_at), &detail)
     }
 
-    fn event(&self, kind: &str, (arn, at): (&Arn, Timestamp), detail: Map<String, Value>) -> Value {
+    fn event(&self, kind: &str, (arn, at): (&Arn, Timestamp), detail: &Map<String, Value>) -> Value {
         json!({
             "version": "0",
             "id": Uuid::new_v4(),

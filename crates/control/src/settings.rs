@@ -74,7 +74,9 @@ pub struct Monitors {
 /// Whether everything that callers of an endpoint did until a moment has arrived in its store, as far as this server
 /// captured it.
 #[derive(Clone)]
-pub struct Arrivals(Arc<dyn Fn(&str, Timestamp) -> bool + Send + Sync>);
+pub struct Arrivals(Arc<HasArrived>);
+
+type HasArrived = dyn Fn(&str, Timestamp) -> bool + Send + Sync;
 
 impl Arrivals {
     /// Arrivals that this function tells, of an endpoint and a moment.
