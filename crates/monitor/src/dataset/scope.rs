@@ -39,9 +39,11 @@ impl Scope {
     /// Whether this call is.
     #[must_use]
     pub fn has(&self, record: &CapturedRecord<'_>) -> bool {
-        if is_own(record) {
-            return false;
-        }
+        !is_own(record) && self.covers(record)
+    }
+
+    /// Whether it is of the time and of the consumers that are asked for, whoever asked it.
+    pub(crate) fn covers(&self, record: &CapturedRecord<'_>) -> bool {
         let in_window = self.window.as_ref().is_none_or(|window| {
             let time = record.event_metadata.inference_time.as_ref();
             time.and_then(|text| Timestamp::parse(&text.0).ok()).is_some_and(|time| window.contains(&time))

@@ -106,7 +106,7 @@ impl<'a> Gathering<'a> {
                 continue;
             }
             match CapturedRecord::parse(bytes) {
-                Ok(record) if !is_own(&record) && !scope.has(&record) => continue,
+                Ok(record) if !scope.covers(&record) => continue,
                 Ok(record) => {
                     if let Err(reason) = self.capture(&record) {
                         self.describe(address, line as u64 + 1, reason);
