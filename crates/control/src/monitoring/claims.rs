@@ -13,6 +13,13 @@ use crate::catalog::{AlertStatus, CatalogError, Claim, ExecutionRow, ExecutionSt
 /// Executions that an alert may look back on, and as many more that had no data and say nothing.
 const LOOK_BACK: i64 = 200;
 
+/// The end of the second that has begun. Records have their time to the second, so whoever has just called and asks for an
+/// execution now would not find these calls in a window that ends within it.
+pub(crate) fn whole_second(at: Timestamp) -> Timestamp {
+    const SECOND_US: i64 = 1_000_000;
+    Timestamp::from_unix_us((at.unix_us() + SECOND_US - 1).div_euclid(SECOND_US) * SECOND_US)
+}
+
 /// Claims the execution of that time; `false` when somebody has. What it does is decided now.
 pub(crate) fn claim(
     work: &Work<'_>,
@@ -123,6 +130,12 @@ fn judged(newest: &[ExecutionRow], datapoints_to_alert: i64, evaluation_period: 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_that_ends_now_holds_the_calls_of_the_second_that_has_begun() {
+        let ends_at = |us| whole_second(Timestamp::from_unix_us(us)).unix_us();
+        assert_eq!([ends_at(5_000_001), ends_at(5_999_999), ends_at(6_000_000)], [6_000_000; 3]);
+    }
 
     fn execution(status: ExecutionStatus, reason: Option<&str>) -> ExecutionRow {
         let at = Timestamp::from_unix_us(0);

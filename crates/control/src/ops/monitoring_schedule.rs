@@ -1,6 +1,6 @@
 //! Monitoring schedules: what is asked for is written as a row; the reconciler has executions begin when it is time.
 
-use captura_names::{ResourceKind, Timestamp};
+use captura_names::ResourceKind;
 use captura_wire::aws_json::{Fault, FaultCode};
 use captura_wire::hosting::{
     MonitoringJob, MonitoringScheduleConfig, MonitoringType, ScheduleConfig, ScheduleRequest, UpdateMonitoringAlert,
@@ -188,13 +188,6 @@ pub(super) fn summary(desk: &Desk, row: &ExecutionRow) -> Value {
     told
 }
 
-/// The end of the second that has begun. Records have their time to the second, so whoever has just called and asks for an
-/// execution now would not find these calls in a window that ends within it.
-fn whole_second(at: Timestamp) -> Timestamp {
-    const SECOND_US: i64 = 1_000_000;
-    Timestamp::from_unix_us((at.unix_us() + SECOND_US - 1).div_euclid(SECOND_US) * SECOND_US)
-}
-
 /// Has an execution begin out of turn; what a schedule itself cannot ask for in SageMaker's words.
 pub(crate) async fn run_now(desk: &Desk, name: &str) -> Result<Value, Failure> {
     let (name, at) = (name.to_owned(), desk.now());
@@ -205,7 +198,7 @@ pub(crate) async fn run_now(desk: &Desk, name: &str) -> Result<Value, Failure> {
                 let text = format!("Schedule {name} has an execution in progress; two never run at once.");
                 return Err(Fault::new(FaultCode::ResourceInUse, text).into());
             }
-            claims::claim(work, &schedule, whole_second(at), at)?;
+            claims::claim(work, &schedule, claims::whole_second(at), at)?;
             let claimed = work.newest_executions(schedule.id, 1)?.pop();
             Ok(claimed.map_or(Value::Null, |row| summary(desk, &row)))
         })
@@ -329,15 +322,4 @@ pub(super) fn find(desk: &Desk, work: &Work<'_>, name: &str) -> Result<ScheduleR
 fn name_of(input: &Map<String, Value>) -> String {
     // The input was checked.
     input.get("MonitoringScheduleName").and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_window_that_ends_now_holds_the_calls_of_the_second_that_has_begun() {
-        let ends_at = |us| whole_second(Timestamp::from_unix_us(us)).unix_us();
-        assert_eq!([ends_at(5_000_001), ends_at(5_999_999), ends_at(6_000_000)], [6_000_000; 3]);
-    }
 }

@@ -290,7 +290,7 @@ fn kept(work: &Work<'_>, schedule: &ScheduleRow, now: Timestamp) -> Result<Sched
         return Ok(state);
     }
     // Moments that passed unused are gone, but for the last.
-    let scheduled = expression.last_until(now).unwrap_or(due);
+    let scheduled = expression.last_until(now).unwrap_or_else(|| claims::whole_second(due));
     claims::claim(work, schedule, scheduled, now)?;
     state.due_at = expression.next_after(scheduled);
     work.change_schedule(schedule.id, &state)?;

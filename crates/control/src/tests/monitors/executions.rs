@@ -256,7 +256,7 @@ async fn now_runs_once_and_again_when_it_is_started_anew() {
     house.wait(61);
     pass(&house).await;
     let job = jobs(&house).await.remove(0);
-    assert_eq!(job["Environment"]["start_time"], "2023-11-14T19:13:20Z");
+    assert_eq!(job["Environment"]["start_time"], "2023-11-14T19:13:21Z");
     assert_eq!(
         job["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"],
         "s3://bucket/reports/e/once/2023/11/14/22"
