@@ -21,7 +21,7 @@ use crate::choice::{self, Chosen};
 use crate::fault::{Failed, Refused, kept};
 use crate::head::{Members, Operation, Queueing};
 use crate::invoke::place;
-use crate::life::Life;
+use crate::life::{Life, Passable};
 use crate::premises::Premises;
 use crate::prepared::PreparedEndpoint;
 use crate::reply::{self, Reply};
@@ -162,7 +162,7 @@ impl Runner {
             },
             ..Members::default()
         };
-        let Chosen { variant, shadows } = choice::choose(route, Operation::InvokeAsync, &members, rand::random())?;
+        let chosen = choice::choose(route, Operation::InvokeAsync, &members, rand::random())?;
         let invocation = Invocation {
             event_id: EventId::from_random_bytes(rand::random()),
             arrived_at: premises.clock.now(),
@@ -173,19 +173,30 @@ impl Runner {
             inference_id: members.inference_id,
             request: members.request,
         };
-        let life = Life::begin(variant, invocation, Instant::now())?;
-        if !shadows.is_empty() {
-            shadow::copy(premises, shadows, life.begun.invocation());
-        }
-        let arrived = life.arrived;
-        let run = life.run(variant, Duration::from_secs(deferred.timeout_seconds)).await;
-        let (ticket, permit) = life.conclude(&run);
-        ticket.captured().await;
-        permit.end(run.status(), arrived.elapsed(), run.in_model);
-        Ok(match run.answered {
+        let limit = Duration::from_secs(deferred.timeout_seconds);
+        Ok(match self.through(&chosen, invocation, limit).await? {
             Ok(passable) => Served::Answered(passable.answer),
             Err(failed) => failed.served(route),
         })
+    }
+
+    /// Takes a call at whose other end there is no connection through its whole life.
+    pub(crate) async fn through(
+        &self,
+        Chosen { variant, shadows }: &Chosen<'_>,
+        invocation: Invocation,
+        limit: Duration,
+    ) -> Result<Result<Passable, Failed>, Refused> {
+        let life = Life::begin(variant, invocation, Instant::now())?;
+        if !shadows.is_empty() {
+            shadow::copy(&self.0, shadows, life.begun.invocation());
+        }
+        let arrived = life.arrived;
+        let run = life.run(variant, limit).await;
+        let (ticket, permit) = life.conclude(&run);
+        ticket.captured().await;
+        permit.end(run.status(), arrived.elapsed(), run.in_model);
+        Ok(run.answered)
     }
 }
 

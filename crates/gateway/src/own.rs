@@ -7,16 +7,13 @@
 use bytes::Bytes;
 use captura_names::{EndpointName, EventId, InferenceId};
 use captura_route::{Answer, BackendError, Caller, Consumer, Holder, Invocation, ModelRequest, Principal};
-use tokio::time::Instant;
 
-use crate::choice::{self, Chosen};
+use crate::choice;
 use crate::deferred::Runner;
 use crate::fault::{Failed, Refused, kept};
 use crate::head::{Members, Operation};
 use crate::invoke::place;
-use crate::life::Life;
 use crate::prepared::PreparedEndpoint;
-use crate::shadow;
 
 /// A call of this server's own.
 #[derive(Debug, Clone)]
@@ -96,7 +93,7 @@ impl Runner {
             },
             ..Members::default()
         };
-        let Chosen { variant, shadows } = choice::choose(route, Operation::Invoke, &members, rand::random())?;
+        let chosen = choice::choose(route, Operation::Invoke, &members, rand::random())?;
         let invocation = Invocation {
             event_id: EventId::from_random_bytes(rand::random()),
             arrived_at: premises.clock.now(),
@@ -107,17 +104,7 @@ impl Runner {
             inference_id: members.inference_id,
             request: members.request,
         };
-        let life = Life::begin(variant, invocation, Instant::now())?;
-        if !shadows.is_empty() {
-            shadow::copy(premises, shadows, life.begun.invocation());
-        }
-        let arrived = life.arrived;
-        let run = life.run(variant, premises.settings.model_timeout).await;
-        let (status, in_model) = (run.status(), run.in_model);
-        let (ticket, permit) = life.conclude(&run);
-        ticket.captured().await;
-        permit.end(status, arrived.elapsed(), in_model);
-        Ok(match run.answered {
+        Ok(match self.through(&chosen, invocation, premises.settings.model_timeout).await? {
             Ok(passable) => OwnOutcome::Answered(passable.answer),
             Err(failed) => failed.to_own_call(route),
         })
