@@ -61,7 +61,7 @@ pub enum PutError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store refused or failed.
-    #[error("cannot {act} {path}: {source}")]
+    #[error("cannot {act} {path}: {}", with_last_cause(source))]
     Failed {
         /// What was tried.
         act: &'static str,
@@ -88,6 +88,16 @@ pub enum PutError {
         /// The limit, seconds.
         seconds: u64,
     },
+}
+
+/// What the store says, and what led to it: of a request that got nowhere a client says only that it could not be sent.
+fn with_last_cause(error: &Error) -> String {
+    let text = error.to_string();
+    let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    match causes.last().map(ToString::to_string) {
+        Some(cause) if !text.contains(&cause) => format!("{text}: {cause}"),
+        _ => text,
+    }
 }
 
 impl PutError {
@@ -298,6 +308,19 @@ mod tests {
     async fn stored(store: &FaultyStore) -> Bytes {
         let path = Path::parse("d/e/v/x.jsonl").unwrap();
         store.inner().get(&path).await.unwrap().bytes().await.unwrap()
+    }
+
+    #[test]
+    fn a_failure_tells_why_the_store_was_not_reached_and_says_nothing_twice() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("error sending request")]
+        struct Sending(#[source] std::io::Error);
+        let told = |source| PutError::Failed { act: "write", path: Path::from("x"), source }.to_string();
+        let cause = std::io::Error::other("connection refused");
+        let nested = Error::Generic { store: "S3", source: Box::new(Sending(cause)) };
+        assert_eq!(told(nested), "cannot write x: Generic S3 error: error sending request: connection refused");
+        let plain = Error::Generic { store: "S3", source: "no such bucket".into() };
+        assert_eq!(told(plain), "cannot write x: Generic S3 error: no such bucket");
     }
 
     #[tokio::test]
