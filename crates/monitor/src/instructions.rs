@@ -1,23 +1,50 @@
 //! The same code once more for newer processors: `vectorised!` compiles a function for any processor and for those with AVX2,
-//! and asks at run time which of them may run.
+//! and asks at run time which of them may run. What pays to be written for AVX-512 asks for that itself.
 //!
-//! Invariant: both give the same bits, since both are the same Rust. Refuses to: use fused multiply-add, which rounds otherwise.
+//! Invariant: all forms give the same bits. Refuses to: use fused multiply-add, which rounds otherwise.
+
+/// What the second form of a function is compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Instructions {
+    /// What every processor has.
+    Common,
+    /// AVX2 and what came with it.
+    Newer,
+    /// AVX-512 with bytes, words and compression.
+    Newest,
+}
+
+/// The most that the processor has.
+#[inline]
+pub(crate) fn instructions() -> Instructions {
+    #[cfg(test)]
+    if let Some(asked) = tests::ASKED.get() {
+        return asked.min(of_processor());
+    }
+    of_processor()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn of_processor() -> Instructions {
+    use std::arch::is_x86_feature_detected as has;
+    let is_newer = has!("avx2") && has!("bmi1") && has!("bmi2") && has!("lzcnt") && has!("popcnt");
+    if !is_newer {
+        return Instructions::Common;
+    }
+    let is_newest = has!("avx512f") && has!("avx512bw") && has!("avx512cd") && has!("avx512dq") && has!("avx512vl");
+    if is_newest && has!("avx512vbmi2") { Instructions::Newest } else { Instructions::Newer }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn of_processor() -> Instructions {
+    Instructions::Common
+}
 
 /// Whether the processor has the instructions that the second form is compiled for.
 #[inline]
 pub(crate) fn are_newer() -> bool {
-    #[cfg(test)]
-    if tests::IS_OLD.get() {
-        return false;
-    }
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("avx2")
-        && std::arch::is_x86_feature_detected!("bmi1")
-        && std::arch::is_x86_feature_detected!("bmi2")
-        && std::arch::is_x86_feature_detected!("lzcnt")
-        && std::arch::is_x86_feature_detected!("popcnt");
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
+    instructions() >= Instructions::Newer
 }
 
 /// Declares a function that is compiled twice.
@@ -46,15 +73,19 @@ pub(crate) use vectorised;
 pub(crate) mod tests {
     use std::cell::Cell;
 
+    use super::Instructions;
+
     thread_local! {
-        pub(super) static IS_OLD: Cell<bool> = const { Cell::new(false) };
+        pub(super) static ASKED: Cell<Option<Instructions>> = const { Cell::new(None) };
     }
 
-    /// What an old processor makes of it.
-    pub(crate) fn of_old<R>(run: impl FnOnce() -> R) -> R {
-        IS_OLD.set(true);
-        let made = run();
-        IS_OLD.set(false);
-        made
+    /// What older processors make of it: one with AVX2, and any other.
+    pub(crate) fn of_older<R>(mut run: impl FnMut() -> R) -> [R; 2] {
+        [Instructions::Newer, Instructions::Common].map(|instructions| {
+            ASKED.set(Some(instructions));
+            let made = run();
+            ASKED.set(None);
+            made
+        })
     }
 }

@@ -259,7 +259,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::instructions::tests::of_old;
+    use crate::instructions::tests::of_older;
 
     const AWS: &str = r#"{"captureData":{"endpointInput":{"observedContentType":"text/csv","mode":"INPUT","data":"1,2\n","encoding":"CSV"},"endpointOutput":{"observedContentType":"text/csv; charset=utf-8","mode":"OUTPUT","data":"0.0136","encoding":"CSV"}},"eventMetadata":{"eventId":"0d9f9a44-35b5-4ee0-92d5-2ea8a57e5f4e","inferenceTime":"2022-04-18T00:21:48Z"},"eventVersion":"0"}"#;
     const OURS: &str = r#"{"captureData":{"endpointInput":{"mode":"INPUT","data":"{\"a\":\"\\x\"}","encoding":"JSON"}},"eventMetadata":{"eventId":"x","customAttributes":["a\"b"],"inferenceId":"7","inferenceTime":"2022-04-18T00:21:48Z"},"eventVersion":"0","captura":{"lsn":"00000001-1-7","consumer":"café","shadowCopy":true,"outcome":"ok","status":200,"samplingProbability":0.5e-1,"requestSizeBytes":-0}}"#;
@@ -271,7 +271,7 @@ mod tests {
             let mut beginnings = Beginnings::default();
             let _ = super::scan(before, &mut beginnings);
             assert_eq!(super::scan(line, &mut beginnings), found);
-            assert_eq!(of_old(|| super::scan(line, &mut beginnings)), found);
+            assert!(of_older(|| super::scan(line, &mut beginnings)).iter().all(|older| *older == found));
         }
         found
     }

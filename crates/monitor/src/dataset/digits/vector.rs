@@ -123,7 +123,7 @@ fn commas_of(block: &[u8; BLOCK]) -> u64 {
 /// The value of a plain number and whether it is a whole one.
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
 #[inline]
-fn cell(bytes: &[u8], start: usize, end: usize) -> Option<(f64, u8)> {
+pub(super) fn cell(bytes: &[u8], start: usize, end: usize) -> Option<(f64, u8)> {
     let negative = bytes.get(start) == Some(&b'-');
     let length = end.wrapping_sub(start).wrapping_sub(usize::from(negative));
     if length.wrapping_sub(1) >= WINDOW {
