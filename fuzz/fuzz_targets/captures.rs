@@ -1,7 +1,7 @@
 //! Any bytes as captured lines and as CSV: rows come out, bad records are counted, and the reader ends.
 #![no_main]
 
-use captura_monitor::dataset::fuzz_entry;
+use captura_monitor::dataset::fuzz;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| fuzz_entry(bytes));
+fuzz_target!(|bytes: &[u8]| fuzz::rows(bytes));

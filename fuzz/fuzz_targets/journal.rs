@@ -30,7 +30,7 @@ fn sealed(mut script: &[u8]) -> Vec<u8> {
         let (payload, after) = rest.split_at(length);
         script = after;
         let head_kind = KINDS[usize::from(kind & 0x7f) % KINDS.len()];
-        let mut framed = frame(head_kind, payload, STAMP, n);
+        let mut framed = frame(head_kind, payload, STAMP, n, segment.len() as u64);
         n += u64::from(head_kind == FrameKind::Record);
         if kind & 0x80 != 0 {
             let at = length % framed.len();

@@ -6,7 +6,7 @@
 //!   clients-target/ builds of the programs written with the AWS SDK for Rust
 //!   onnxruntime/   libonnxruntime.so.X.Y.Z and a plain libonnxruntime.so that points to it
 //!   venv/          Python with the AWS SDK, for stories told by a real client
-//!   tools/bin/     cargo-deny, cargo-fuzz
+//!   tools/bin/     cargo-deny, garage
 //!   docker/        data, socket and log of a Docker Engine of our own
 //!   images/        models that the stories' images serve; stamps of what those are built from
 //! ```

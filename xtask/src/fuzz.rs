@@ -1,10 +1,10 @@
 //! `cargo xtask fuzz`: each fuzz target for some minutes, two at a time, and a row for each in `docs/fuzzing.md`.
 //!
-//! Runs on the stable toolchain: `RUSTC_BOOTSTRAP=1` lets cargo-fuzz pass its coverage flags, and without a sanitizer no
-//! nightly runtime is needed. What is found there are panics, hangs, overflows, and broken promises of the targets.
+//! Runs on the stable toolchain: `fuzz/rustc` adds what counts branches, and without a sanitizer no nightly runtime is
+//! needed. What is found there are panics, hangs, overflows, and broken promises of the targets.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::cache::{self, Cache};
-use crate::{recorded, setup};
+use crate::program::Program;
+use crate::recorded;
 
 const PAGE: &str = "docs/fuzzing.md";
 const OPENING: &str = "# Fuzzing
@@ -26,7 +27,7 @@ they reached. `cargo xtask fuzz` runs them and adds to this table.
 /// Targets that run at the same time.
 const SIDE_BY_SIDE: usize = 2;
 /// Largest input; every format shows its edges below this.
-const INPUT_LIMIT_BYTES: u32 = 64 * 1024;
+const INPUT_LIMIT_BYTES: u32 = 16 * 1024;
 
 #[derive(Args)]
 pub(crate) struct Fuzz {
@@ -47,16 +48,13 @@ struct Ran {
 
 pub(crate) fn run(fuzz: &Fuzz) -> Result<()> {
     let cache = Cache::locate()?;
-    setup::cargo_fuzz(&cache)?;
     let manifest = std::fs::read_to_string(cache::checkout().join("fuzz/Cargo.toml")).context("fuzz/Cargo.toml")?;
     let known = targets(&manifest)?;
     if let Some(unknown) = fuzz.targets.iter().find(|target| !known.contains(target)) {
         bail!("there is no target {unknown}; there are {}", known.join(", "));
     }
     let wanted = if fuzz.targets.is_empty() { known } else { fuzz.targets.clone() };
-    for target in &wanted {
-        build(&cache, target)?;
-    }
+    build(&cache)?;
     // What is fuzzed is what was built, whatever is committed while it runs.
     let commit = recorded::commit()?;
     let waiting = Mutex::new(VecDeque::from(wanted));
@@ -101,37 +99,32 @@ fn targets(manifest: &str) -> Result<Vec<String>> {
     Ok(programs.iter().filter_map(name).collect())
 }
 
-fn cargo_fuzz(cache: &Cache, action: &str, target: &str) -> Command {
-    let mut command = Command::new(cache.tool("cargo-fuzz"));
-    command.args(["fuzz", action, "--sanitizer", "none", target]).current_dir(cache::checkout());
-    command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", cache.root().join("fuzz-target")).stdin(Stdio::null());
-    command
+fn folder_of_builds(cache: &Cache) -> PathBuf {
+    cache.root().join("fuzz-target")
 }
 
-fn build(cache: &Cache, target: &str) -> Result<()> {
-    let status = cargo_fuzz(cache, "build", target).status().context("cannot start cargo-fuzz")?;
-    if !status.success() {
-        bail!("target {target} does not build");
-    }
-    Ok(())
+fn build(cache: &Cache) -> Result<()> {
+    let build = Program::cargo().args(["build", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
+    let build = build.env("RUSTC_WRAPPER", cache::checkout().join("fuzz/rustc"));
+    build.env("CARGO_TARGET_DIR", folder_of_builds(cache)).run()
 }
 
 fn one(cache: &Cache, target: &str, minutes: u64) -> Result<Ran> {
     println!("fuzzing {target} for {minutes} minutes");
-    let mut command = cargo_fuzz(cache, "run", target);
+    let mut command = Command::new(folder_of_builds(cache).join("release").join(target));
+    command.current_dir(cache::checkout()).stdin(Stdio::null());
     // libFuzzer keeps what widened its coverage in the first folder and only reads the second.
-    for folder in [format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}")] {
-        let folder = cache::checkout().join(folder);
-        if folder.ends_with(Path::new("corpus").join(target)) {
-            std::fs::create_dir_all(&folder).context("cannot make the corpus folder")?;
-        }
-        if folder.exists() {
-            command.arg(folder);
-        }
+    let corpus = cache::checkout().join("fuzz/corpus").join(target);
+    let artifacts = cache::checkout().join("fuzz/artifacts").join(target);
+    for folder in [&corpus, &artifacts] {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    command.args(["--", "-print_final_stats=1", "-timeout=20", "-rss_limit_mb=4096"]);
+    let seeds = cache::checkout().join("fuzz/seeds").join(target);
+    command.arg(corpus).args(seeds.exists().then_some(seeds));
+    command.arg(format!("-artifact_prefix={}/", artifacts.display()));
+    command.args(["-print_final_stats=1", "-timeout=20", "-rss_limit_mb=4096"]);
     command.arg(format!("-max_len={INPUT_LIMIT_BYTES}")).arg(format!("-max_total_time={}", minutes * 60));
-    let output = command.output().context("cannot start cargo-fuzz")?;
+    let output = command.output().with_context(|| format!("cannot start {target}"))?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let log = cache.root().join(format!("fuzz-{target}.log"));
     std::fs::write(&log, &said).with_context(|| format!("cannot write {}", log.display()))?;

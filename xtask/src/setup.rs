@@ -19,7 +19,6 @@ const ONNXRUNTIME: &str = "1.31.1";
 const PACKAGES: [&str; 6] = ["awscli", "boto3", "duckdb", "numpy", "pyarrow", "sagemaker<3"];
 /// Programs of cargo that checks use.
 const CARGO_DENY: &str = "0.20.2";
-const CARGO_FUZZ: &str = "0.13.2";
 pub(crate) const GARAGE: &str = "garage";
 const GARAGE_VERSION: &str = "2.5.0";
 
@@ -60,11 +59,6 @@ pub(crate) fn provide(cache: &Cache) -> Result<Vec<Missing>> {
     note("tests of ONNX models", onnxruntime(cache));
     note("licences, bans and sources of dependencies", cargo_tool(cache, "cargo-deny", CARGO_DENY, &[]));
     Ok(missing)
-}
-
-/// `cargo-fuzz`, which only `cargo xtask fuzz` needs.
-pub(crate) fn cargo_fuzz(cache: &Cache) -> Result<()> {
-    cargo_tool(cache, "cargo-fuzz", CARGO_FUZZ, &[])
 }
 
 /// The store of others that `cargo xtask stores` tries. Its speed is of no interest, the time to build it is.

@@ -10,6 +10,7 @@ mod column;
 mod csv_rows;
 mod digits;
 mod explained;
+pub mod fuzz;
 mod json_rows;
 mod layout;
 mod open_inference;
@@ -41,20 +42,6 @@ pub use tally::{BadRecord, MAX_DESCRIBED, Matching, Tally};
 pub const MAX_ROW_BYTES: usize = 64 << 20;
 /// Most columns a data set may have.
 pub const MAX_COLUMNS: usize = 100_000;
-
-/// Runs the decoders over arbitrary bytes, for the fuzzer: as captured lines and as CSV. Must return, whatever comes.
-pub fn fuzz_entry(bytes: &[u8]) {
-    for header in [Header::Yes, Header::No, Header::Auto] {
-        let mut rows = 0;
-        let mut reader = Reader::new(Plan { with_calls: true, ..Plan::default() }, |batch: Batch| {
-            rows += batch.rows.num_rows();
-        });
-        reader.captures("fuzz.jsonl", bytes);
-        reader.csv("fuzz.csv", bytes, header);
-        let tally = reader.finish();
-        assert_eq!(tally.rows, rows as u64, "every row counted is in a batch");
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -118,7 +118,7 @@ fn batches_are_cut_and_nothing_is_lost() {
 proptest! {
     #[test]
     fn arbitrary_bytes_are_counted_and_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        fuzz_entry(&bytes);
+        fuzz::rows(&bytes);
     }
 
     #[test]
@@ -130,7 +130,7 @@ proptest! {
             "endpointInput": {"data": input, "encoding": encoding, "observedContentType": "text/csv"},
             "endpointOutput": {"data": output, "encoding": encoding, "observedContentType": "application/json"}},
             "eventMetadata": {"eventId": "1", "inferenceTime": "yesterday"}});
-        fuzz_entry(record.to_string().as_bytes());
+        fuzz::rows(record.to_string().as_bytes());
         let (batches, tally) = read(Plan::default(), |reader| reader.captures("a", record.to_string().as_bytes()));
         prop_assert_eq!(tally.used + tally.bad, 1);
         prop_assert_eq!(batches.iter().map(|batch| batch.rows.num_rows() as u64).sum::<u64>(), tally.rows);
