@@ -5,6 +5,7 @@ mod attribution;
 mod bias;
 mod examining;
 mod growing;
+mod naming;
 mod preprocessing;
 mod quality;
 

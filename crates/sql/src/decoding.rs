@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use captura_archive::rendering::ColumnNames;
 use captura_capture::record::{Field as Feature, Signature};
-use captura_monitor::dataset::{Body, plain_row, record::Encoding};
+use captura_monitor::dataset::{Body, Naming, plain_row, record::Encoding};
 use captura_table::Kind;
 use captura_table::lines::{CapturedColumns, PlainColumns, Unread};
 use datafusion::arrow::array::{
@@ -36,6 +36,7 @@ pub(crate) enum Form {
         /// Of each endpoint; that of `""` is for all others.
         signatures: BTreeMap<String, Signature>,
         names: ColumnNames,
+        naming: Arc<Naming>,
     },
     /// Rows of files.
     Plain { columns: Vec<Feature>, framing: Framing, has_header: bool },
@@ -58,7 +59,7 @@ impl Form {
     pub(crate) fn schema(&self) -> SchemaRef {
         let mut fields: Vec<Field> = Vec::new();
         match self {
-            Self::Captured { kind, signatures, names } => {
+            Self::Captured { kind, signatures, names, .. } => {
                 for signature in signatures.values() {
                     for field in CapturedColumns::new(*kind, signature, *names).fields() {
                         if !fields.iter().any(|known| known.name() == field.name()) {
@@ -95,10 +96,10 @@ impl Form {
         let wants = |name: &str| wanted.index_of(name).is_ok();
         let with_time = wants(DATE) || wants(HOUR);
         let columns = match self {
-            Self::Captured { kind, signatures, names } => {
+            Self::Captured { kind, signatures, names, naming } => {
                 let own = endpoint(object).and_then(|endpoint| signatures.get(endpoint)).or_else(|| signatures.get(""));
                 let none = Signature { inputs: Vec::new(), outputs: Vec::new() };
-                let columns = CapturedColumns::new(*kind, own.unwrap_or(&none), *names);
+                let columns = CapturedColumns::new(*kind, own.unwrap_or(&none), *names).called_by(naming);
                 let columns = columns.keeping(|name| wants(name) || (with_time && name == EVENT_TIME));
                 Columns::Captured(Box::new(columns))
             }

@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use captura_capture::record::{Field, FieldType, Signature};
-use captura_monitor::dataset::{Cell, Row};
+use captura_monitor::dataset::{Cell, Naming, Row};
 
 /// Records that are looked at for each endpoint, or of plain files, unless told otherwise.
 pub const SAMPLE_RECORDS: u64 = 20_000;
@@ -130,16 +130,24 @@ pub(crate) struct Bodies {
 
 impl Bodies {
     /// Notes the rows of a captured line; what cannot be read says nothing.
-    pub(crate) fn note(&mut self, line: &[u8]) {
+    pub(crate) fn note(&mut self, line: &[u8], naming: &Naming) {
         let (inputs, outputs) = (&mut self.inputs, &mut self.outputs);
-        let _ = captura_table::lines::each_row(line, |input, output| {
+        let _ = captura_table::lines::each_row(line, naming, |input, output| {
             input.into_iter().for_each(|row| inputs.note(row));
             output.into_iter().for_each(|row| outputs.note(row));
         });
     }
 
-    pub(crate) fn signature(&self) -> Signature {
-        Signature { inputs: self.inputs.fields(""), outputs: self.outputs.fields("") }
+    pub(crate) fn signature(&self, naming: &Naming) -> Signature {
+        let mut signature = Signature { inputs: self.inputs.fields(""), outputs: self.outputs.fields("") };
+        let by_place = [&self.inputs, &self.outputs].iter().all(|side| side.names.is_empty());
+        let width = signature.inputs.len() + signature.outputs.len();
+        if let Some(names) = naming.columns().filter(|names| by_place && names.len() == width) {
+            // The answer comes first.
+            let fields = signature.outputs.iter_mut().chain(&mut signature.inputs);
+            fields.zip(names).for_each(|(field, name)| field.name.clone_from(name));
+        }
+        signature
     }
 }
 

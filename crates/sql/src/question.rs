@@ -8,6 +8,7 @@ use std::sync::Arc;
 use captura_archive::Stores;
 use captura_archive::rendering::ColumnNames;
 use captura_capture::record::Signature;
+use captura_monitor::dataset::Naming;
 use captura_table::Kind;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -47,6 +48,8 @@ pub struct Question {
     pub from: Vec<From>,
     /// Inputs and outputs of the models of captured lines, where they are known; else a sample tells.
     pub signature: Option<Signature>,
+    /// What inputs and outputs are called that captured lines call otherwise, or not at all.
+    pub naming: Arc<Naming>,
     /// How columns of inputs and outputs are named.
     pub names: ColumnNames,
     /// How much is looked at to find columns and types.

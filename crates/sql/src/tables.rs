@@ -119,7 +119,8 @@ impl<'q> Tables<'q> {
                 Kind::Invocations => BTreeMap::from([(String::new(), none())]),
                 Kind::Rows => signatures.clone(),
             };
-            let form = Form::Captured { kind, signatures, names: self.question.names };
+            let (names, naming) = (self.question.names, Arc::clone(&self.question.naming));
+            let form = Form::Captured { kind, signatures, names, naming };
             let lines = self.lines(full, addresses.to_vec(), &CAPTURES, form);
             self.add(name, kind.as_str(), lines)?;
         }
@@ -148,8 +149,9 @@ impl<'q> Tables<'q> {
         let mut signatures = BTreeMap::new();
         for (endpoint, objects) in by_endpoint {
             let mut bodies = Bodies::default();
-            sample(&objects, Framing::Lines, self.question.sample, |_, line| bodies.note(line)).await?;
-            signatures.insert(endpoint, bodies.signature());
+            sample(&objects, Framing::Lines, self.question.sample, |_, line| bodies.note(line, &self.question.naming))
+                .await?;
+            signatures.insert(endpoint, bodies.signature(&self.question.naming));
         }
         reconcile(&mut signatures);
         Ok(signatures)

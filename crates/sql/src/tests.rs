@@ -52,6 +52,7 @@ impl World {
             sql: sql.to_owned(),
             from: from.iter().map(|from| from.parse().unwrap()).collect(),
             signature: None,
+            naming: Default::default(),
             names: ColumnNames::Dotted,
             sample: Sample::Records(SAMPLE_RECORDS),
             threads: 2,

@@ -4,11 +4,13 @@
 //! Invariant: the columns of a captured line are those that [`crate::export`] writes of it, in names, types and values.
 //! Refuses to: find out what types there are; that is told by a signature.
 
+use std::sync::Arc;
+
 use arrow_array::ArrayRef;
 use arrow_schema::Field;
 use captura_archive::rendering::ColumnNames;
 use captura_capture::record::{Field as Feature, Signature};
-use captura_monitor::dataset::{Body, Row, pairs};
+use captura_monitor::dataset::{Body, Naming, Row, pairs};
 
 use crate::captured::Captured;
 use crate::columns::Calls;
@@ -39,6 +41,15 @@ impl CapturedColumns {
             Kind::Rows => Half::Rows(Box::new(Rows::new(Some(signature), names))),
         };
         Self { half, needs_bodies: true, calls: 0 }
+    }
+
+    /// Values are called by `naming` what the signature calls them.
+    #[must_use]
+    pub fn called_by(mut self, naming: &Arc<Naming>) -> Self {
+        if let Half::Rows(rows) = &mut self.half {
+            rows.call_by(Arc::clone(naming));
+        }
+        self
     }
 
     /// Makes only the columns that are `wanted`. Bodies that none of them needs are not decoded.
@@ -126,17 +137,23 @@ impl CapturedColumns {
     }
 }
 
-/// The rows of a captured line's bodies, request and answer, for finding out what they hold. Calls that the model did not
-/// answer and erased ones have none.
+/// The rows of a captured line's bodies, request and answer, for finding out what they hold and what that is called. Calls that
+/// the model did not answer and erased ones have none.
 ///
 /// # Errors
 /// Why there are no rows in it.
-pub fn each_row(line: &[u8], mut each: impl FnMut(Option<&Row<'_>>, Option<&Row<'_>>)) -> Result<(), String> {
+pub fn each_row(
+    line: &[u8],
+    naming: &Naming,
+    mut each: impl FnMut(Option<&Row<'_>>, Option<&Row<'_>>),
+) -> Result<(), String> {
     let Some(captured) = Captured::parse(line, true)? else { return Ok(()) };
     let call = captured.call(None);
     let (input, _) = readable("input", call.request);
     let (output, _) = readable("output", call.response.filter(|_| call.answered() && !call.truncated));
-    for (output, input) in pairs(output.as_ref(), input.as_ref())? {
+    for (mut output, mut input) in pairs(output.as_ref(), input.as_ref())? {
+        input.iter_mut().for_each(|row| naming.name_input(row));
+        output.iter_mut().for_each(|row| naming.name_output(row));
         each(input.as_ref(), output.as_ref());
     }
     Ok(())

@@ -3,17 +3,19 @@
 //! Invariant: every call is one row at least. Where its bodies cannot be decoded it is exactly one, with nulls and the
 //! reason.
 
+use std::sync::Arc;
+
 use arrow_array::ArrayRef;
 use arrow_schema::Field;
 use captura_archive::jsonl::Encoding;
 use captura_archive::rendering::ColumnNames;
 use captura_capture::record::Signature;
 use captura_monitor::dataset::record::Encoding as Read;
-use captura_monitor::dataset::{Body, Pair, pairs};
+use captura_monitor::dataset::{Body, Naming, Pair, pairs};
 
 use crate::call::{Call, Side};
 use crate::columns::{Sheet, Type};
-use crate::signature::Naming;
+use crate::signature::Naming as ColumnNaming;
 use crate::typed::Typed;
 
 /// Values of a body at most: decoding needs about fifty bytes for each, whatever its text.
@@ -28,6 +30,7 @@ pub(crate) struct Rows {
     sheet: Sheet,
     inputs: Typed,
     outputs: Typed,
+    naming: Arc<Naming>,
     has_signature: bool,
     count: usize,
     unread: Unread,
@@ -54,13 +57,14 @@ impl Unread {
 impl Rows {
     pub(crate) fn new(signature: Option<&Signature>, columns: ColumnNames) -> Self {
         let defined = || Sheet::identity().chain(ROW);
-        let mut naming = Naming::new(columns, defined().map(|(name, _)| name));
+        let mut naming = ColumnNaming::new(columns, defined().map(|(name, _)| name));
         let inputs = naming.features("in", signature.map_or(&[], |signature| &signature.inputs));
         let outputs = naming.features("out", signature.map_or(&[], |signature| &signature.outputs));
         Self {
             sheet: Sheet::new(defined()),
             inputs: Typed::new("input", inputs),
             outputs: Typed::new("output", outputs),
+            naming: Arc::default(),
             has_signature: signature.is_some(),
             count: 0,
             unread: Unread::default(),
@@ -77,6 +81,11 @@ impl Rows {
         arrays.extend(self.inputs.finish());
         arrays.extend(self.outputs.finish());
         arrays
+    }
+
+    /// Values are called so, before they are looked for in the signature.
+    pub(crate) fn call_by(&mut self, naming: Arc<Naming>) {
+        self.naming = naming;
     }
 
     /// Fills only the columns that are `wanted`.
@@ -146,9 +155,11 @@ impl Rows {
         &mut self,
         call: &Call<'_>,
         (index, count): (usize, usize),
-        (output, input): Pair<'_>,
+        (mut output, mut input): Pair<'_>,
         unread: Option<String>,
     ) {
+        input.iter_mut().for_each(|row| self.naming.name_input(row));
+        output.iter_mut().for_each(|row| self.naming.name_output(row));
         let inputs = self.inputs.push(input.as_ref());
         let outputs = self.outputs.push(output.as_ref());
         self.push_facts(call, (index, count), unread.or(inputs.err()).or(outputs.err()));

@@ -14,6 +14,7 @@ use captura_names::Timestamp;
 use clap::Args;
 use serde::Serialize;
 
+use super::naming::{self, Names};
 use super::scripts::Scripts;
 use super::standing::{LedgerAt, Standing};
 use super::{Outcome, note, say};
@@ -30,7 +31,8 @@ pub(super) struct Input {
     /// Configuration file with the stores of other buckets [default: captura.toml, where there is one]
     #[arg(long)]
     pub(super) config: Option<PathBuf>,
-    /// Server whose ledger tells on how many of the calls the report stands [default: the ledger in the data directory]
+    /// Server whose ledger tells on how many of the calls the report stands [default: the ledger in the data directory], and whose
+    /// models name the columns of --endpoint where nothing else does
     #[arg(long)]
     pub(super) url: Option<String>,
     /// Threads that read; the outcome is the same [default: the machine's cores]
@@ -75,6 +77,14 @@ impl Input {
 }
 
 impl Opened {
+    /// The source with the names that its endpoint's models have, where a server can be asked and nobody names them otherwise.
+    pub(super) async fn named(&self, source: Source) -> anyhow::Result<Source> {
+        match &self.client {
+            Some(client) => naming::of_models(source, client).await,
+            None => Ok(source),
+        }
+    }
+
     pub(super) async fn standing(&self, source: &Source, records: u64) -> Standing {
         let ledger = self.client.as_ref().map_or(LedgerAt::Data(&self.data_dir), LedgerAt::Server);
         Standing::of(&self.stores, source, records, ledger).await
@@ -99,9 +109,8 @@ pub(super) struct Wanted {
     /// Only captured calls of this consumer; may be given several times
     #[arg(long, value_name = "NAME")]
     consumer: Vec<String>,
-    /// Names of the columns, with commas between them, those of the answer first; names in the data win
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    headers: Vec<String>,
+    #[command(flatten)]
+    names: Names,
 }
 
 impl Wanted {
@@ -110,11 +119,10 @@ impl Wanted {
         let window = self.window()?;
         let endpoint = self.endpoint.as_deref().map(str::parse).transpose().context("--endpoint")?;
         let variant = self.variant.as_deref().map(str::parse).transpose().context("--variant")?;
-        Ok(Source {
+        self.names.of(Source {
             addresses: addresses.to_vec(),
             selection: Selection { window: window.clone(), endpoint, variant },
             scope: Scope { window, consumers: self.consumer.iter().cloned().collect() },
-            names: (!self.headers.is_empty()).then(|| self.headers.clone()),
             threads: input.threads,
             ..Source::default()
         })
@@ -168,7 +176,7 @@ pub(crate) struct Profile {
 impl Profile {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
         let opened = self.input.open()?;
-        let source = self.keeping.of(self.wanted.source(&self.addresses, &self.input)?);
+        let source = opened.named(self.keeping.of(self.wanted.source(&self.addresses, &self.input)?)).await?;
         let mut prepared = match self.scripts.prepare(&opened.stores, source.clone()).await? {
             Ok(prepared) => prepared,
             Err(outcome) => return Ok(outcome),
@@ -217,7 +225,7 @@ impl Baseline {
             _ => LabelPosition::AsIs,
         };
         let opened = self.input.open()?;
-        let source = self.wanted.source(&self.addresses, &self.input)?;
+        let source = opened.named(self.wanted.source(&self.addresses, &self.input)?).await?;
         let mut prepared = match self.scripts.prepare(&opened.stores, source.clone()).await? {
             Ok(prepared) => prepared,
             Err(outcome) => return Ok(outcome),
@@ -371,7 +379,7 @@ mod tests {
             start_time: owned(start),
             end_time: owned(end),
             consumer: vec!["clinic".to_owned()],
-            headers: Vec::new(),
+            names: Names::default(),
         }
     }
 

@@ -17,7 +17,7 @@ use clap::{Args, ValueEnum};
 use super::analysis::{Input, window, with_standing};
 use super::quality::number;
 use super::standing::Standing;
-use super::{Outcome, Server, note, say, table};
+use super::{Outcome, Server, naming, note, say, table};
 use crate::asking::EndpointModel;
 
 /// Features of a label that the table shows; the JSON has all of them.
@@ -48,6 +48,9 @@ pub(crate) struct Attribution {
     /// Names of the features, with commas between them, where the data has none
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     headers: Vec<String>,
+    /// File of names, as other verbs take it: of it count the inputs, or a list of the features' names
+    #[arg(long, value_name = "FILE", conflicts_with = "headers")]
+    names: Option<PathBuf>,
     /// Rows that stand for a feature's absence: a table or captures [default: made of the data by clustering]
     #[arg(long, value_name = "URI")]
     shap_baseline: Option<String>,
@@ -206,6 +209,10 @@ impl Attribution {
         if !self.headers.is_empty() {
             config.headers = self.headers;
         }
+        let naming = self.names.as_deref().map(naming::read).transpose()?.unwrap_or_default();
+        if let Some(names) = naming.features().or(naming.columns()) {
+            config.headers.clone_from(names);
+        }
         if let Some(address) = self.shap_baseline {
             config.baseline = ShapBaseline::At(address);
         }
@@ -228,7 +235,7 @@ impl Attribution {
         if !self.label_headers.is_empty() {
             predictor.label_headers = self.label_headers;
         }
-        let mut source = Source { addresses: self.addresses, ..Source::default() };
+        let mut source = Source { addresses: self.addresses, naming: naming.into(), ..Source::default() };
         source.selection.window = window(self.start_time.as_deref(), self.end_time.as_deref())?;
         source.scope =
             Scope { window: source.selection.window.clone(), consumers: self.consumer.into_iter().collect() };

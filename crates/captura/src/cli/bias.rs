@@ -74,7 +74,10 @@ impl Bias {
             None => BiasConfig::default(),
         };
         let (json, held) = (self.input.json, self.baseline.is_some());
-        let request = self.request(config)?;
+        let mut request = self.request(config)?;
+        if request.config.headers.is_empty() {
+            request.source = opened.named(request.source).await?;
+        }
         let found = match job::bias(&opened.stores, &request).await {
             Ok(found) => found,
             Err(error @ QualityError::NothingJudged(_)) => {

@@ -10,7 +10,7 @@ use captura_monitor::drift::windows::{Budget, TimedColumn, Watched};
 use captura_monitor::job::{self, Against, Examination, Examine};
 use clap::{Args, ValueEnum};
 
-use super::analysis::{Input, Keeping, Wanted, or_cannot_tell, tell, with_standing};
+use super::analysis::{Input, Keeping, Opened, Wanted, or_cannot_tell, tell, with_standing};
 use super::scripts::Scripts;
 use super::{Outcome, say, table};
 
@@ -151,6 +151,7 @@ impl Drift {
             bail!("name what the data is held against: --baseline DIR or --reference URI");
         }
         let opened = self.input.open()?;
+        request = named(&opened, request).await?;
         let (mut prepared, _before) = match self.scripts.prepare_examination(&opened.stores, &mut request).await? {
             Ok(prepared) => prepared,
             Err(outcome) => return Ok(outcome),
@@ -169,6 +170,15 @@ impl Drift {
         }
         Ok(outcome(&found))
     }
+}
+
+/// The request with columns called as the endpoint's models call them, where a server tells.
+pub(super) async fn named(opened: &Opened, request: Examine) -> anyhow::Result<Examine> {
+    let against = match request.against {
+        Against::Data(source) => Against::Data(opened.named(source).await?),
+        other => other,
+    };
+    Ok(Examine { source: opened.named(request.source).await?, against, ..request })
 }
 
 /// 2 when something drifted or rang, 3 when not one column could be judged.

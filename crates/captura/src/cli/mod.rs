@@ -18,6 +18,7 @@ mod job;
 mod keys;
 mod ledger;
 mod monitors;
+mod naming;
 mod privacy;
 mod quality;
 mod reconcile;

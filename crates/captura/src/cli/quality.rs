@@ -84,8 +84,9 @@ impl Quality {
             Problem::Multiclass => ProblemType::MulticlassClassification,
             Problem::Regression => ProblemType::Regression,
         };
+        let opened = self.input.open()?;
         let request = QualityRequest {
-            source: self.wanted.source(&self.addresses, &self.input)?,
+            source: opened.named(self.wanted.source(&self.addresses, &self.input)?).await?,
             attributes: Attributes {
                 inference: self.inference_attribute,
                 probability: self.probability_attribute,
@@ -103,7 +104,6 @@ impl Quality {
             as_of,
             seed: self.seed,
         };
-        let opened = self.input.open()?;
         let found = match job::quality(&opened.stores, &request).await {
             Ok(found) => found,
             Err(error @ QualityError::NothingJudged(_)) => {

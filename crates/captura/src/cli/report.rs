@@ -6,7 +6,7 @@ use captura_monitor::report::{Grounds, Language, page};
 use clap::{Args, ValueEnum};
 
 use super::analysis::{Input, Wanted, or_cannot_tell};
-use super::drift::{Question, outcome};
+use super::drift::{Question, named, outcome};
 use super::scripts::Scripts;
 use super::standing::Standing;
 use super::{Outcome, say};
@@ -50,6 +50,7 @@ impl Report {
         let mut request = self.question.about(&self.addresses, &self.wanted, &self.input)?;
         let asked = request.source.clone();
         let opened = self.input.open()?;
+        request = named(&opened, request).await?;
         let (mut prepared, _before) = match self.scripts.prepare_examination(&opened.stores, &mut request).await? {
             Ok(prepared) => prepared,
             Err(outcome) => return Ok(outcome),

@@ -11,7 +11,7 @@ use captura_sql::output::{Format, Writer, texts};
 use captura_sql::{Answer, From, Question, SAMPLE_RECORDS, Sample, SqlError, Tally, ask};
 use clap::{Args, ValueEnum};
 
-use super::{Outcome, note, say, table};
+use super::{Outcome, naming, note, say, table};
 use crate::config::Config;
 use crate::units::Size;
 
@@ -46,6 +46,9 @@ pub(crate) struct Sql {
     /// [default: as a sample of the captures shows them]
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
+    /// File of names of inputs and outputs of captures, as other verbs take it; they follow in. and out.
+    #[arg(long, value_name = "FILE", conflicts_with = "signature")]
+    names: Option<PathBuf>,
     /// How columns of inputs and outputs of captures are named: in.age, or in_age
     #[arg(long, value_enum, default_value = "dotted")]
     columns: Columns,
@@ -174,6 +177,10 @@ impl Sql {
             sql,
             from,
             signature: signature.transpose()?,
+            naming: match &self.names {
+                Some(path) => naming::read(path)?.into(),
+                None => Default::default(),
+            },
             names: match self.columns {
                 Columns::Dotted => ColumnNames::Dotted,
                 Columns::Plain => ColumnNames::Plain,

@@ -12,6 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::cell::Cell;
+use super::naming::Naming;
 use super::record::{CapturedRecord, Encoding, Side};
 use super::{csv_rows, explained, json_rows};
 
@@ -141,8 +142,17 @@ pub(crate) fn bodies<'a>(record: &'a CapturedRecord<'a>) -> Result<(Option<Body<
 ///
 /// # Errors
 /// When they are no rows or do not pair.
-pub(crate) fn paired<'b>(output: Option<&'b Body<'_>>, input: Option<&'b Body<'_>>) -> Result<Vec<Row<'b>>, String> {
-    let joined = |pair: Pair<'b>| match pair {
+pub(crate) fn paired<'b>(
+    output: Option<&'b Body<'_>>,
+    input: Option<&'b Body<'_>>,
+    naming: &Naming,
+) -> Result<Vec<Row<'b>>, String> {
+    let named = |(mut output, mut input): Pair<'b>| {
+        output.iter_mut().for_each(|row| naming.name_output(row));
+        input.iter_mut().for_each(|row| naming.name_input(row));
+        (output, input)
+    };
+    let joined = |pair: Pair<'b>| match named(pair) {
         (Some(mut output), Some(input)) => {
             if !(output.names.is_empty() && input.names.is_empty()) {
                 output.names.resize(output.cells.len(), None);
@@ -235,7 +245,10 @@ mod tests {
             Cell::Missing => String::new(),
             Cell::Number { text, .. } | Cell::Text(text) => text.to_string(),
         };
-        Ok(paired(Some(&output), Some(&input))?.iter().map(|row| row.cells.iter().map(text).collect()).collect())
+        Ok(paired(Some(&output), Some(&input), &Naming::default())?
+            .iter()
+            .map(|row| row.cells.iter().map(text).collect())
+            .collect())
     }
 
     #[test]
@@ -282,7 +295,7 @@ mod tests {
         let body = |text: &str| Body { text: Cow::Owned(text.to_owned()), json: false };
         let read = |output: Option<&str>, input: Option<&str>| -> Result<Vec<(String, usize)>, String> {
             let (output, input) = (output.map(body), input.map(body));
-            let rows = paired(output.as_ref(), input.as_ref())?;
+            let rows = paired(output.as_ref(), input.as_ref(), &Naming::default())?;
             let shown = rows.iter().map(|row| {
                 let names: Vec<&str> = row.names.iter().map(|name| name.as_deref().unwrap_or("-")).collect();
                 (names.join(" "), row.cells.len())

@@ -4,6 +4,7 @@
 //! batches to a sink. What it could not use it counts in the [`Tally`], with the first [`super::MAX_DESCRIBED`] described.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use captura_names::Timestamp;
 
@@ -12,6 +13,7 @@ use super::body::{self, Body};
 use super::cell::Cell;
 use super::digits::Line;
 use super::layout::Layout;
+use super::naming::Naming;
 use super::record::{CapturedRecord, Encoding, Side, Text};
 use super::scanner::Beginnings;
 use super::scope::Scope;
@@ -40,6 +42,8 @@ pub struct Plan {
     pub with_calls: bool,
     /// Which calls are wanted.
     pub scope: Scope,
+    /// What columns are called that the data calls otherwise, or not at all.
+    pub naming: Arc<Naming>,
 }
 
 /// Reads objects into batches.
@@ -209,14 +213,15 @@ impl<S: Sink> Reader<S> {
             return Ok(Taken::Unanswered);
         }
         let call = if S::HEARS || self.plan.with_calls { self.times.call_of(&record) } else { Call::default() };
-        if let Some(lines) = unescaped_lines(&record) {
+        let is_named_whole = self.plan.naming.is_of_whole_rows();
+        if is_named_whole && let Some(lines) = unescaped_lines(&record) {
             return self.push_lines(lines, line, call);
         }
         let (output, input) = body::bodies(&record)?;
-        if let Some(lines) = plain_lines(output.as_ref(), input.as_ref()) {
+        if is_named_whole && let Some(lines) = plain_lines(output.as_ref(), input.as_ref()) {
             return self.push_lines(lines, line, call);
         }
-        let rows = body::paired(output.as_ref(), input.as_ref())?;
+        let rows = body::paired(output.as_ref(), input.as_ref(), &self.plan.naming)?;
         self.push_rows(rows, line.len(), call).map(|()| Taken::Used)
     }
 
@@ -259,7 +264,11 @@ impl<S: Sink> Reader<S> {
     /// Takes a row of a file, or says why it is none.
     pub(super) fn row(&mut self, source: &str, number: u64, row: Result<body::Row<'_>, String>, bytes: usize) {
         self.tally.records += 1;
-        match row.and_then(|row| self.push_rows(vec![row], bytes, Call::default())) {
+        let named = row.map(|mut row| {
+            self.plan.naming.name_columns(row.names.iter_mut().flatten());
+            row
+        });
+        match named.and_then(|row| self.push_rows(vec![row], bytes, Call::default())) {
             Ok(()) => self.tally.used += 1,
             Err(reason) => self.tally.describe(source, number, reason),
         }
@@ -310,7 +319,8 @@ impl<S: Sink> Reader<S> {
 
     /// Names from a header: they win when nothing is known, or when they name at least one known column; else the
     /// known columns are kept by position.
-    fn csv_header(&mut self, names: Vec<String>) {
+    fn csv_header(&mut self, mut names: Vec<String>) {
+        self.plan.naming.name_columns(&mut names);
         let with_calls = self.plan.with_calls;
         if self.settled || names.len() > MAX_COLUMNS {
             return;

@@ -21,7 +21,7 @@ use super::gathering::{Gatherer, Gathering, Wanted};
 use super::reading::{Beginning, Part, Settling, Total, read};
 use super::{JobError, Source};
 use crate::cause::{Callers, Collector};
-use crate::dataset::{Columns, Plan, Tally};
+use crate::dataset::{Columns, Naming, Plan, Tally};
 use crate::profile::DatasetProfile;
 use crate::stored::{MAX_ROWS, Writer, Written};
 
@@ -43,7 +43,8 @@ pub(super) async fn gather(
     let keeps = source.keeps_profiles && source.selection.window.is_none() && plan.scope.is_everything();
     let (mut keeping, mut wanted) = (None, wanted.clone());
     if keeps && !matches!(wanted, Wanted::Features(_)) {
-        keeping = columns.settled(objects, source.header).await?.map(Keeping::of);
+        let settled = columns.settled(objects, source.header).await?;
+        keeping = settled.map(|columns| Keeping::of(columns, &plan.naming));
         wanted = if keeping.is_some() { Wanted::Everything } else { wanted };
     }
     let mut whole = Whole::default();
@@ -195,12 +196,15 @@ struct Keeping {
 }
 
 impl Keeping {
-    fn of(columns: &Columns) -> Self {
+    fn of(columns: &Columns, naming: &Naming) -> Self {
         let mut plan = Writer::default();
         plan.bytes(MAGIC);
         for (name, text) in columns.names.iter().zip(&columns.text) {
             plan.text(name);
             plan.flag(*text);
+        }
+        if !naming.changes_nothing() {
+            plan.bytes(&serde_json::to_vec(naming).expect("our bug: names are lists and maps"));
         }
         let digest: [u8; 32] = Sha256::digest(&plan.0).into();
         let id = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
@@ -295,7 +299,8 @@ mod tests {
             let found = list(&stores, &dir.display().to_string(), &Selection::default()).await.unwrap();
             let source = Source { keeps_profiles: true, ..Source::default() };
             let mut columns = Settling::of(&Plan::default());
-            let keeping = columns.settled(&found, source.header).await.unwrap().map(Keeping::of).unwrap();
+            let keeping = columns.settled(&found, source.header).await.unwrap();
+            let keeping = keeping.map(|columns| Keeping::of(columns, &Naming::default())).unwrap();
             let (made, tally, notes) = gather(&found, &source, &Plan::default(), &Wanted::Profile).await.unwrap();
             assert!(notes.is_empty() && tally.rows == 2 && tally.bad == 1);
             (found, keeping, (made, tally))

@@ -23,6 +23,7 @@ mod reading;
 mod summary;
 
 use std::num::NonZero;
+use std::sync::Arc;
 
 use captura_archive::Stores;
 use captura_archive::document::WriteError;
@@ -31,7 +32,7 @@ use captura_archive::reader::{ReadError, Selection};
 use crate::artefact::{ConstraintViolations, Statistics, jackson};
 use crate::cause::Cause;
 use crate::constraints::Constraints;
-use crate::dataset::{Columns, Header, Scope};
+use crate::dataset::{Columns, Header, Naming, Scope};
 use crate::drift::chance;
 use crate::drift::windows::TooManyWindows;
 use crate::profile::InferredType;
@@ -69,6 +70,8 @@ pub struct Source {
     pub header: Header,
     /// Names of the columns, output columns first, e.g. from the model's signature. A header wins over them.
     pub names: Option<Vec<String>>,
+    /// What columns are called that the data calls otherwise.
+    pub naming: Arc<Naming>,
     /// Threads that read; as many as there are cores where nobody says. What comes out is the same.
     pub threads: Option<NonZero<usize>>,
     /// Whether profiles of captured hours are kept beside them and used again.

@@ -86,7 +86,7 @@ impl Pass {
     ) -> Result<Self, JobError> {
         let columns_given = columns.as_ref().map(Columns::len);
         let promised = columns.as_ref().filter(|_| fixed).map_or(0, Columns::len);
-        let mut plan = Plan { columns, with_calls: false, scope: source.scope.clone() };
+        let mut plan = Plan { columns, with_calls: false, scope: source.scope.clone(), naming: source.naming.clone() };
         for passes_left in (0..MAX_PASSES).rev() {
             let (made, tally, notes) = gather(objects, source, &plan, &wanted).await?;
             match better(&plan, &tally, promised) {

@@ -118,7 +118,15 @@ pub async fn preprocess(
     }
     let addresses = vec![scratch.to_owned()];
     // What is kept of objects is kept beside them, and these go.
-    Ok((Source { addresses, selection: Selection::default(), keeps_profiles: false, ..source.clone() }, account))
+    let source = Source {
+        addresses,
+        selection: Selection::default(),
+        keeps_profiles: false,
+        // The script names what it returns.
+        naming: Default::default(),
+        ..source.clone()
+    };
+    Ok((source, account))
 }
 
 /// Records that are handed on as they came.

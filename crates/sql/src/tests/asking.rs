@@ -41,6 +41,27 @@ async fn calls_and_their_rows_are_tables_with_typed_columns() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_are_called_what_a_file_of_names_calls_them() {
+    let world = World::new();
+    let from = world.captures("churn", 3..4, ten);
+    let asked = async |sql: &str, from: &str, naming: &str| {
+        let naming = std::sync::Arc::new(captura_monitor::dataset::Naming::parse(naming).unwrap());
+        world.answer(&Question { naming, ..world.question(sql, &[from]) }).await.unwrap().0
+    };
+    let sql = r#"SELECT avg("in.age"), min("in.plan"), sum("out.score") FROM rows"#;
+    for naming in
+        [r#"["score", "age", "plan"]"#, "score\nage\nplan", r#"{"outputs": ["score"], "inputs": ["age", "plan"]}"#]
+    {
+        assert_eq!(asked(sql, &from, naming).await, ["34.5|basic|4.5"], "{naming}");
+    }
+    let json = r#"{"captureData":{"endpointInput":{"observedContentType":"application/json","mode":"INPUT","data":"{\"f1\":7,\"who\":{\"id\":\"x\"}}","encoding":"JSON"}},"eventMetadata":{"eventId":"1","inferenceTime":"2026-01-02T03:00:00Z"},"eventVersion":"0"}"#;
+    world.write("named.jsonl", format!("{json}\n"));
+    let named = world.path("named.jsonl").display().to_string();
+    let sql = r#"SELECT "in.age", "in.person" FROM rows"#;
+    assert_eq!(asked(sql, &named, r#"{"f1": "age", "/who/id": "person"}"#).await, ["7|x"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn captures_and_the_table_made_of_them_answer_alike() {
     let world = World::new();
     let from = world.captures("churn", 3..5, ten);

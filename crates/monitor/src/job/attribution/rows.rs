@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::AttributionError;
 use crate::attribution::{AttributionConfig, InvalidAttribution};
 use crate::dataset::record::CapturedRecord;
-use crate::dataset::{BadRecord, Body, Cell, MAX_DESCRIBED, Scope, each_csv_row, is_header, is_own, pairs};
+use crate::dataset::{BadRecord, Body, Cell, MAX_DESCRIBED, Naming, each_csv_row, is_header, is_own, pairs};
 use crate::dice::Dice;
 use crate::job::passes::open;
 use crate::job::pieces::is_captures;
@@ -65,7 +65,7 @@ pub(super) async fn gather(
         let bytes = object.fetch().await.map_err(JobError::from)?;
         gathering.account.objects += 1;
         if is_captures(&object.address, &bytes) {
-            gathering.captures(&object.address, &bytes, &source.scope);
+            gathering.captures(&object.address, &bytes, source);
         } else {
             gathering.table(&object.address, &bytes, source)?;
         }
@@ -100,15 +100,15 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn captures(&mut self, address: &str, bytes: &[u8], scope: &Scope) {
+    fn captures(&mut self, address: &str, bytes: &[u8], source: &Source) {
         for (line, bytes) in bytes.split(|&byte| byte == b'\n').enumerate() {
             if bytes.trim_ascii().is_empty() {
                 continue;
             }
             match CapturedRecord::parse(bytes) {
-                Ok(record) if !scope.covers(&record) => continue,
+                Ok(record) if !source.scope.covers(&record) => continue,
                 Ok(record) => {
-                    if let Err(reason) = self.capture(&record) {
+                    if let Err(reason) = self.capture(&record, &source.naming) {
                         self.describe(address, line as u64 + 1, reason);
                     }
                 }
@@ -118,7 +118,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn capture(&mut self, record: &CapturedRecord<'_>) -> Result<(), String> {
+    fn capture(&mut self, record: &CapturedRecord<'_>, naming: &Naming) -> Result<(), String> {
         if is_own(record) {
             self.account.own += 1;
             return Ok(());
@@ -130,7 +130,8 @@ impl<'a> Gathering<'a> {
         let input = record.capture_data.endpoint_input.as_ref().ok_or("the request was not captured")?;
         let body = Body::of(input)?;
         let rows: Vec<_> = pairs(None, Some(&body))?.into_iter().filter_map(|pair| pair.1).collect();
-        for row in rows {
+        for mut row in rows {
+            naming.name_input(&mut row);
             let names = (!row.names.is_empty()).then(|| row.names.into_iter().map(Option::unwrap_or_default).collect());
             self.push(names, row.cells.into_iter().map(feature).collect())?;
         }
@@ -150,7 +151,9 @@ impl<'a> Gathering<'a> {
             line += 1;
             if columns.is_none() {
                 let has_header = line == 1 && is_header(&cells, source.header);
-                let header = has_header.then(|| cells.iter().map(|cell| cell.trim().to_owned()).collect());
+                let mut header: Option<Vec<String>> =
+                    has_header.then(|| cells.iter().map(|cell| cell.trim().to_owned()).collect());
+                source.naming.name_columns(header.iter_mut().flatten());
                 match Columns::of(self.config, source.names.as_ref(), header, cells.len()) {
                     Ok(found) => columns = Some(found),
                     Err(error) => {
