@@ -1,9 +1,12 @@
-//! The same code once more for newer processors: `vectorised!` compiles a function for any processor and for those with AVX2,
-//! and asks at run time which of them may run. What pays to be written for AVX-512 asks for that itself.
+//! The same code once more for newer processors: `vectorised!` compiles a function for any processor, for those with AVX2 and
+//! for those with AVX-512, and asks at run time which of them may run.
 //!
 //! Invariant: all forms give the same bits. Refuses to: use fused multiply-add, which rounds otherwise.
 
-/// What the second form of a function is compiled for.
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod vectors;
+
+/// What a form of a function is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Instructions {
     /// What every processor has.
@@ -41,13 +44,7 @@ fn of_processor() -> Instructions {
     Instructions::Common
 }
 
-/// Whether the processor has the instructions that the second form is compiled for.
-#[inline]
-pub(crate) fn are_newer() -> bool {
-    instructions() >= Instructions::Newer
-}
-
-/// Declares a function that is compiled twice.
+/// Declares a function that is compiled three times.
 macro_rules! vectorised {
     ($(#[$about:meta])* $visibility:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $made:ty)? $body:block) => {
         $(#[$about])*
@@ -55,13 +52,24 @@ macro_rules! vectorised {
             #[inline(always)]
             fn plain($($argument: $type),*) $(-> $made)? $body
             #[cfg(target_arch = "x86_64")]
-            if crate::instructions::are_newer() {
-                #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-                fn newer($($argument: $type),*) $(-> $made)? {
-                    plain($($argument),*)
+            match crate::instructions::instructions() {
+                crate::instructions::Instructions::Newest => {
+                    #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,bmi1,bmi2,lzcnt,popcnt")]
+                    fn newest($($argument: $type),*) $(-> $made)? {
+                        plain($($argument),*)
+                    }
+                    #[expect(unsafe_code, reason = "the processor has just been asked for these instructions")]
+                    return unsafe { newest($($argument),*) };
                 }
-                #[expect(unsafe_code, reason = "the processor has just been asked for these instructions")]
-                return unsafe { newer($($argument),*) };
+                crate::instructions::Instructions::Newer => {
+                    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+                    fn newer($($argument: $type),*) $(-> $made)? {
+                        plain($($argument),*)
+                    }
+                    #[expect(unsafe_code, reason = "the processor has just been asked for these instructions")]
+                    return unsafe { newer($($argument),*) };
+                }
+                crate::instructions::Instructions::Common => {}
             }
             plain($($argument),*)
         }

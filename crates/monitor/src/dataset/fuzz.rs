@@ -5,7 +5,7 @@
 use super::cell::{Parsed, number};
 use super::digits::{self, Line};
 use super::record::CapturedRecord;
-use super::scanner::{Beginnings, scan};
+use super::scanner::Scanner;
 use super::{Batch, Header, Plan, Reader};
 
 /// Most cells of a row that are compared.
@@ -27,11 +27,19 @@ pub fn rows(bytes: &[u8]) {
 
 /// As captured lines, each by the scanner, which remembers the line before, and by the general parser.
 pub fn lines(bytes: &[u8]) {
-    let mut beginnings = Beginnings::default();
-    for line in bytes.split(|byte| *byte == b'\n') {
-        if let Some(scanned) = scan(line, &mut beginnings) {
+    let mut scanner = Scanner::default();
+    let mut rest = bytes;
+    loop {
+        let seen = scanner.look(rest);
+        let line = &rest[..seen.length];
+        assert!(!line.contains(&b'\n'), "a line ends with the first end of a line");
+        if let Some(scanned) = scanner.scan(line, seen) {
             let general: Option<CapturedRecord<'_>> = serde_json::from_slice(line).ok();
             assert_eq!(Some(scanned), general, "{}", line.escape_ascii());
+        }
+        match rest.get(seen.length + 1..) {
+            Some(next) => rest = next,
+            None => return,
         }
     }
 }

@@ -13,6 +13,7 @@ mod explained;
 pub mod fuzz;
 mod json_rows;
 mod layout;
+mod marks;
 mod naming;
 mod open_inference;
 mod parquet;

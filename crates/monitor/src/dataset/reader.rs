@@ -13,9 +13,10 @@ use super::body::{self, Body};
 use super::cell::Cell;
 use super::digits::Line;
 use super::layout::Layout;
+use super::marks::Seen;
 use super::naming::Naming;
 use super::record::{CapturedRecord, Encoding, Side, Text};
-use super::scanner::Beginnings;
+use super::scanner::Scanner;
 use super::scope::Scope;
 use super::sink::Sink;
 use super::tally::{Matching, Tally};
@@ -55,8 +56,7 @@ pub struct Reader<S: Sink> {
     /// Whether columns stay as they are planned, whatever a header says.
     settled: bool,
     times: Times,
-    /// How captured lines begin.
-    beginnings: Beginnings,
+    scanner: Scanner,
     /// Rows of one width that are not in the account yet: most rows have the width of the one before.
     run: (usize, u64),
 }
@@ -84,8 +84,8 @@ impl<S: Sink> Reader<S> {
     /// As [`Reader::new`], for sinks that hear of calls.
     pub fn into_sink(plan: Plan, sink: S) -> Self {
         let state = plan.columns.clone().map(|columns| State::new(columns, plan.with_calls));
-        let (tally, times, beginnings) = (Tally::default(), Times::default(), Beginnings::default());
-        Self { plan, sink, state, tally, settled: false, times, beginnings, run: (0, 0) }
+        let (tally, times, scanner) = (Tally::default(), Times::default(), Scanner::default());
+        Self { plan, sink, state, tally, settled: false, times, scanner, run: (0, 0) }
     }
 
     /// Goes on with a data set whose columns are settled: names in a header change nothing.
@@ -97,28 +97,32 @@ impl<S: Sink> Reader<S> {
 
     /// Reads captured JSON lines; `source` names them in descriptions. Answers how many lines end in there.
     pub fn captures(&mut self, source: &str, bytes: &[u8]) -> u64 {
-        let mut start = 0;
-        let ends = memchr::memchr_iter(b'\n', bytes).chain(std::iter::once(bytes.len()));
-        let mut lines = 0;
-        for (index, end) in (0..).zip(ends) {
-            let line = &bytes[start..end];
-            start = end + 1;
-            lines = index;
-            if line.trim_ascii().is_empty() {
-                continue;
+        let (mut start, mut lines) = (0, 0);
+        loop {
+            let seen = self.scanner.look(&bytes[start..]);
+            let line = &bytes[start..start + seen.length];
+            if !line.trim_ascii_start().is_empty() {
+                self.line(source, lines + 1, line, seen);
             }
-            self.tally.records += 1;
-            match self.capture(line) {
-                Ok(Taken::Used) => self.tally.used += 1,
-                Ok(Taken::Unanswered) => self.tally.unanswered += 1,
-                Ok(Taken::Outside) => {
-                    self.tally.outside += 1;
-                    self.tally.records -= 1;
-                }
-                Err(reason) => self.tally.describe(source, index + 1, reason),
+            start += seen.length + 1;
+            if start > bytes.len() {
+                return lines;
             }
+            lines += 1;
         }
-        lines
+    }
+
+    fn line(&mut self, source: &str, number: u64, line: &[u8], seen: Seen) {
+        self.tally.records += 1;
+        match self.capture(line, seen) {
+            Ok(Taken::Used) => self.tally.used += 1,
+            Ok(Taken::Unanswered) => self.tally.unanswered += 1,
+            Ok(Taken::Outside) => {
+                self.tally.outside += 1;
+                self.tally.records -= 1;
+            }
+            Err(reason) => self.tally.describe(source, number, reason),
+        }
     }
 
     /// Reads a CSV file; `source` names it in descriptions. Answers how many rows it has, a header included.
@@ -204,8 +208,8 @@ impl<S: Sink> Reader<S> {
         (self.sink, self.tally)
     }
 
-    fn capture(&mut self, line: &[u8]) -> Result<Taken, String> {
-        let record = CapturedRecord::parse_next(line, &mut self.beginnings)?;
+    fn capture(&mut self, line: &[u8], seen: Seen) -> Result<Taken, String> {
+        let record = CapturedRecord::parse_seen(line, seen, &mut self.scanner)?;
         if !self.plan.scope.has(&record) {
             return Ok(Taken::Outside);
         }

@@ -15,7 +15,8 @@ use std::fmt;
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 
-use super::scanner::{Beginnings, scan};
+use super::marks::Seen;
+use super::scanner::Scanner;
 
 /// Text borrowed from the line when it can be. (`Option<Cow<str>>` always copies in serde, so it is a type of its own.)
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,12 +131,14 @@ impl<'a> CapturedRecord<'a> {
     /// # Errors
     /// Why it is no captured record.
     pub fn parse(line: &'a [u8]) -> Result<Self, String> {
-        Self::parse_next(line, &mut Beginnings::default())
+        let mut scanner = Scanner::default();
+        let seen = scanner.look(line);
+        Self::parse_seen(line, seen, &mut scanner)
     }
 
-    /// The same of one of many lines.
-    pub(super) fn parse_next(line: &'a [u8], beginnings: &mut Beginnings) -> Result<Self, String> {
-        if let Some(record) = scan(line, beginnings) {
+    /// The same of a line that the scanner has looked at.
+    pub(super) fn parse_seen(line: &'a [u8], seen: Seen, scanner: &mut Scanner) -> Result<Self, String> {
+        if let Some(record) = scanner.scan(line, seen) {
             return Ok(record);
         }
         serde_json::from_slice(line).map_err(|error| {

@@ -8,13 +8,15 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::instructions::vectorised;
-
+use super::marks::{Marks, Seen};
 use super::record::{CaptureData, CapturedRecord, Encoding, EventMetadata, Extension, Side, Text};
 
-/// How the sides of the last line began: those of the next one likely begin alike, which is seen at once.
+/// Reads lines, and keeps how their sides began: those of the next one likely begin alike, which is seen at once.
 #[derive(Debug, Default)]
-pub(super) struct Beginnings([Beginning; 2]);
+pub(super) struct Scanner {
+    beginnings: [Beginning; 2],
+    marks: Marks,
+}
 
 #[derive(Debug, Default)]
 struct Beginning {
@@ -23,65 +25,56 @@ struct Beginning {
     content_type: Range<usize>,
 }
 
-/// The record, where the line is of the usual form.
-pub(super) fn scan<'a>(line: &'a [u8], beginnings: &mut Beginnings) -> Option<CapturedRecord<'a>> {
-    let Bytes { has_control, is_ascii } = bytes_of(line);
-    if has_control {
-        return None;
+impl Scanner {
+    /// Looks at the line that these bytes begin with.
+    #[inline]
+    pub(super) fn look(&mut self, bytes: &[u8]) -> Seen {
+        self.marks.look(bytes)
     }
-    #[expect(unsafe_code, reason = "ASCII is UTF-8, and was just looked for together with what must not be there")]
-    let text =
-        if is_ascii { unsafe { std::str::from_utf8_unchecked(line) } } else { std::str::from_utf8(line).ok()? };
-    let mut cursor = Cursor { text, at: 0 };
-    cursor.expect("{\"captureData\":{")?;
-    let Beginnings([of_input, of_output]) = beginnings;
-    let endpoint_input = cursor.side("\"endpointInput\":{", "\"mode\":\"INPUT\",", of_input)?;
-    let comma = endpoint_input.is_some() && cursor.eat(",");
-    let endpoint_output = cursor.side("\"endpointOutput\":{", "\"mode\":\"OUTPUT\",", of_output)?;
-    if comma != (endpoint_input.is_some() && endpoint_output.is_some()) {
-        return None;
-    }
-    cursor.expect("},\"eventMetadata\":{")?;
-    let event_metadata = cursor.metadata()?;
-    cursor.expect("},\"eventVersion\":\"0\"")?;
-    let captura = if cursor.eat(",\"captura\":{") { Some(cursor.extension()?) } else { None };
-    cursor.expect("}")?;
-    let capture_data = CaptureData { endpoint_input, endpoint_output };
-    cursor.rest().is_empty().then_some(CapturedRecord { capture_data, event_metadata, captura })
-}
 
-/// Bytes looked at together; the loop over them has no branch, so it compiles to vector compares.
-const CHECK_BYTES: usize = 128;
-
-/// What is among the bytes of a line.
-struct Bytes {
-    /// Such as JSON wants escaped inside of strings.
-    has_control: bool,
-    is_ascii: bool,
-}
-
-vectorised! {
-    fn bytes_of(line: &[u8]) -> Bytes {
-        let look = |seen: (bool, u8), bytes: &[u8]| {
-            bytes.iter().fold(seen, |(control, all), &byte| (control | (byte < 0x20), all | byte))
+    /// The record, where the line that was looked at last, and of which this was seen, is of the usual form.
+    pub(super) fn scan<'a>(&mut self, line: &'a [u8], seen: Seen) -> Option<CapturedRecord<'a>> {
+        if seen.has_control || seen.length != line.len() {
+            return None;
+        }
+        #[expect(unsafe_code, reason = "ASCII is UTF-8, and was just looked for together with what must not be there")]
+        let text = if seen.is_ascii {
+            unsafe { std::str::from_utf8_unchecked(line) }
+        } else {
+            std::str::from_utf8(line).ok()?
         };
-        let chunks = line.chunks_exact(CHECK_BYTES);
-        let rest = look((false, 0), chunks.remainder());
-        let (has_control, all) = chunks.fold(rest, look);
-        Bytes { has_control, is_ascii: all < 0x80 }
+        let mut cursor = Cursor { text, at: 0, marks: &self.marks };
+        cursor.expect("{\"captureData\":{")?;
+        let [of_input, of_output] = &mut self.beginnings;
+        let endpoint_input = cursor.side("\"endpointInput\":{", "\"mode\":\"INPUT\",", of_input)?;
+        let comma = endpoint_input.is_some() && cursor.eat(",");
+        let endpoint_output = cursor.side("\"endpointOutput\":{", "\"mode\":\"OUTPUT\",", of_output)?;
+        if comma != (endpoint_input.is_some() && endpoint_output.is_some()) {
+            return None;
+        }
+        cursor.expect("},\"eventMetadata\":{")?;
+        let event_metadata = cursor.metadata()?;
+        cursor.expect("},\"eventVersion\":\"0\"")?;
+        let captura = if cursor.eat(",\"captura\":{") { Some(cursor.extension()?) } else { None };
+        cursor.expect("}")?;
+        let capture_data = CaptureData { endpoint_input, endpoint_output };
+        cursor.rest().is_empty().then_some(CapturedRecord { capture_data, event_metadata, captura })
     }
 }
 
-struct Cursor<'a> {
+struct Cursor<'a, 'm> {
     text: &'a str,
     at: usize,
+    marks: &'m Marks,
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> Cursor<'a, '_> {
+    #[inline(always)]
     fn rest(&self) -> &'a [u8] {
         &self.text.as_bytes()[self.at..]
     }
 
+    #[inline(always)]
     fn eat(&mut self, literal: &str) -> bool {
         let found = self.rest().starts_with(literal.as_bytes());
         if found {
@@ -90,6 +83,7 @@ impl<'a> Cursor<'a> {
         found
     }
 
+    #[inline(always)]
     fn expect(&mut self, literal: &str) -> Option<()> {
         self.eat(literal).then_some(())
     }
@@ -192,11 +186,10 @@ impl<'a> Cursor<'a> {
 
     /// Text from behind its opening quote to behind the closing one, borrowed where it has no escapes.
     fn text(&mut self) -> Option<Text<'a>> {
-        let rest = self.rest();
-        let length = memchr::memchr2(b'"', b'\\', rest)?;
-        let plain = self.text.get(self.at..self.at + length)?;
-        self.at += length;
-        if rest[length] == b'"' {
+        let mark = self.marks.next(self.text.as_bytes(), self.at)?;
+        let plain = self.text.get(self.at..mark)?;
+        self.at = mark;
+        if self.text.as_bytes()[mark] == b'"' {
             self.at += 1;
             return Some(Text(Cow::Borrowed(plain)));
         }
@@ -207,14 +200,14 @@ impl<'a> Cursor<'a> {
         let mut text = String::with_capacity(plain.len() + 64);
         text.push_str(plain);
         loop {
-            let rest = self.rest();
-            let length = memchr::memchr2(b'"', b'\\', rest)?;
-            text.push_str(self.text.get(self.at..self.at + length)?);
-            self.at += length + 1;
-            if rest[length] == b'"' {
+            let bytes = self.text.as_bytes();
+            let mark = self.marks.next(bytes, self.at)?;
+            text.push_str(self.text.get(self.at..mark)?);
+            self.at = mark + 1;
+            if bytes[mark] == b'"' {
                 return Some(Text(Cow::Owned(text)));
             }
-            text.push(match rest.get(length + 1)? {
+            text.push(match bytes.get(self.at)? {
                 b'n' => '\n',
                 b'r' => '\r',
                 b't' => '\t',
@@ -264,15 +257,29 @@ mod tests {
     const AWS: &str = r#"{"captureData":{"endpointInput":{"observedContentType":"text/csv","mode":"INPUT","data":"1,2\n","encoding":"CSV"},"endpointOutput":{"observedContentType":"text/csv; charset=utf-8","mode":"OUTPUT","data":"0.0136","encoding":"CSV"}},"eventMetadata":{"eventId":"0d9f9a44-35b5-4ee0-92d5-2ea8a57e5f4e","inferenceTime":"2022-04-18T00:21:48Z"},"eventVersion":"0"}"#;
     const OURS: &str = r#"{"captureData":{"endpointInput":{"mode":"INPUT","data":"{\"a\":\"\\x\"}","encoding":"JSON"}},"eventMetadata":{"eventId":"x","customAttributes":["a\"b"],"inferenceId":"7","inferenceTime":"2022-04-18T00:21:48Z"},"eventVersion":"0","captura":{"lsn":"00000001-1-7","consumer":"café","shadowCopy":true,"outcome":"ok","status":200,"samplingProbability":0.5e-1,"requestSizeBytes":-0}}"#;
 
-    /// The scanner, the same line again, and behind a line of ours or of AWS.
+    /// The scanner, the same line again, and behind a line of ours or of AWS; by itself, and with more lines after it.
     fn scan(line: &[u8]) -> Option<CapturedRecord<'_>> {
-        let found = super::scan(line, &mut Beginnings::default());
+        let next = |scanner: &mut Scanner, line: &'_ [u8]| {
+            let seen = scanner.look(line);
+            scanner.scan(line, seen).map(|record| format!("{record:?}"))
+        };
+        let mut scanner = Scanner::default();
+        let seen = scanner.look(line);
+        let found = scanner.scan(line, seen);
+        let told = found.as_ref().map(|record| format!("{record:?}"));
         for before in [line, AWS.as_bytes(), OURS.as_bytes()] {
-            let mut beginnings = Beginnings::default();
-            let _ = super::scan(before, &mut beginnings);
-            assert_eq!(super::scan(line, &mut beginnings), found);
-            assert!(of_older(|| super::scan(line, &mut beginnings)).iter().all(|older| *older == found));
+            let again = || {
+                let mut scanner = Scanner::default();
+                next(&mut scanner, before);
+                next(&mut scanner, line)
+            };
+            assert_eq!(again(), told);
+            assert!(of_older(again).iter().all(|older| *older == told));
         }
+        let mut scanner = Scanner::default();
+        let lines = [line, b"\n", AWS.as_bytes()].concat();
+        let seen = scanner.look(&lines);
+        assert_eq!(scanner.scan(&lines[..seen.length], seen).filter(|_| seen.length == line.len()), found);
         found
     }
 

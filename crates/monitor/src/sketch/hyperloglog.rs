@@ -10,6 +10,8 @@ use crate::stored::{Writer, Written};
 
 const PRECISION: u32 = 12;
 const REGISTERS: usize = 1 << PRECISION;
+/// Numbers that are hashed together.
+const AT_ONCE: usize = 256;
 /// Largest register value: one more than the bits left after the register's index.
 const MAX_RANK: usize = 64 - PRECISION as usize + 1;
 
@@ -96,7 +98,15 @@ impl HyperLogLog {
 
 vectorised! {
     fn insert_all(registers: &mut [u8; REGISTERS], values: &[f64]) {
-        values.iter().for_each(|&value| insert(registers, hash_of_number(value)));
+        let (mut places, mut ranks) = ([0_u16; AT_ONCE], [0_u8; AT_ONCE]);
+        for values in values.chunks(AT_ONCE) {
+            for ((&value, place), rank) in values.iter().zip(&mut places).zip(&mut ranks) {
+                (*place, *rank) = register(hash_of_number(value));
+            }
+            for (&place, &rank) in places.iter().zip(&ranks).take(values.len()) {
+                raise(registers, place, rank);
+            }
+        }
     }
 }
 
@@ -108,9 +118,21 @@ fn hash_of_number(value: f64) -> u64 {
 
 #[inline(always)]
 fn insert(registers: &mut [u8; REGISTERS], hash: u64) {
-    let register = &mut registers[(hash >> (64 - PRECISION)) as usize];
+    let (place, rank) = register(hash);
+    raise(registers, place, rank);
+}
+
+/// Which register a value belongs to, and what it makes of it.
+#[inline(always)]
+fn register(hash: u64) -> (u16, u8) {
     // The marker ends the zeros where there is nothing but them.
-    let rank = ((hash << PRECISION) | (1 << (PRECISION - 1))).leading_zeros() as u8 + 1;
+    let rank = ((hash << PRECISION) | (1 << (PRECISION - 1))).leading_zeros() as u8;
+    ((hash >> (64 - PRECISION)) as u16, rank.wrapping_add(1))
+}
+
+#[inline(always)]
+fn raise(registers: &mut [u8; REGISTERS], place: u16, rank: u8) {
+    let register = &mut registers[usize::from(place) % REGISTERS];
     // Without a branch: while registers fill up, nobody can tell which way it goes.
     *register = (*register).max(rank);
 }

@@ -11,6 +11,7 @@ use std::arch::x86_64::*;
 
 use super::{Line, careful, vector};
 use crate::dataset::cell::FAST_DIGITS;
+use crate::instructions::vectors::{numbers, of_8_numbers, of_8_words, of_16, of_64, words};
 
 /// Bytes of a cell that are looked at.
 const WINDOW: usize = 16;
@@ -115,7 +116,11 @@ impl Cells<'_> {
     #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
     #[inline]
     fn lengths(&self, first: usize) -> __m512i {
-        let (before, ends) = (of_8(&self.bounds[first..]), of_8(&self.bounds[first + 1..]));
+        let eight = |from: usize| {
+            let words = self.bounds[from..from + CELLS].try_into();
+            of_8_words(words.expect("our bug: there are eight"))
+        };
+        let (before, ends) = (eight(first), eight(first + 1));
         _mm512_cvtepu32_epi64(_mm256_sub_epi32(ends, _mm256_add_epi32(before, _mm256_set1_epi32(1))))
     }
 
@@ -176,7 +181,7 @@ fn note_bounds(bytes: &[u8], (start, end): (usize, usize), bounds: &mut Vec<u32>
         while noted < here {
             let sixteen = _mm512_add_epi32(base, _mm512_cvtepu8_epi32(_mm512_castsi512_si128(places)));
             let place = count + 1 + noted;
-            bounds[place..place + NOTED].copy_from_slice(&words_of(sixteen));
+            bounds[place..place + NOTED].copy_from_slice(&words(&sixteen));
             places = _mm512_alignr_epi32::<{ NOTED as i32 / 4 }>(places, places);
             noted += NOTED;
         }
@@ -220,11 +225,11 @@ fn eight(windows: [__m512i; 2], lengths: __m512i, row: &mut [f64], whole: &mut [
     let eights = _mm512_madd_epi16(fours, _mm512_set1_epi32(0x0001_2710));
     let highs = _mm512_mul_epu32(eights, _mm512_set1_epi64(100_000_000));
     let all = _mm512_cvtepi64_pd(_mm512_add_epi64(highs, _mm512_srli_epi64::<32>(eights)));
-    let powers = _mm512_permutex2var_pd(doubles(&POWERS[0]), dots, doubles(&POWERS[1]));
+    let powers = _mm512_permutex2var_pd(of_8_numbers(&POWERS[0]), dots, of_8_numbers(&POWERS[1]));
     let values = _mm512_div_pd(all, powers);
     let values = _mm512_mask_xor_pd(values, negative, values, _mm512_set1_pd(-0.0));
     let values = _mm512_mask_mov_pd(values, is_missing, _mm512_set1_pd(f64::NAN));
-    row.copy_from_slice(&numbers_of(values));
+    row.copy_from_slice(&numbers(&values));
     let wholes = _mm_maskz_set1_epi8(u16::from(!(has_dot | is_missing)), 1);
     whole.copy_from_slice(&(_mm_cvtsi128_si64(wholes) as u64).to_le_bytes());
     !(is_read | is_missing)
@@ -279,49 +284,4 @@ impl Digits {
 #[inline]
 fn lanes(first: __m512i, second: __m512i) -> [__m512i; 2] {
     [_mm512_unpacklo_epi64(first, second), _mm512_unpackhi_epi64(first, second)]
-}
-
-macro_rules! reinterpreted {
-    ($($name:ident: $from:ty => $to:ty;)*) => {$(
-        #[target_feature(enable = "avx512f")]
-        #[inline]
-        fn $name(from: $from) -> $to {
-            #[expect(unsafe_code, reason = "any bits are numbers and vectors of them; put together otherwise they move twice")]
-            unsafe {
-                std::mem::transmute::<$from, $to>(from)
-            }
-        }
-    )*};
-}
-reinterpreted! {
-    words_of: __m512i => [u32; NOTED];
-    numbers_of: __m512d => [f64; CELLS];
-    vector_of_16: [u8; WINDOW] => __m128i;
-    vector_of_8: [u32; CELLS] => __m256i;
-    vector_of_64: Bytes => __m512i;
-    vector_of_doubles: [f64; CELLS] => __m512d;
-}
-
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn of_16(bytes: &[u8; WINDOW]) -> __m128i {
-    vector_of_16(*bytes)
-}
-
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn of_8(words: &[u32]) -> __m256i {
-    vector_of_8(words[..CELLS].try_into().expect("our bug: there are eight"))
-}
-
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn of_64(bytes: &Bytes) -> __m512i {
-    vector_of_64(*bytes)
-}
-
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn doubles(numbers: &[f64; CELLS]) -> __m512d {
-    vector_of_doubles(*numbers)
 }

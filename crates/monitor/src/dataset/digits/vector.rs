@@ -10,6 +10,7 @@ use std::arch::x86_64::*;
 
 use super::{Line, careful};
 use crate::dataset::cell::FAST_DIGITS;
+use crate::instructions::vectors::{of_16, of_twice_32};
 
 /// Bytes of a cell, without its sign, that are looked at.
 const WINDOW: usize = 16;
@@ -116,8 +117,8 @@ fn note_ends(bytes: &[u8], (start, end): (usize, usize), ends: &mut Vec<u32>) ->
 #[inline]
 fn commas_of(block: &[u8; BLOCK]) -> u64 {
     let comma = _mm256_set1_epi8(b',' as i8);
-    let half = |half: &[u8]| _mm256_movemask_epi8(_mm256_cmpeq_epi8(of_32(half), comma)) as u32;
-    u64::from(half(&block[..32])) | u64::from(half(&block[32..])) << 32
+    let [low, high] = of_twice_32(block).map(|half| _mm256_movemask_epi8(_mm256_cmpeq_epi8(half, comma)) as u32);
+    u64::from(low) | u64::from(high) << 32
 }
 
 /// The value of a plain number and whether it is a whole one.
@@ -149,23 +150,4 @@ pub(super) fn cell(bytes: &[u8], start: usize, end: usize) -> Option<(f64, u8)> 
     let value = all as i64 as f64 / BELOW[dot];
     let sign = u64::from(negative) << 63;
     Some((f64::from_bits(value.to_bits() | sign), u8::from(dots == 0)))
-}
-
-#[target_feature(enable = "avx2")]
-#[inline]
-fn of_16(bytes: &[u8; WINDOW]) -> __m128i {
-    #[expect(unsafe_code, reason = "any sixteen bytes are a vector; put together from words they are loaded twice")]
-    unsafe {
-        std::mem::transmute::<[u8; WINDOW], __m128i>(*bytes)
-    }
-}
-
-#[target_feature(enable = "avx2")]
-#[inline]
-fn of_32(bytes: &[u8]) -> __m256i {
-    let bytes: &[u8; BLOCK / 2] = bytes.try_into().expect("our bug: half a block has its size");
-    #[expect(unsafe_code, reason = "any 32 bytes are a vector; put together from words they are loaded in parts")]
-    unsafe {
-        std::mem::transmute::<[u8; BLOCK / 2], __m256i>(*bytes)
-    }
 }
