@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_sketch_knows_ranks_at_least_as_well_as_its_effective_rows() {
-        for (rows, seed) in [(3_000, 1), (20_000, 2), (120_000, 3)] {
+        for (rows, seed) in [(3_000, 1), (20_000, 2), (120_000, 3), (25_000, 4), (1_000_000, 5)] {
             let mut dice = Dice::seeded(seed);
             let values: Vec<f64> = (0..rows).map(|_| dice.normal()).collect();
             let mut sketch = Kll::default();

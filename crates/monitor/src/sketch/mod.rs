@@ -2,6 +2,7 @@
 //!
 //! Invariant: no randomness and no process-dependent hashing, so the same values in the same order give the same bytes.
 
+mod halving;
 mod hyperloglog;
 mod kll;
 mod order;
