@@ -6,15 +6,18 @@
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod vectors;
 
+#[cfg(target_arch = "x86_64")]
+use std::sync::atomic::{AtomicU8, Ordering};
+
 /// What a form of a function is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Instructions {
     /// What every processor has.
-    Common,
+    Common = 0,
     /// AVX2 and what came with it.
-    Newer,
+    Newer = 1,
     /// AVX-512 with bytes, words and compression.
-    Newest,
+    Newest = 2,
 }
 
 /// The most that the processor has.
@@ -30,6 +33,23 @@ pub(crate) fn instructions() -> Instructions {
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn of_processor() -> Instructions {
+    // Asked many times for each line, so that the answer is kept.
+    static KNOWN: AtomicU8 = AtomicU8::new(u8::MAX);
+    match KNOWN.load(Ordering::Relaxed) {
+        0 => Instructions::Common,
+        1 => Instructions::Newer,
+        2 => Instructions::Newest,
+        _ => {
+            let found = asked();
+            KNOWN.store(found as u8, Ordering::Relaxed);
+            found
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[cold]
+fn asked() -> Instructions {
     use std::arch::is_x86_feature_detected as has;
     let is_newer = has!("avx2") && has!("bmi1") && has!("bmi2") && has!("lzcnt") && has!("popcnt");
     if !is_newer {

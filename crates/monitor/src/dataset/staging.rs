@@ -14,7 +14,7 @@ use crate::instructions::vectorised;
 /// Numbers that are staged at the most, in rows of at least one and at most [`ROWS`].
 const NUMBERS: usize = 1 << 17;
 /// Rows that are moved together.
-const ROWS: usize = 32;
+pub(super) const ROWS: usize = 32;
 /// Columns that are filled side by side: a line of the cache of each row.
 const SIDE_BY_SIDE: usize = 8;
 

@@ -3,6 +3,7 @@
 //! Two passes over ten bits each put numbers where their leading bits belong; what shares all 20 is put in order by
 //! insertion, and where too much does, by comparison. Higher levels are runs that are merged. Invariant: the order is that of [`f64::total_cmp`].
 
+use std::cell::Cell;
 use std::hint::select_unpredictable;
 
 use crate::instructions::vectorised;
@@ -14,6 +15,8 @@ const DIGITS: usize = 1 << DIGIT_BITS;
 const SIGN: u64 = 1 << 63;
 /// Steps of insertion for each number before comparison takes over.
 const MAX_STEPS: usize = 8;
+/// Keys in the room that a thread keeps at the most: 256 KiB.
+const MAX_ROOM: usize = 32 << 10;
 /// Numbers of a run at the least, in the middle; of shorter ones there are too many to merge.
 const RUN: usize = 32;
 
@@ -22,10 +25,27 @@ pub(super) fn sort(values: &mut [f64]) {
     if values.len() < FEW {
         return values.sort_unstable_by(f64::total_cmp);
     }
-    let (mut keys, mut room) = (vec![0; values.len()], vec![0; values.len()]);
-    let (least, most) = keys_of(values, &mut keys);
-    sort_keys(&mut keys, &mut room, least, most - least);
-    numbers_of(&keys, values);
+    with_room(values.len(), |keys, room| {
+        let (least, most) = keys_of(values, keys);
+        sort_keys(keys, room, least, most - least);
+        numbers_of(keys, values);
+    });
+}
+
+/// Room for twice as many keys, which a thread uses again.
+fn with_room(length: usize, run: impl FnOnce(&mut [u64], &mut [u64])) {
+    thread_local! {
+        static ROOM: Cell<Vec<u64>> = const { Cell::new(Vec::new()) };
+    }
+    let mut room = ROOM.take();
+    if room.len() < 2 * length {
+        room.resize(2 * length, 0);
+    }
+    let (keys, others) = room[..2 * length].split_at_mut(length);
+    run(keys, others);
+    if room.len() <= MAX_ROOM {
+        ROOM.set(room);
+    }
 }
 
 /// The same, of numbers most of which are in order: one run behind the other.
@@ -33,8 +53,11 @@ pub(super) fn sort_runs(values: &mut [f64]) {
     if values.len() < FEW {
         return values.sort_unstable_by(f64::total_cmp);
     }
-    let (mut keys, mut room) = (vec![0; values.len()], vec![0; values.len()]);
-    let (least, most) = keys_of(values, &mut keys);
+    with_room(values.len(), |keys, room| sort_runs_in(values, keys, room));
+}
+
+fn sort_runs_in<'r>(values: &mut [f64], mut keys: &'r mut [u64], mut room: &'r mut [u64]) {
+    let (least, most) = keys_of(values, keys);
     let mut ends = Vec::new();
     for (begin, part) in (0..).step_by(RUN).zip(keys.chunks(RUN)) {
         let before = if begin == 0 { part[0] } else { keys[begin - 1] };
@@ -44,7 +67,8 @@ pub(super) fn sort_runs(values: &mut [f64]) {
     }
     ends.push(keys.len());
     if ends.len() > values.len() / RUN {
-        sort_keys(&mut keys, &mut room, least, most - least);
+        sort_keys(keys, room, least, most - least);
+        ends.clear();
     }
     while ends.len() > 1 {
         let mut begin = 0;
@@ -58,7 +82,7 @@ pub(super) fn sort_runs(values: &mut [f64]) {
         std::mem::swap(&mut keys, &mut room);
         ends = merged;
     }
-    numbers_of(&keys, values);
+    numbers_of(keys, values);
 }
 
 vectorised! {
