@@ -24,7 +24,7 @@ use object_store::{ObjectMeta, ObjectStoreExt as _};
 use crate::layout::{CapturedKey, SUFFIX, SUFFIX_GZIP};
 use crate::stores::{Place, StoreError, Stores};
 
-pub use opened::{Opened, STEP_BYTES};
+pub use opened::{Opened, Parts, STEP_BYTES};
 
 /// A record's time may differ from the time in its object's key: objects stay open for a while, and calls are filed when
 /// they end but timed by their arrival. Keys within this distance of a window are read, microseconds.

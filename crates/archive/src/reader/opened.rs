@@ -1,11 +1,14 @@
 //! An object read bit by bit, decompressed on the way, whatever its size.
 //!
 //! Invariant: beyond what is asked for at most one step of decompression is held, [`STEP_BYTES`] of the object, which deflate
-//! can make a thousand times as long at the most. A local file is read where it is called from.
+//! can make a thousand times as long at the most. A local file is read where it is called from, parts of it by several threads
+//! where they want to.
 //! Refuses to: say where lines end.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
@@ -26,8 +29,39 @@ pub struct Opened {
     ended: bool,
 }
 
+/// A local file that is not compressed, of which parts can be read beside each other.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    address: String,
+    file: Arc<File>,
+}
+
+impl Parts {
+    /// How long the file is now.
+    ///
+    /// # Errors
+    /// When nobody can say.
+    pub fn size_bytes(&self) -> Result<u64, ReadError> {
+        let about = self.file.metadata().map_err(|error| self.failed(error))?;
+        Ok(about.len())
+    }
+
+    /// Reads some bytes from a place on; answers how many, none behind the end.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn read(&self, into: &mut [u8], at: u64) -> Result<usize, ReadError> {
+        self.file.read_at(into, at).map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: std::io::Error) -> ReadError {
+        let source = object_store::Error::Generic { store: "file", source: Box::new(error) };
+        ReadError::Fetch { address: self.address.clone(), source }
+    }
+}
+
 enum Source {
-    File(File),
+    File(Arc<File>),
     Stream { stream: BoxStream<'static, object_store::Result<Bytes>>, rest: Bytes },
 }
 
@@ -46,7 +80,7 @@ impl Found {
         let fetched = self.place.store.get(&self.place.path).await;
         let fetched = fetched.map_err(|source| ReadError::Fetch { address: self.address.clone(), source })?;
         let bytes = match fetched.payload {
-            GetResultPayload::File(file, _) => Source::File(file),
+            GetResultPayload::File(file, _) => Source::File(Arc::new(file)),
             GetResultPayload::Stream(stream) => Source::Stream { stream, rest: Bytes::new() },
         };
         let is_gzip = self.place.path.as_ref().ends_with(".gz");
@@ -56,6 +90,31 @@ impl Found {
 }
 
 impl Opened {
+    /// The same object for reading parts of it, where it is a local file and not compressed.
+    #[must_use]
+    pub fn parts(&self) -> Option<Parts> {
+        match &self.bytes {
+            Source::File(file) if self.gzip.is_none() => {
+                Some(Parts { address: self.address.clone(), file: Arc::clone(file) })
+            }
+            Source::File(_) | Source::Stream { .. } => None,
+        }
+    }
+
+    /// Goes on from another place of an object that has parts.
+    ///
+    /// # Errors
+    /// When the system does not.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn go_on_at(&mut self, at: u64) -> Result<(), ReadError> {
+        let parts = self.parts().expect("our bug: only an object with parts goes on elsewhere");
+        parts.file.as_ref().seek(SeekFrom::Start(at)).map_err(|error| parts.failed(error))?;
+        self.ended = false;
+        Ok(())
+    }
+
     /// Appends bytes until `into` holds `length` of them or more, or the object ends; answers whether it may go on.
     ///
     /// # Errors
@@ -93,7 +152,7 @@ impl Source {
         match self {
             Self::File(file) => {
                 into.reserve(wanted);
-                let read = file.take(wanted as u64).read_to_end(into);
+                let read = file.as_ref().take(wanted as u64).read_to_end(into);
                 let failed = |error| object_store::Error::Generic { store: "file", source: Box::new(error) };
                 Ok(read.map_err(failed)? > 0)
             }

@@ -97,12 +97,17 @@ impl<S: Sink> Reader<S> {
 
     /// Reads captured JSON lines; `source` names them in descriptions. Answers how many lines end in there.
     pub fn captures(&mut self, source: &str, bytes: &[u8]) -> u64 {
+        self.captures_behind(0, source, bytes)
+    }
+
+    /// The same of lines behind so many others.
+    pub(crate) fn captures_behind(&mut self, before: u64, source: &str, bytes: &[u8]) -> u64 {
         let (mut start, mut lines) = (0, 0);
         loop {
             let seen = self.scanner.look(&bytes[start..]);
             let line = &bytes[start..start + seen.length];
             if !line.trim_ascii_start().is_empty() {
-                self.line(source, lines + 1, line, seen);
+                self.line(source, before + lines + 1, line, seen);
             }
             start += seen.length + 1;
             if start > bytes.len() {

@@ -1,17 +1,22 @@
 //! Objects in pieces that end with a row, so that memory is bounded whatever their size and pieces can be read side by side.
 //!
-//! A Parquet file is one piece: what is in it stands at its end.
+//! A Parquet file is one piece: what is in it stands at its end. Of captures in a local file only the first piece is held; where
+//! the others end is looked up, and who reads one takes it in a little at a time, so that its bytes never leave the caches.
 //!
 //! Invariant: where a piece ends depends on the bytes of the object alone, not on how they arrive. A row longer than
 //! [`ROW_BYTES`] is cut off there, so that it is counted as unusable, and its rest is passed over.
 //! Refuses to: understand rows beyond where they end.
 
-use captura_archive::reader::{Found, OBJECT_SIZE_MAX_BYTES, Opened, ReadError};
+use std::ops::Range;
+
+use captura_archive::reader::{Found, OBJECT_SIZE_MAX_BYTES, Opened, Parts, ReadError};
 
 use crate::dataset::{MAX_ROW_BYTES, is_captured};
 
 /// Bytes of a piece, decompressed; the last one of an object is shorter, one with a very long row longer.
 pub const PIECE_BYTES: usize = 16 << 20;
+/// Bytes that are taken in at once of a piece that is not held, and in which its end is looked for. Tests want many steps.
+const STEP_BYTES: usize = if cfg!(test) { 16 } else { 128 << 10 };
 /// Bytes of a row beyond which it is cut off: more than any that is taken in.
 const ROW_BYTES: usize = MAX_ROW_BYTES + PIECE_BYTES;
 
@@ -36,8 +41,60 @@ pub(super) struct Piece {
     pub(super) number: u64,
     /// What is in there.
     pub(super) format: Format,
-    /// Whole rows.
+    /// Whole rows; room for them where they are not held.
     pub(super) bytes: Vec<u8>,
+    /// Where they are, when they are not held.
+    part: Option<Part>,
+}
+
+/// A part of a local file.
+#[derive(Debug, Clone)]
+struct Part {
+    file: Parts,
+    places: Range<u64>,
+}
+
+impl Piece {
+    /// Holds what is not held yet.
+    pub(super) fn hold(&mut self) -> Result<(), ReadError> {
+        let Some(Part { file, places }) = self.part.take() else { return Ok(()) };
+        let mut held = 0;
+        self.bytes.resize((places.end - places.start) as usize, 0);
+        while held < self.bytes.len() {
+            match file.read(&mut self.bytes[held..], places.start + held as u64)? {
+                0 => self.bytes.truncate(held),
+                read => held += read,
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives whole rows, a few at a time where they are not held.
+    pub(super) fn each(&mut self, mut give: impl FnMut(&[u8])) -> Result<(), ReadError> {
+        let Some(Part { file, places }) = self.part.take() else {
+            give(&self.bytes);
+            return Ok(());
+        };
+        let (room, mut held, mut at) = (&mut self.bytes, 0, places.start);
+        room.resize(STEP_BYTES, 0);
+        loop {
+            if held == room.len() {
+                room.resize(2 * held, 0);
+            }
+            let wanted = room.len().min(held + (places.end - at) as usize);
+            let read = if held < wanted { file.read(&mut room[held..wanted], at)? } else { 0 };
+            (held, at) = (held + read, at + read as u64);
+            if read == 0 || at == places.end {
+                give(&room[..held]);
+                return Ok(());
+            }
+            if let Some(last) = memchr::memrchr(b'\n', &room[..held]) {
+                give(&room[..=last]);
+                room.copy_within(last + 1..held, 0);
+                held -= last + 1;
+            }
+        }
+    }
 }
 
 /// Gives the pieces of objects, one after the other.
@@ -53,6 +110,10 @@ struct Open {
     bytes: Opened,
     format: Option<Format>,
     number: u64,
+    /// Where the next piece begins, as long as nothing was passed over.
+    at: u64,
+    /// The same object, where parts of it can be read.
+    parts: Option<Parts>,
     /// What was read beyond the end of the last piece.
     rest: Vec<u8>,
     /// In the middle of a row that was cut off.
@@ -69,11 +130,14 @@ impl<'a> Pieces<'a> {
         loop {
             let Some(open) = &mut self.open else {
                 let Some(found) = self.objects.get(self.next) else { return Ok(None) };
+                let bytes = found.open().await?;
                 self.open = Some(Open {
                     object: self.next,
-                    bytes: found.open().await?,
+                    parts: bytes.parts(),
+                    bytes,
                     format: None,
                     number: 0,
+                    at: 0,
                     rest: Vec::new(),
                     is_skipping: false,
                 });
@@ -81,14 +145,22 @@ impl<'a> Pieces<'a> {
                 continue;
             };
             room.clear();
-            room.append(&mut open.rest);
-            let (format, goes_on) = open.read(&self.objects[open.object].address, &mut room, self.piece_bytes).await?;
-            let piece = Piece { object: open.object, number: open.number, format, bytes: room };
+            let part = open.part(self.piece_bytes as u64)?;
+            let (format, goes_on) = match &part {
+                Some(part) => (Format::Captures, !part.places.is_empty()),
+                None => {
+                    room.append(&mut open.rest);
+                    open.read(&self.objects[open.object].address, &mut room, self.piece_bytes).await?
+                }
+            };
+            let has_part = part.as_ref().is_some_and(|part| !part.places.is_empty());
+            open.at += part.as_ref().map_or(room.len() as u64, |part| part.places.end - part.places.start);
+            let piece = Piece { object: open.object, number: open.number, format, bytes: room, part };
             open.number += 1;
             if !goes_on {
                 self.open = None;
             }
-            if piece.bytes.is_empty() {
+            if piece.bytes.is_empty() && !has_part {
                 room = piece.bytes;
                 continue;
             }
@@ -98,6 +170,43 @@ impl<'a> Pieces<'a> {
 }
 
 impl Open {
+    /// The next piece as a part of the file, an empty one at its end; nothing where it has to be read.
+    fn part(&mut self, piece_bytes: u64) -> Result<Option<Part>, ReadError> {
+        let Some(file) = self.parts.clone().filter(|_| self.format == Some(Format::Captures)) else { return Ok(None) };
+        let size = file.size_bytes()?.max(self.at);
+        let end = if size - self.at <= piece_bytes { Some(size) } else { self.last_end(&file, piece_bytes)? };
+        if let Some(end) = end {
+            return Ok(Some(Part { file, places: self.at..end }));
+        }
+        // A row that is longer than a piece.
+        self.parts = None;
+        self.rest.clear();
+        self.bytes.go_on_at(self.at)?;
+        Ok(None)
+    }
+
+    /// Behind the last row that ends within the next piece.
+    fn last_end(&self, file: &Parts, piece_bytes: u64) -> Result<Option<u64>, ReadError> {
+        let mut room = vec![0; STEP_BYTES].into_boxed_slice();
+        let mut end = self.at + piece_bytes;
+        while end > self.at {
+            let begin = end.saturating_sub(STEP_BYTES as u64).max(self.at);
+            let step = &mut room[..(end - begin) as usize];
+            let mut held = 0;
+            while held < step.len() {
+                match file.read(&mut step[held..], begin + held as u64)? {
+                    0 => break,
+                    read => held += read,
+                }
+            }
+            if let Some(last) = memchr::memrchr(b'\n', &step[..held]) {
+                return Ok(Some(begin + last as u64 + 1));
+            }
+            end = begin;
+        }
+        Ok(None)
+    }
+
     /// Fills `room` with whole rows, and keeps what is beyond; answers what they are, and whether there may be more.
     async fn read(
         &mut self,
@@ -136,6 +245,10 @@ impl Open {
                 return Ok((format, goes_on || !self.rest.is_empty()));
             }
             self.is_skipping = goes_on && room.len() > ROW_BYTES;
+            if self.is_skipping {
+                // From here on nobody counts where pieces begin.
+                self.parts = None;
+            }
             if !goes_on || self.is_skipping {
                 return Ok((format, goes_on));
             }
@@ -237,8 +350,13 @@ mod tests {
         let found = list(&stores, &path.display().to_string(), &Selection::default()).await.unwrap();
         let mut pieces = Pieces { piece_bytes, ..Pieces::of(&found) };
         let mut all = Vec::new();
-        while let Some(piece) = pieces.next(Vec::new()).await.unwrap() {
+        while let Some(mut piece) = pieces.next(Vec::new()).await.unwrap() {
             assert_eq!(piece.number, all.len() as u64);
+            let mut again = Piece { bytes: Vec::new(), part: piece.part.clone(), ..piece };
+            let (mut steps, has_part) = (Vec::new(), piece.part.is_some());
+            again.each(|rows| steps.extend_from_slice(rows)).unwrap();
+            piece.hold().unwrap();
+            assert!(!has_part || steps == piece.bytes);
             all.push(piece.bytes);
         }
         all
@@ -254,10 +372,10 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(60))]
         #[test]
         fn pieces_hold_every_byte_once_and_are_the_same_of_a_compressed_object(
-            text in "([a-z0-9,]{0,9}\n){0,60}[a-z]{0,3}", piece_bytes in 1_usize..200,
+            text in "([a-z0-9,]{0,9}\n){0,60}[a-z]{0,3}", piece_bytes in 1_usize..200, ending in prop_oneof![Just("csv"), Just("jsonl")],
         ) {
             let folder = tempfile::tempdir().unwrap();
-            let (plain, gzip) = (folder.path().join("a.csv"), folder.path().join("b.csv.gz"));
+            let (plain, gzip) = (folder.path().join(format!("a.{ending}")), folder.path().join(format!("b.{ending}.gz")));
             std::fs::write(&plain, &text).unwrap();
             let (first, second) = text.split_at(text.len() / 2);
             std::fs::write(&gzip, [compressed(first.as_bytes()), compressed(second.as_bytes())].concat()).unwrap();

@@ -1,13 +1,13 @@
 //! One reading of objects by several threads: pieces out, in their order, what was made of each.
 //!
-//! Memory: [`PIECE_BYTES`](super::PIECE_BYTES) for each thread and two more, a batch and a profile for each of them; a row of
-//! more than a piece takes what it takes. The first rows settle the columns, so that threads never wait for each other.
+//! Memory: [`PIECE_BYTES`](super::PIECE_BYTES) for each thread and two more, but for captures in local files, a batch and a
+//! profile for each of them; a row of more than a piece takes what it takes. The first rows settle the columns, so that threads never wait for each other.
 //!
 //! Invariant: what comes out depends on the objects, their addresses and the plan, not on the number of threads.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use captura_archive::reader::Found;
+use captura_archive::reader::{Found, ReadError};
 
 use super::crew::{Crew, threads};
 use super::gathering::offset_of;
@@ -47,24 +47,29 @@ pub(super) struct Part<S> {
     /// Lines or rows that it has.
     lines: u64,
     room: Vec<u8>,
+    /// Why not all of it was read.
+    failed: Option<ReadError>,
 }
 
 impl Order {
-    fn read<S: Sink>(self, begin: impl Fn(Beginning<'_>) -> S) -> Part<S> {
+    fn read<S: Sink>(mut self, begin: impl Fn(Beginning<'_>) -> S) -> Part<S> {
         let sink = begin(Beginning { plan: &self.plan, offset: self.offset, object: self.piece.object });
         let mut reader = Reader::into_sink((*self.plan).clone(), sink);
         if self.is_settled {
             reader = reader.going_on();
         }
-        let bytes = &self.piece.bytes;
-        let lines = match self.piece.format {
-            Format::Captures => reader.captures(&self.address, bytes),
-            Format::Csv => reader.csv(&self.address, bytes, self.header),
-            Format::JsonLines => reader.json_lines(&self.address, bytes),
-            Format::Parquet => reader.parquet(&self.address, bytes),
-        };
+        let (mut lines, address) = (0, &self.address);
+        let format = self.piece.format;
+        let read = self.piece.each(|bytes| {
+            lines += match format {
+                Format::Captures => reader.captures_behind(lines, address, bytes),
+                Format::Csv => reader.csv(address, bytes, self.header),
+                Format::JsonLines => reader.json_lines(address, bytes),
+                Format::Parquet => reader.parquet(address, bytes),
+            };
+        });
         let (sink, tally) = reader.end();
-        Part { sink, tally, object: self.piece.object, lines, room: self.piece.bytes }
+        Part { sink, tally, object: self.piece.object, lines, room: self.piece.bytes, failed: read.err() }
     }
 }
 
@@ -87,12 +92,21 @@ pub(super) async fn read<S: Sink + Send + 'static>(
     let mut pieces = Pieces::of(objects);
     let mut crew = Crew::of(threads(source.threads), move |order: Order| order.read(&begin));
     let mut rooms = Vec::new();
+    let failed = OnceLock::new();
     let mut give = |mut part: Part<S>| {
         let room = std::mem::take(&mut part.room);
-        give(part);
+        match part.failed.take() {
+            Some(error) => drop(failed.set(error)),
+            None => give(part),
+        }
         room
     };
-    while let Some(piece) = pieces.next(rooms.pop().unwrap_or_default()).await? {
+    while failed.get().is_none()
+        && let Some(mut piece) = pieces.next(rooms.pop().unwrap_or_default()).await?
+    {
+        if !columns.is_settled {
+            piece.hold()?;
+        }
         let found = &objects[piece.object];
         let header = if piece.number == 0 { source.header } else { Header::No };
         columns.look_at(&piece, header);
@@ -107,7 +121,7 @@ pub(super) async fn read<S: Sink + Send + 'static>(
         crew.take(order, |part| rooms.push(give(part)));
     }
     crew.finish(|part| drop(give(part)));
-    Ok(())
+    failed.into_inner().map_or(Ok(()), |error| Err(error.into()))
 }
 
 impl Settling {
