@@ -1,39 +1,18 @@
 """Baselines as a notebook for AWS makes them: the SDK's monitors suggest constraints through processing jobs."""
-import csv
 import json
-import os
 import random
-import sys
 
 import boto3
-import sagemaker
 from sagemaker.clarify import BiasConfig, DataConfig, ModelConfig, SHAPConfig
 from sagemaker.model_monitor import (
     DefaultModelMonitor, ModelBiasMonitor, ModelExplainabilityMonitor, ModelQualityMonitor)
 from sagemaker.model_monitor.dataset_format import DatasetFormat
 
+from monitored import BUCKET, client, monitor, session, table
 from story import ROLE, configuration, model, refusal, wait_in_service
 
-BUCKET = "sagemaker-us-east-1-000000000000"
-FOLDER = sys.argv[1]
-session = sagemaker.Session(default_bucket=BUCKET)
-client = boto3.client("sagemaker")
 logs = boto3.client("logs")
 random.seed(7)
-
-
-def table(name, header, rows):
-    path = os.path.join(FOLDER, name)
-    with open(path, "w", newline="") as out:
-        csv.writer(out).writerows([header] + rows)
-    return path
-
-
-def monitor(kind, **more):
-    return kind(
-        role=ROLE, instance_count=1, instance_type="ml.m5.xlarge", volume_size_in_gb=20,
-        max_runtime_in_seconds=1800, sagemaker_session=session, **more)
-
 
 # Data quality.
 people = [[random.randint(0, 1), random.randint(18, 80), round(random.random() * 9, 3), random.choice("abc")]

@@ -1,61 +1,27 @@
 """ModelExplainabilityMonitor as a notebook for AWS has it: what a model looks at, from the baseline to a violation.
 Usage: explainability.py FOLDER MODEL.JSON"""
-import csv
-import io
 import json
-import os
 import random
 import sys
-import tarfile
 import time
 
 import boto3
-import sagemaker
 from sagemaker.clarify import DataConfig, ModelConfig, SHAPConfig
 from sagemaker.model_monitor import (
-    CronExpressionGenerator, DefaultModelMonitor, EndpointInput, ExplainabilityAnalysisConfig, ModelExplainabilityMonitor)
+    DefaultModelMonitor, EndpointInput, ExplainabilityAnalysisConfig, ModelExplainabilityMonitor)
 from sagemaker.model_monitor.dataset_format import DatasetFormat
 
-from story import ROLE, configuration, full_capture, runtime, wait_in_service
+from monitored import BUCKET, NOW, PATIENCE_S, client, ended, monitor, s3, session, table, xgboost
+from story import configuration, full_capture, runtime, wait_in_service
 
-BUCKET = "sagemaker-us-east-1-000000000000"
-IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"
-FOLDER, MODEL = sys.argv[1:]
-PATIENCE_S = 120
-session = sagemaker.Session(default_bucket=BUCKET)
-client = boto3.client("sagemaker")
+MODEL = sys.argv[2]
 cloudwatch = boto3.client("cloudwatch")
-s3 = boto3.client("s3")
 random.seed(5)
 NAMES = [f"f{number}" for number in range(6)]
 
 
-def model(name, content):
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        member = tarfile.TarInfo("xgboost-model")
-        member.size = len(content)
-        archive.addfile(member, io.BytesIO(content))
-    s3.put_object(Bucket=BUCKET, Key=f"models/{name}.tar.gz", Body=packed.getvalue())
-    container = {"Image": IMAGE, "ModelDataUrl": f"s3://{BUCKET}/models/{name}.tar.gz"}
-    client.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=container)
-
-
 def rows(count):
     return [[round(random.gauss(0, 1), 3) for _ in NAMES] for _ in range(count)]
-
-
-def table(name, header, content):
-    path = os.path.join(FOLDER, name)
-    with open(path, "w", newline="") as out:
-        csv.writer(out).writerows([header] + content)
-    return path
-
-
-def monitor(kind):
-    return kind(
-        role=ROLE, instance_count=1, instance_type="ml.m5.xlarge", volume_size_in_gb=20,
-        max_runtime_in_seconds=1800, sagemaker_session=session)
 
 
 def call(count):
@@ -67,30 +33,12 @@ def call(count):
         time.sleep(0.1)
 
 
-def ended(schedule):
-    """The only execution of a schedule, when it has ended."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        found = client.list_monitoring_executions(MonitoringScheduleName=schedule)["MonitoringExecutionSummaries"]
-        if found and found[0]["MonitoringExecutionStatus"] not in ("Pending", "InProgress", "Stopping"):
-            assert len(found) == 1, found
-            return found[0]
-        time.sleep(1)
-    raise AssertionError(f"{schedule} has not ended: {found}")
-
-
-NOW = {
-    "schedule_cron_expression": CronExpressionGenerator.now(),
-    "data_analysis_start_time": "-PT1H",
-    "data_analysis_end_time": "-PT0H",
-}
-
 # Two models: the second looks at the last feature where the first looks at the first, and so on.
 first = json.load(open(MODEL))
-model("looks-at-first", json.dumps(first).encode())
+xgboost("looks-at-first", json.dumps(first).encode())
 for tree in first["learner"]["gradient_booster"]["model"]["trees"]:
     tree["split_indices"] = [len(NAMES) - 1 - place for place in tree["split_indices"]]
-model("looks-at-last", json.dumps(first).encode())
+xgboost("looks-at-last", json.dumps(first).encode())
 configuration("first", "looks-at-first", full_capture(f"s3://{BUCKET}/captures"))
 configuration("last", "looks-at-last", full_capture(f"s3://{BUCKET}/captures"))
 client.create_endpoint(EndpointName="scored", EndpointConfigName="first")

@@ -3,31 +3,16 @@ Usage: formats.py FOLDER"""
 import json
 import os
 import random
-import sys
 import time
 
-import boto3
 import pandas
-import sagemaker
 from sagemaker.model_monitor import (
     BatchTransformInput, CronExpressionGenerator, DefaultModelMonitor, ModelQualityMonitor, MonitoringDatasetFormat)
 from sagemaker.model_monitor.dataset_format import DatasetFormat
 
-from story import ROLE
+from monitored import BUCKET, FOLDER, PATIENCE_S, client, monitor, s3
 
-BUCKET = "sagemaker-us-east-1-000000000000"
-FOLDER = sys.argv[1]
-PATIENCE_S = 120
-session = sagemaker.Session(default_bucket=BUCKET)
-client = boto3.client("sagemaker")
-s3 = boto3.client("s3")
 random.seed(3)
-
-
-def monitor(kind):
-    return kind(
-        role=ROLE, instance_count=1, instance_type="ml.m5.xlarge", volume_size_in_gb=20,
-        max_runtime_in_seconds=1800, sagemaker_session=session)
 
 
 def path(name):

@@ -1,59 +1,21 @@
 """Monitors as a notebook for AWS has them: from suggest_baseline to the last violation report."""
-import csv
 import json
-import os
 import random
-import sys
 import time
 from datetime import datetime, timezone
 
 import boto3
-import sagemaker
 from sagemaker.clarify import BiasConfig, DataConfig
 from sagemaker.model_monitor import (
     BiasAnalysisConfig, CronExpressionGenerator, DefaultModelMonitor, EndpointInput, ModelBiasMonitor, ModelQualityMonitor)
 from sagemaker.model_monitor.dataset_format import DatasetFormat
 from sagemaker.predictor import Predictor
 
-from story import ROLE, configuration, full_capture, model, refusal, runtime, wait_in_service
+from monitored import BUCKET, NOW, PATIENCE_S, client, ended, monitor, s3, session, table
+from story import configuration, full_capture, model, refusal, runtime, wait_in_service
 
-BUCKET = "sagemaker-us-east-1-000000000000"
-FOLDER = sys.argv[1]
-PATIENCE_S = 120
-session = sagemaker.Session(default_bucket=BUCKET)
-client = boto3.client("sagemaker")
-s3 = boto3.client("s3")
 cloudwatch = boto3.client("cloudwatch")
 random.seed(11)
-
-
-def table(name, header, rows):
-    path = os.path.join(FOLDER, name)
-    with open(path, "w", newline="") as out:
-        csv.writer(out).writerows([header] + rows)
-    return path
-
-
-def monitor(kind, **more):
-    return kind(
-        role=ROLE, instance_count=1, instance_type="ml.m5.xlarge", volume_size_in_gb=20,
-        max_runtime_in_seconds=1800, sagemaker_session=session, **more)
-
-
-def summaries(schedule):
-    return client.list_monitoring_executions(MonitoringScheduleName=schedule)["MonitoringExecutionSummaries"]
-
-
-def ended(schedule):
-    """The only execution of a schedule, when it has ended."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        found = summaries(schedule)
-        if found and found[0]["MonitoringExecutionStatus"] not in ("Pending", "InProgress", "Stopping"):
-            assert len(found) == 1, found
-            return found[0]
-        time.sleep(1)
-    raise AssertionError(f"{schedule} has not ended: {found}")
 
 
 def archived(endpoint, calls):
@@ -120,11 +82,6 @@ hourly.delete_monitoring_schedule()
 assert refusal(client.describe_monitoring_schedule, MonitoringScheduleName="people-hourly")[0] == "ResourceNotFound"
 
 # Once, now: the last hour.
-NOW = {
-    "schedule_cron_expression": CronExpressionGenerator.now(),
-    "data_analysis_start_time": "-PT1H",
-    "data_analysis_end_time": "-PT0H",
-}
 archived("people", 60)
 quality.create_monitoring_schedule(
     monitor_schedule_name="people-now", endpoint_input="people", output_s3_uri=f"s3://{BUCKET}/reports",
