@@ -16,6 +16,10 @@ pub(crate) const UNUSABLE: Template = Template {
     english: "{0} of {1} records could not be used",
     portuguese: "{0} de {1} registros não puderam ser usados",
 };
+pub(crate) const READ_FOR_CONSUMERS: Template = Template {
+    english: "kept profiles are of all callers, so calls of some consumers were read",
+    portuguese: "os perfis guardados são de todos os consumidores; por isso as chamadas de alguns deles foram lidas",
+};
 pub(crate) const UNPAIRED: Template = Template {
     english: "most rows have {0} columns, not as many as expected, so columns could not be matched",
     portuguese: "a maioria das linhas tem {0} colunas, e não tantas quanto se esperava; por isso as colunas não puderam ser associadas",
@@ -53,8 +57,9 @@ pub(crate) const PREPROCESSOR_LEFT_OUT: Template = Template {
     portuguese: "o pré-processador de registros deixou de fora {0} de {1} registros",
 };
 
-const ALL: [&Template; 10] = [
+const ALL: [&Template; 11] = [
     &UNUSABLE,
+    &READ_FOR_CONSUMERS,
     &UNPAIRED,
     &ANSWER_FIRST,
     &BY_POSITION,

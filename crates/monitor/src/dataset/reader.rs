@@ -17,7 +17,7 @@ use super::marks::Seen;
 use super::naming::Naming;
 use super::record::{CapturedRecord, Encoding, Side, Text};
 use super::scanner::Scanner;
-use super::scope::Scope;
+use super::scope::{Scope, is_own};
 use super::sink::Sink;
 use super::tally::{Matching, Tally};
 use super::{MAX_COLUMNS, MAX_ROW_BYTES, csv_rows};
@@ -215,6 +215,10 @@ impl<S: Sink> Reader<S> {
 
     fn capture(&mut self, line: &[u8], seen: Seen) -> Result<Taken, String> {
         let record = CapturedRecord::parse_seen(line, seen, &mut self.scanner)?;
+        if S::HEARS && !is_own(&record) {
+            let time = record.event_metadata.inference_time.as_ref();
+            self.tally.times.note(time.and_then(|text| self.times.read(&text.0)));
+        }
         if !self.plan.scope.has(&record) {
             return Ok(Taken::Outside);
         }
@@ -469,7 +473,7 @@ impl Times {
 }
 
 /// Whether a first line names the columns.
-pub(crate) fn is_header(cells: &csv_rows::TextRow<'_>, header: Header) -> bool {
+pub(super) fn is_header(cells: &csv_rows::TextRow<'_>, header: Header) -> bool {
     match header {
         Header::Yes => true,
         Header::No => false,

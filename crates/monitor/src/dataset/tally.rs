@@ -4,7 +4,9 @@
 //! of the whole.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 
+use captura_names::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::batch::Columns;
@@ -70,6 +72,44 @@ pub struct Tally {
     pub columns: Columns,
     /// Columns that some row filled by name; empty where no row had names.
     pub(crate) filled: Vec<bool>,
+    /// When the captured records were made that were read, but for those that an analysis asked itself.
+    pub(crate) times: Times,
+}
+
+/// Times of records, to tell whether all of them are of a window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Times {
+    /// The first and the last of them, microseconds since 1970.
+    span_us: Option<(i64, i64)>,
+    /// Records that do not say.
+    unsaid: u64,
+}
+
+impl Times {
+    pub(super) fn note(&mut self, time: Option<Timestamp>) {
+        match time {
+            None => self.unsaid += 1,
+            Some(time) => {
+                let at = time.unix_us();
+                let (first, last) = self.span_us.unwrap_or((at, at));
+                self.span_us = Some((first.min(at), last.max(at)));
+            }
+        }
+    }
+
+    fn add(&mut self, next: Self) {
+        self.unsaid += next.unsaid;
+        self.span_us = match (self.span_us, next.span_us) {
+            (Some(mine), Some(theirs)) => Some((mine.0.min(theirs.0), mine.1.max(theirs.1))),
+            (mine, theirs) => mine.or(theirs),
+        };
+    }
+
+    /// Whether all records are of the window, so that asking for it leaves none of them out.
+    pub(crate) fn are_within(&self, window: &Range<Timestamp>) -> bool {
+        let is_within = |(first, last): (i64, i64)| window.start.unix_us() <= first && last < window.end.unix_us();
+        self.unsaid == 0 && self.span_us.is_none_or(is_within)
+    }
 }
 
 impl Tally {
@@ -89,6 +129,7 @@ impl Tally {
         self.described.extend(described.map(|bad| BadRecord { line: bad.line + lines_before, ..bad }));
         next.widths.into_iter().for_each(|(width, rows)| self.count_width(width, rows));
         self.matching = self.matching.max(next.matching);
+        self.times.add(next.times);
         next.strangers.into_iter().for_each(|(name, rows)| count_stranger(&mut self.strangers, &name, rows));
         for (mine, theirs) in self.columns.text.iter_mut().zip(&next.columns.text) {
             *mine |= theirs;

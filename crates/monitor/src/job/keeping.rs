@@ -1,12 +1,15 @@
 //! Profiles of hours, kept beside the objects that they are of, so that a day is not read again.
 //!
+//! Of a window of time, folders of hours that lie in it are taken as they are kept, where all of their calls are of that time; those at
+//! its ends are read. Calls of some consumers are read.
+//!
 //! Data is gathered folder by folder (captured objects of an hour are in one; any other object is alone), and what was
 //! gathered of the folders is merged. What is kept of a folder is exactly what would be gathered of it now: it is used when the
 //! objects are the same ones (addresses, sizes, versions), their columns are planned the same way and every byte is as it was
 //! written, and made again otherwise.
 //!
 //! ```text
-//! "captura profile" 3 ─ SHA-256 of the objects' identities ─ account, profile, callers, sample ─ SHA-256 of all before
+//! "captura profile" 4 ─ SHA-256 of the objects' identities ─ account, profile, callers, sample ─ SHA-256 of all before
 //! ```
 //! Invariant: with and without kept profiles the outcome is the same. A profile that was made of objects which changed
 //! meanwhile is taken away again. Refuses to: keep anything beside objects that are no captures, or of a part of their calls.
@@ -15,18 +18,21 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use captura_archive::reader::Found;
+use captura_names::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::gathering::{Gatherer, Gathering, Wanted};
 use super::reading::{Beginning, Part, Settling, Total, read};
 use super::{JobError, Source};
 use crate::cause::{Callers, Collector};
-use crate::dataset::{Columns, Naming, Plan, Tally};
+use crate::dataset::{Columns, Plan, Tally};
+use crate::notes;
 use crate::profile::DatasetProfile;
 use crate::stored::{MAX_ROWS, Writer, Written};
 
 /// First bytes of a kept profile: what it is, and the version of its form.
-const MAGIC: &[u8; 16] = b"captura profile\x03";
+const MAGIC: &[u8; 16] = b"captura profile\x04";
+const HOUR_US: i64 = 3_600_000_000;
 /// Values of the sample of a folder: 4 MiB.
 const FOLDER_VALUES: usize = 1 << 19;
 /// Folders that are gathered before they are kept.
@@ -40,43 +46,50 @@ pub(super) async fn gather(
     wanted: &Wanted,
 ) -> Result<(Gathering, Tally, Vec<String>), JobError> {
     let mut columns = Settling::of(plan);
-    let keeps = source.keeps_profiles && source.selection.window.is_none() && plan.scope.is_everything();
     let (mut keeping, mut wanted) = (None, wanted.clone());
-    if keeps && !matches!(wanted, Wanted::Features(_)) {
+    if source.keeps_profiles && plan.scope.consumers.is_empty() && !matches!(wanted, Wanted::Features(_)) {
         let settled = columns.settled(objects, source.header).await?;
-        keeping = settled.map(|columns| Keeping::of(columns, &plan.naming));
+        keeping = settled.map(|columns| Keeping::of(columns, plan));
         wanted = if keeping.is_some() { Wanted::Everything } else { wanted };
     }
     let mut whole = Whole::default();
+    if source.keeps_profiles && !plan.scope.consumers.is_empty() {
+        whole.notes.push(notes::READ_FOR_CONSUMERS.say(&[]));
+    }
     let folders = folders(objects);
     let mut next = 0;
     while next < folders.len() {
-        if let Some(folder) = kept(keeping.as_ref(), &objects[folders[next].clone()]).await {
-            whole.add(folder);
+        // Of a window's ends only a part of the calls is asked for, and read.
+        let is_inside =
+            |folder: &Range<usize>| keeping.as_ref().is_some_and(|kept| kept.may_have(&objects[folder.start]));
+        let end = |inside: bool| folders[next..].iter().position(|folder| is_inside(folder) != inside);
+        if !is_inside(&folders[next]) {
+            let run = &folders[next..end(false).map_or(folders.len(), |count| next + count)];
+            fresh(objects, run, (source, &wanted), &mut columns, |_, made| whole.add(made)).await?;
+            next += run.len();
+            continue;
+        }
+        let keeping = keeping.as_ref().expect("our bug: folders are inside of what is kept");
+        let inside = &folders[next..end(true).map_or(folders.len(), |count| next + count)];
+        if let Some(folder) = keeping.find(&objects[inside[0].clone()]).await {
+            whole.take((objects, inside[0].clone()), folder, (source, &wanted), (keeping, &mut columns)).await?;
             next += 1;
             continue;
         }
-        let mut end = if keeping.is_some() { next + 1 } else { folders.len() };
-        let mut found = None;
-        while end < folders.len().min(next + FOLDERS_AT_ONCE) && keeping.is_some() && found.is_none() {
-            found = kept(keeping.as_ref(), &objects[folders[end].clone()]).await;
-            end += usize::from(found.is_none());
+        let (mut run, mut found) = (1, None);
+        while run < inside.len().min(FOLDERS_AT_ONCE) && found.is_none() {
+            found = keeping.find(&objects[inside[run].clone()]).await;
+            run += usize::from(found.is_none());
         }
-        let run = &folders[next..end];
-        match &keeping {
-            None => fresh(objects, run, (source, &wanted), &mut columns, |_, made| whole.add(made)).await?,
-            Some(keeping) => {
-                let mut made = Vec::new();
-                fresh(objects, run, (source, &wanted), &mut columns, |folder, one| made.push((folder, one))).await?;
-                for (folder, made) in made {
-                    whole.notes.extend(keeping.keep(&objects[folder], &made).await.err());
-                    whole.add(made);
-                }
-            }
+        let (mut made, mut all) = (Vec::new(), columns.of_everything());
+        fresh(objects, &inside[..run], (source, &wanted), &mut all, |folder, one| made.push((folder, one))).await?;
+        for (folder, made) in made {
+            whole.notes.extend(keeping.keep(&objects[folder.clone()], &made).await.err());
+            whole.take((objects, folder), made, (source, &wanted), (keeping, &mut columns)).await?;
         }
-        next = end;
+        next += run;
         if let Some(folder) = found {
-            whole.add(folder);
+            whole.take((objects, inside[run].clone()), folder, (source, &wanted), (keeping, &mut columns)).await?;
             next += 1;
         }
     }
@@ -86,10 +99,6 @@ pub(super) async fn gather(
 }
 
 type Folder = (Gathering, Tally);
-
-async fn kept(keeping: Option<&Keeping>, objects: &[Found]) -> Option<Folder> {
-    keeping?.find(objects).await
-}
 
 /// Reads these folders, and tells of each what was made of it; not of those without a record.
 async fn fresh(
@@ -167,6 +176,21 @@ impl Whole {
         self.made.merge(made);
         self.tally.add(tally, 0);
     }
+
+    /// Adds what is known of all calls in a folder, where all of them are asked for; else those that are asked for are read.
+    async fn take(
+        &mut self,
+        (objects, place): (&[Found], Range<usize>),
+        folder: Folder,
+        how: (&Source, &Wanted),
+        (keeping, columns): (&Keeping, &mut Settling),
+    ) -> Result<(), JobError> {
+        if keeping.window.as_ref().is_none_or(|window| folder.1.times.are_within(window)) {
+            self.add(folder);
+            return Ok(());
+        }
+        fresh(objects, &[place], how, columns, |_, made| self.add(made)).await
+    }
 }
 
 /// Objects that are gathered together: captured ones by their folder, each other one alone.
@@ -193,10 +217,13 @@ struct Keeping {
     /// The name of the profiles beside their objects.
     id: String,
     names: Vec<String>,
+    /// The time that is asked for; all of it where nothing is said.
+    window: Option<Range<Timestamp>>,
 }
 
 impl Keeping {
-    fn of(columns: &Columns, naming: &Naming) -> Self {
+    fn of(columns: &Columns, asked: &Plan) -> Self {
+        let naming = &asked.naming;
         let mut plan = Writer::default();
         plan.bytes(MAGIC);
         for (name, text) in columns.names.iter().zip(&columns.text) {
@@ -204,11 +231,20 @@ impl Keeping {
             plan.flag(*text);
         }
         if !naming.changes_nothing() {
-            plan.bytes(&serde_json::to_vec(naming).expect("our bug: names are lists and maps"));
+            plan.bytes(&serde_json::to_vec(&**naming).expect("our bug: names are lists and maps"));
         }
         let digest: [u8; 32] = Sha256::digest(&plan.0).into();
         let id = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { id, names: columns.names.clone() }
+        Self { id, names: columns.names.clone(), window: asked.scope.window.clone() }
+    }
+
+    /// Whether all calls of a folder may be asked for: those of objects that are named by their hour lie in it.
+    fn may_have(&self, first: &Found) -> bool {
+        let Some(window) = &self.window else { return true };
+        first.key.as_ref().is_some_and(|key| {
+            let hour_us = key.started_at.unix_us().div_euclid(HOUR_US) * HOUR_US;
+            window.start.unix_us() <= hour_us && hour_us + HOUR_US <= window.end.unix_us()
+        })
     }
 
     async fn find(&self, objects: &[Found]) -> Option<Folder> {
@@ -300,7 +336,7 @@ mod tests {
             let source = Source { keeps_profiles: true, ..Source::default() };
             let mut columns = Settling::of(&Plan::default());
             let keeping = columns.settled(&found, source.header).await.unwrap();
-            let keeping = keeping.map(|columns| Keeping::of(columns, &Naming::default())).unwrap();
+            let keeping = keeping.map(|columns| Keeping::of(columns, &Plan::default())).unwrap();
             let (made, tally, notes) = gather(&found, &source, &Plan::default(), &Wanted::Profile).await.unwrap();
             assert!(notes.is_empty() && tally.rows == 2 && tally.bad == 1);
             (found, keeping, (made, tally))

@@ -13,7 +13,7 @@ use super::crew::{Crew, threads};
 use super::gathering::offset_of;
 use super::pieces::{Format, Piece, Pieces, row_end};
 use super::{JobError, Source};
-use crate::dataset::{Columns, Header, Matching, Plan, Reader, Sink, Tally};
+use crate::dataset::{Columns, Header, Matching, Plan, Reader, Scope, Sink, Tally};
 
 /// Bytes of a piece that are looked at first, for the columns.
 const PEEK_BYTES: usize = 64 << 10;
@@ -129,12 +129,23 @@ impl Settling {
         Self { plan: Arc::new(plan.clone()), is_settled: false, matching: Matching::Unmatched }
     }
 
-    /// The columns, once they are settled: of objects that begin with these.
+    /// The columns, once they are settled by the first row of the objects that can be used.
     pub(super) async fn settled(&mut self, objects: &[Found], header: Header) -> Result<Option<&Columns>, JobError> {
-        if let Some(piece) = Pieces::of(&objects[..objects.len().min(1)]).next(Vec::new()).await? {
-            self.look_at(&piece, header);
+        let mut pieces = Pieces::of(objects);
+        let mut room = Vec::new();
+        while !self.is_settled {
+            let Some(mut piece) = pieces.next(std::mem::take(&mut room)).await? else { break };
+            piece.hold()?;
+            self.look_at(&piece, if piece.number == 0 { header } else { Header::No });
+            room = piece.bytes;
         }
         Ok(self.plan.columns.as_ref().filter(|_| self.is_settled))
+    }
+
+    /// The same columns, for records that are read whatever is asked for.
+    pub(super) fn of_everything(&self) -> Self {
+        let plan = Plan { scope: Scope::default(), ..(*self.plan).clone() };
+        Self { plan: Arc::new(plan), is_settled: self.is_settled, matching: self.matching }
     }
 
     /// How the first rows found their columns.

@@ -153,3 +153,52 @@ async fn kept_profiles_change_nothing_are_used_and_what_does_not_fit_is_made_aga
     assert_ne!(fewer, expected);
     assert_ne!(std::fs::read(third).unwrap(), made[2]);
 }
+
+#[tokio::test]
+async fn of_a_window_hours_that_lie_in_it_come_from_their_profiles_and_nothing_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = stores(dir.path());
+    let before = text(&super::capture(&dir.path().join("before"), 0..2000, usize::MAX, 1));
+    // From 8:00 to 11:20, and one call that was made earlier than the object says that it lies in.
+    let folder = super::capture(&dir.path().join("now"), 0..12_000, 6_000, 2);
+    let late = folder.join("churn/AllTraffic/2026/03/01/10/59-00-000-00000000-0000-4000-8000-000000000000.jsonl");
+    let begin = Timestamp::parse("2026-03-01T08:00:00Z").unwrap();
+    let earlier = line(begin.plus_us(3_000_000_000), 99_999, "billing", "9,9,9");
+    let old = std::fs::read_to_string(&late).unwrap();
+    let seen = async |keeps_profiles: bool, minutes: std::ops::Range<i64>, consumer: Option<&str>| {
+        let at = |minute: i64| begin.plus_us(minute * 60_000_000);
+        let window = Some(at(minutes.start)..at(minutes.end));
+        let mut source = Source { addresses: vec![text(&folder)], keeps_profiles, ..Source::default() };
+        source.selection.window = window.clone();
+        source.scope.window = window;
+        source.scope.consumers = consumer.into_iter().map(str::to_owned).collect();
+        let against = Against::Data(Source { addresses: vec![before.clone()], ..Source::default() });
+        let request = Examine { source, against, rule: Rule::default(), budget: None };
+        serde_json::to_string(&examine(&stores, &request).await.unwrap()).unwrap()
+    };
+    let whole = 30..181;
+    let expected = seen(false, whole.clone(), None).await;
+    assert_eq!(seen(true, whole.clone(), None).await, expected);
+    let profiles = kept(&folder);
+    assert_eq!(profiles.len(), 2, "of 9 and of 10, for the others begin or end outside: {profiles:?}");
+    // The hour of 9 is not read again; what is in the hour of 10 and was called before the window is left out.
+    let hour = folder.join("churn/AllTraffic/2026/03/01/09");
+    for entry in std::fs::read_dir(&hour).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.extension().is_some_and(|ending| ending == "jsonl") {
+            let metadata = std::fs::metadata(&entry).unwrap();
+            let file = std::fs::OpenOptions::new().write(true).open(&entry).unwrap();
+            std::io::Write::write_all(&mut &file, &vec![b' '; metadata.len() as usize]).unwrap();
+            file.set_modified(metadata.modified().unwrap()).unwrap();
+        }
+    }
+    assert_eq!(seen(true, whole, None).await, expected);
+    std::fs::write(&late, old + &earlier).unwrap();
+    let hours_of_ten = 120..180;
+    let expected = seen(false, hours_of_ten.clone(), None).await;
+    assert!(expected.contains("\"outside\":"), "{expected}");
+    for _ in 0..2 {
+        assert_eq!(seen(true, hours_of_ten.clone(), None).await, expected);
+    }
+    let of_one = seen(true, hours_of_ten.clone(), Some("billing")).await;
+    assert!(of_one.contains("kept profiles are of all callers"), "{of_one}");
+}
