@@ -1,23 +1,16 @@
 //! Clarify: bias of a table, or of captures that were merged with their labels.
 
 use captura_monitor::bias::BiasConfig;
-use captura_monitor::dataset::Header;
-use captura_monitor::job::{self, Bias, BiasSummary, Source};
+use captura_monitor::job::{self, Bias, BiasSummary};
 use serde_json::Value;
 
+use crate::dataset::{Dataset, text};
 use crate::job::Job;
-use crate::{Failure, Found, captures, clarify, metrics};
+use crate::{Failure, Found, metrics};
 
-pub(crate) async fn analyse(job: &Job, file: &Value) -> Result<Found, Failure> {
+pub(crate) async fn analyse(job: &Job, dataset: &Dataset, is_scheduled: bool) -> Result<Found, Failure> {
+    let file = &dataset.file;
     let config = BiasConfig::parse(file).map_err(|error| Failure::Request(error.to_string()))?;
-    let scheduled = job.variable("dataset_source");
-    let files = clarify::data(job)?;
-    let addresses = if scheduled.is_some() { captures::of_window(job, files)? } else { files };
-    let text = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    };
     let in_table = || file.get("predicted_label").and_then(text);
     let threshold = match job.variable("probability_threshold_attribute") {
         Some(text) => text.parse().ok(),
@@ -26,20 +19,19 @@ pub(crate) async fn analyse(job: &Job, file: &Value) -> Result<Found, Failure> {
     let own = |name: &str| job.variable(name).map(str::to_owned);
     let (inference, probability) = match (own("inference_attribute"), own("probability_attribute")) {
         // A table's predictions are probabilities where there is a threshold for them.
-        (None, None) if scheduled.is_none() && threshold.is_some() => (None, in_table()),
-        (None, None) if scheduled.is_none() => (in_table(), None),
+        (None, None) if !is_scheduled && threshold.is_some() => (None, in_table()),
+        (None, None) if !is_scheduled => (in_table(), None),
         attributes => attributes,
     };
-    let names = (scheduled.is_none() && !config.headers.is_empty()).then(|| config.headers.clone());
     let baseline = job.variable("baseline_constraints").map(|path| job.path(path)).transpose()?;
     let request = Bias {
-        source: Source { addresses, header: Header::Auto, names, ..Source::default() },
+        source: dataset.source.clone(),
         config,
         inference,
         probability,
         threshold,
         ground_truth: Vec::new(),
-        is_merged: scheduled.is_some(),
+        is_merged: is_scheduled,
         ground_truth_attribute: own("ground_truth_attribute"),
         baseline: baseline.map(|path| path.display().to_string()),
         out: job.output()?.display().to_string(),

@@ -41,7 +41,8 @@ fn is_whole(window: &Range<Timestamp>) -> bool {
     [window.start, window.end].iter().all(|at| at.unix_us().rem_euclid(HOUR_US) == 0)
 }
 
-fn captured(file: &str) -> std::io::Result<Vec<u8>> {
+/// A file's bytes, unpacked where its name says that it is packed.
+pub(crate) fn captured(file: &str) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let bytes = std::fs::read(Path::new(file))?;
     if !file.ends_with(".gz") {

@@ -1,10 +1,14 @@
 //! Clarify's container: which analyses its configuration asks for, one after the other.
 
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use captura_monitor::job::{AskError, AskModel, ModelAnswer, Question};
 use serde_json::Value;
 
 use crate::explain::Models;
 use crate::job::Job;
-use crate::{Failure, Found, bias, explain};
+use crate::{Failure, Found, bias, dataset, explain};
 
 /// Where Clarify's containers find their configuration and their data, unless the job says otherwise.
 const CONFIG_FOLDER: &str = "/opt/ml/processing/input/config";
@@ -26,19 +30,59 @@ pub(crate) async fn analyse(job: &Job, models: &dyn Models) -> Result<Found, Fai
         Some(kind) => kind == "MODEL_BIAS",
         None => !explains || is_asked("pre_training_bias") || is_asked("post_training_bias"),
     };
-    let (mut violations, mut notes) = (0, Vec::new());
-    if measures {
-        let found = bias::analyse(job, &file).await?;
-        (violations, notes) = (found.violations, found.notes);
+    let is_scheduled = job.variable("dataset_source").is_some();
+    let asks = explains || (measures && !is_scheduled && dataset::wants_predictions(&file));
+    let opened = match explain::target(job, &file) {
+        Ok(target) if asks => Some(models.open(target).await.map_err(Failure::Request)?),
+        Err(failure) if asks => return Err(failure),
+        _ => None,
+    };
+    let model = opened.as_ref().map(|opened| Counted { model: opened.model(), asked: AtomicUsize::new(0) });
+    let done = with_model(job, file, (measures, explains, is_scheduled), model.as_ref()).await;
+    if let Some(opened) = &opened {
+        opened.leave().await;
     }
-    if explains {
-        let found = explain::analyse(job, &file, models).await?;
+    let found = done?;
+    Ok(if is_scheduled { found } else { Found { message: RAN.to_owned(), ..found } })
+}
+
+async fn with_model(
+    job: &Job,
+    file: Value,
+    (measures, explains, is_scheduled): (bool, bool, bool),
+    model: Option<&Counted<'_>>,
+) -> Result<Found, Failure> {
+    let model = model.map(|model| model as &dyn AskModel);
+    let dataset =
+        if is_scheduled { dataset::of_schedule(job, file)? } else { dataset::of_job(job, file, model).await? };
+    let (mut violations, mut notes) = (0, dataset.notes.clone());
+    if measures {
+        let found = bias::analyse(job, &dataset, is_scheduled).await?;
+        violations = found.violations;
+        notes.extend(found.notes);
+    }
+    if let Some(model) = model.filter(|_| explains) {
+        let found = explain::analyse(job, &dataset, is_scheduled, model).await?;
         violations += found.violations;
         notes.extend(found.notes);
     }
-    let found = Found::new(violations, notes);
-    let is_scheduled = job.variable("dataset_source").is_some();
-    Ok(if is_scheduled { found } else { Found { message: RAN.to_owned(), ..found } })
+    Ok(Found::new(violations, notes))
+}
+
+/// The model of a job, of whose questions each has a number of its own.
+struct Counted<'m> {
+    model: &'m dyn AskModel,
+    asked: AtomicUsize,
+}
+
+impl AskModel for Counted<'_> {
+    fn ask<'a>(
+        &'a self,
+        question: Question<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<ModelAnswer, AskError>> + Send + 'a>> {
+        let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        self.model.ask(Question { number, ..question })
+    }
 }
 
 /// Of a schedule, the environment says where the data is; of a job of Clarify's own, its input does.
@@ -66,23 +110,12 @@ fn refuse_unsupported(file: &Value) -> Result<(), Failure> {
             )));
         }
     }
-    let is_given = |name: &str| file.get(name).is_some_and(|value| !value.is_null());
-    if let Some(member) = ["facet_dataset_uri", "predicted_label_dataset_uri"].into_iter().find(|name| is_given(name)) {
-        return Err(Failure::Unsupported(format!(
-            "analysis_config.json has {member}: the built-in analyser wants facets and predictions in the dataset itself"
-        )));
+    for member in ["segment_config", "time_series_data_config"] {
+        if file.get(member).is_some_and(|value| !value.is_null()) {
+            return Err(Failure::Unsupported(format!(
+                "analysis_config.json has {member}, which the built-in analyser does not carry out"
+            )));
+        }
     }
-    if asked("post_training_bias") && is_given("predictor") && !is_given("predicted_label") {
-        return Err(Failure::Unsupported(
-            "analysis_config.json wants the predictions of a model (predictor) for post_training_bias, which the built-in \
-             analyser does not ask for: put them into the dataset and name their column by predicted_label"
-                .to_owned(),
-        ));
-    }
-    match file.get("dataset_type").and_then(Value::as_str) {
-        None | Some("text/csv") => Ok(()),
-        Some(other) => Err(Failure::Unsupported(format!(
-            "analysis_config.json has the dataset_type {other}; the built-in analyser reads text/csv"
-        ))),
-    }
+    Ok(())
 }

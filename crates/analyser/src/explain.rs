@@ -6,14 +6,14 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use captura_monitor::attribution::{AttributionConfig, Budget, NDCG_THRESHOLD};
-use captura_monitor::dataset::Header;
-use captura_monitor::job::{self, AskModel, Attribution, AttributionSummary, Source};
+use captura_monitor::attribution::{AttributionConfig, Budget, NDCG_THRESHOLD, Predictor};
+use captura_monitor::job::{self, AskModel, Attribution, AttributionSummary};
 use captura_names::{EndpointName, ModelName};
 use serde_json::Value;
 
+use crate::dataset::Dataset;
 use crate::job::Job;
-use crate::{Failure, Found, captures, clarify, metrics};
+use crate::{Failure, Found, metrics};
 
 /// Who is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,12 @@ pub enum Target {
     /// An endpoint that is there.
     Endpoint(EndpointName),
     /// A model, by an endpoint of its own.
-    Model(ModelName),
+    Model {
+        /// The model.
+        model: ModelName,
+        /// What the name of that endpoint begins with, where somebody says.
+        prefix: Option<String>,
+    },
 }
 
 /// Something that takes its time, on one thread.
@@ -45,22 +50,23 @@ pub trait OpenModel {
     fn leave(&self) -> Later<'_, ()>;
 }
 
-pub(crate) async fn analyse(job: &Job, file: &Value, models: &dyn Models) -> Result<Found, Failure> {
+pub(crate) async fn analyse(
+    job: &Job,
+    dataset: &Dataset,
+    is_scheduled: bool,
+    model: &dyn AskModel,
+) -> Result<Found, Failure> {
+    let file = &dataset.file;
     let mut config = AttributionConfig::parse(file).map_err(|error| Failure::Request(error.to_string()))?;
-    let target = target(job, &config)?;
-    let scheduled = job.variable("dataset_source");
-    let files = clarify::data(job)?;
-    let addresses = if scheduled.is_some() { captures::of_window(job, files)? } else { files };
     config.excluded.extend(job.variable("exclude_features_attribute").into_iter().flat_map(|names| {
         names.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect::<Vec<_>>()
     }));
-    if let Some(place) = job.variable("inference_attribute") {
+    if let Some(place) = job.variable("inference_attribute").filter(|_| is_scheduled) {
         config.predictor.probability.get_or_insert_with(|| place.to_owned());
     }
-    let names = (scheduled.is_none() && !config.headers.is_empty()).then(|| config.headers.clone());
     let baseline = job.variable("baseline_constraints").map(|path| job.path(path)).transpose()?;
     let request = Attribution {
-        source: Source { addresses, header: Header::Auto, names, ..Source::default() },
+        source: dataset.source.clone(),
         config,
         budget: Budget::default(),
         baseline: baseline.map(|path| path.display().to_string()),
@@ -68,9 +74,7 @@ pub(crate) async fn analyse(job: &Job, file: &Value, models: &dyn Models) -> Res
         by_value: false,
         out: job.output()?.display().to_string(),
     };
-    let opened = models.open(target).await.map_err(Failure::Request)?;
-    let done = job::attribution(&job.stores, &request, opened.model()).await;
-    opened.leave().await;
+    let done = job::attribution(&job.stores, &request, model).await;
     let AttributionSummary { labels, violations, notes, .. } = done?;
     metrics::leave_attributions(job, &labels)?;
     Ok(Found::new(violations.map_or(0, |violations| violations.len()), notes))
@@ -78,15 +82,18 @@ pub(crate) async fn analyse(job: &Job, file: &Value, models: &dyn Models) -> Res
 
 /// Whom the configuration names, else the endpoint that is watched. A model that it names is asked by an endpoint of its own,
 /// so that no question reaches the endpoint that callers use, as with Clarify.
-fn target(job: &Job, config: &AttributionConfig) -> Result<Target, Failure> {
+pub(crate) fn target(job: &Job, file: &Value) -> Result<Target, Failure> {
     let unusable = |name: &str, error: String| Failure::Request(format!("the predictor {name:?}: {error}"));
-    let predictor = &config.predictor;
+    let predictor = Predictor::parse(file).map_err(|error| Failure::Request(error.to_string()))?;
     let watched = job.variable("sagemaker_endpoint_name").filter(|_| predictor.model_name.is_none());
     if let Some(name) = predictor.endpoint_name.as_deref().or(watched) {
         return EndpointName::parse(name).map(Target::Endpoint).map_err(|error| unusable(name, error.to_string()));
     }
     match predictor.model_name.as_deref() {
-        Some(name) => ModelName::parse(name).map(Target::Model).map_err(|error| unusable(name, error.to_string())),
+        Some(name) => {
+            let model = ModelName::parse(name).map_err(|error| unusable(name, error.to_string()))?;
+            Ok(Target::Model { model, prefix: predictor.endpoint_name_prefix })
+        }
         None => Err(Failure::Request(
             "analysis_config.json names nobody to ask: give the predictor an endpoint_name or a model_name".to_owned(),
         )),

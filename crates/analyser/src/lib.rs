@@ -9,19 +9,22 @@
 //! ```
 //!
 //! Invariant: the containers' contract is read from the job's file, never from the process' own environment; the same folder
-//! gives the same files. Refuses to: reach anything outside the folder but the model that an explanation
-//! is about, or pretend what it cannot do.
+//! gives the same files. Refuses to: reach anything outside the folder but the model that is explained or
+//! whose predictions are measured, or pretend what it cannot do.
 
 mod bias;
 mod captures;
 mod clarify;
 mod data_quality;
+mod dataset;
 mod documents;
 mod explain;
 mod job;
 mod merge;
 mod metrics;
 mod model_quality;
+mod predictions;
+mod table;
 
 use std::path::Path;
 

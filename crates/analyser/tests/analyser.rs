@@ -316,9 +316,10 @@ async fn clarify_measures_bias_of_a_table_with_predictions() {
 
     for (member, value, part) in [
         ("methods", json!({"pdp": {}}), "asks for pdp"),
+        ("segment_config", json!([]), "has segment_config"),
         ("methods", json!({"shap": {}}), "names nobody to ask"),
-        ("predicted_label_dataset_uri", json!("s3://b/k"), "has predicted_label_dataset_uri"),
-        ("dataset_type", json!("application/x-parquet"), "reads text/csv"),
+        ("predicted_label_dataset_uri", json!("s3://b/k"), "predicted_label_dataset_uri leads to no file"),
+        ("dataset_type", json!("application/x-image"), "reads text/csv"),
     ] {
         let mut wanted = config.clone();
         wanted[member] = value;
@@ -375,7 +376,7 @@ async fn a_schedule_asks_the_model_that_its_configuration_names_before_the_endpo
     let folder = Folder::of(CLARIFY, &environment);
     folder.put(&format!("{HOUR}/00-00-000-0b8d9c4e-8a4c-4f5e-9a57-0d5a4b0e7f11.jsonl"), &captured(1, 1, "1,2", "2"));
     for (predictor, asked) in [
-        (json!({"model_name": "m"}), r#"Model("m")"#),
+        (json!({"model_name": "m"}), r#"Model { model: "m", prefix: None }"#),
         (json!({"endpoint_name": "named"}), r#"Endpoint("named")"#),
         (json!({"content_type": "text/csv"}), r#"Endpoint("watched")"#),
     ] {
@@ -447,8 +448,8 @@ async fn what_a_job_cannot_have_is_said_in_its_message() {
         (with("analysis_type", "GUESSES"), "GUESSES is not done"),
         (with("analysis_type", "MODEL_QUALITY"), "the environment has no problem_type"),
         (
-            json!({"analysis_type": "MODEL_QUALITY", "record_preprocessor_script": "/opt/ml/processing/code/x.py"}),
-            "runs record_preprocessor_script for data quality only",
+            json!({"analysis_type": "MODEL_BIAS", "record_preprocessor_script": "/opt/ml/processing/code/x.py"}),
+            "runs record_preprocessor_script for data quality and model quality only",
         ),
         (
             json!({"analysis_type": "MODEL_BIAS", "post_analytics_processor_script": "/opt/ml/processing/code/x.py"}),
@@ -467,4 +468,90 @@ async fn what_a_job_cannot_have_is_said_in_its_message() {
     folder.run().await;
     let config = &folder.found("constraints.json")["monitoring_config"]["distribution_constraints"];
     assert_eq!(config["categorical_drift_method"], "ChiSquared");
+}
+
+/// Rows that the endpoint `twice` predicts to be twice their first number.
+#[tokio::test]
+async fn clarify_asks_the_model_for_predictions_that_the_data_has_not() {
+    let folder = Folder::of(CLARIFY, &json!({}));
+    let rows: Vec<(f64, &str, usize)> =
+        (0..200).map(|row| ((row % 10) as f64 / 20.0, ["F", "M"][row % 2], row % 3 % 2)).collect();
+    let csv: String = rows.iter().fold(String::new(), |mut text, (score, sex, paid)| {
+        let _ = writeln!(text, "{paid},{score},{sex}");
+        text
+    });
+    folder.put("/opt/ml/processing/input/data/loans.csv", &csv);
+    let config = json!({"headers": ["paid", "score", "sex"], "label": "paid", "label_values_or_threshold": [1],
+        "facet": [{"name_or_index": "sex", "value_or_threshold": ["F"]}], "predictor": {"endpoint_name": "twice"},
+        "probability_threshold": 0.7, "methods": {"post_training_bias": {"methods": "all"}, "shap": {"baseline": [[0, "F"]]}}});
+    let dppl = |folder: &Folder| {
+        let analysis = folder.found("analysis.json");
+        let metrics = &analysis["post_training_bias_metrics"]["facets"]["sex"][0]["metrics"];
+        metrics.as_array().unwrap().iter().find(|metric| metric["name"] == "DPPL").unwrap()["value"].as_f64().unwrap()
+    };
+    let share = |sex: &str, threshold: f64| {
+        let own: Vec<f64> = rows.iter().filter(|row| row.1 == sex).map(|row| 2.0 * row.0).collect();
+        own.iter().filter(|score| **score >= threshold).count() as f64 / own.len() as f64
+    };
+    folder.put("/opt/ml/processing/input/config/analysis_config.json", &config.to_string());
+    assert_eq!(folder.run().await, "Completed: SageMaker XAI Analyzer ran successfully");
+    assert!((dppl(&folder) - (share("M", 0.7) - share("F", 0.7))).abs() < 1e-12);
+    assert!(folder.found("analysis.json")["explanations"]["kernel_shap"]["label0"].is_object(), "both in one job");
+
+    // The same as JSON Lines and as one document, half as the threshold where nothing is said.
+    std::fs::remove_dir_all(folder.path("/opt/ml/processing/input/data")).unwrap();
+    let mut asked = config.clone();
+    asked["headers"] = json!(["score", "sex", "paid"]);
+    asked["features"] = json!("row");
+    asked["label"] = json!("paid");
+    asked["dataset_type"] = json!("application/jsonlines");
+    asked["predictor"]["content_type"] = json!("text/csv");
+    asked["methods"] = json!({"post_training_bias": {"methods": ["DPPL"]}});
+    asked.as_object_mut().unwrap().remove("probability_threshold");
+    let lines: String = rows.iter().fold("nonsense\n".to_owned(), |mut text, (score, sex, paid)| {
+        let _ = writeln!(text, "{}", json!({"row": [score, sex], "paid": paid}));
+        text
+    });
+    folder.put("/opt/ml/processing/input/data/loans.jsonl", &lines);
+    folder.put("/opt/ml/processing/input/config/analysis_config.json", &asked.to_string());
+    let found = captura_analyser::run(folder.0.path(), &OneEndpoint, &OwnScripts).await.unwrap();
+    assert!(
+        found.notes[0].contains("1 rows of the dataset could not be used; the first: loans.jsonl line 1"),
+        "{found:?}"
+    );
+    assert!((dppl(&folder) - (share("M", 0.5) - share("F", 0.5))).abs() < 1e-12);
+
+    std::fs::remove_dir_all(folder.path("/opt/ml/processing/input/data")).unwrap();
+    let sheet: Vec<Value> = rows.iter().map(|(score, sex, _)| json!([score, sex])).collect();
+    let paid: Vec<usize> = rows.iter().map(|row| row.2).collect();
+    folder.put("/opt/ml/processing/input/data/loans.json", &json!({"sheet": sheet, "paid": paid}).to_string());
+    asked["dataset_type"] = json!("application/json");
+    asked["features"] = json!("sheet");
+    folder.put("/opt/ml/processing/input/config/analysis_config.json", &asked.to_string());
+    folder.run().await;
+    assert!((dppl(&folder) - (share("M", 0.5) - share("F", 0.5))).abs() < 1e-12, "{}", folder.message());
+
+    // Facets and predictions in files of their own, in another order.
+    std::fs::remove_dir_all(folder.path("/opt/ml/processing/input/data")).unwrap();
+    let beside = |of: &dyn Fn(usize) -> String| {
+        (0..200).rev().fold(String::new(), |mut text, row| {
+            let _ = writeln!(text, "{row},{}", of(row));
+            text
+        })
+    };
+    let own: String = (0..200).fold("id,paid\n".to_owned(), |mut text, row| {
+        let _ = writeln!(text, "{row},{}", rows[row].2);
+        text
+    });
+    folder.put("/opt/ml/processing/input/data/loans.csv", &own);
+    folder.put("/opt/ml/processing/input/facet_dataset_uri/f.csv", &beside(&|row| rows[row].1.to_owned()));
+    let said = |row: usize| usize::from(2.0 * rows[row].0 >= 0.5).to_string();
+    folder.put("/opt/ml/processing/input/predicted_label_dataset_uri/p.csv", &beside(&said));
+    let config = json!({"label": "paid", "label_values_or_threshold": [1], "joinsource_name_or_index": "id",
+        "facet": [{"name_or_index": "sex", "value_or_threshold": ["F"]}], "methods": {"post_training_bias": {"methods": "all"}},
+        "facet_dataset_uri": "s3://b/f.csv", "facet_headers": ["id", "sex"],
+        "predicted_label_dataset_uri": "s3://b/p.csv", "predicted_label_headers": ["id", "said"]});
+    folder.put("/opt/ml/processing/input/config/analysis_config.json", &config.to_string());
+    assert_eq!(folder.run().await, "Completed: SageMaker XAI Analyzer ran successfully");
+    assert!((dppl(&folder) - (share("M", 0.5) - share("F", 0.5))).abs() < 1e-12);
 }

@@ -15,6 +15,7 @@
 //! to say, but for containers. Whatever way a job ends, nothing of it is left running, and its folder is gone.
 //! Refuses to: keep the state of jobs; that is control's. To judge what a program found.
 
+mod clarify;
 mod config_files;
 mod files;
 mod inputs;

@@ -22,7 +22,7 @@ use crate::inputs::{InputError, Room, Share, fetch};
 use crate::limits::{CONTINUOUS_PERIOD, EXIT_MESSAGE_MAX_BYTES, GRACE, INSTANCES_MAX, LAST_WORDS_MAX_CHARACTERS};
 use crate::outputs::{Output, OutputError};
 use crate::way::{CLARIFY_IMAGE, Way, way};
-use crate::{Errand, Inner, metrics};
+use crate::{Errand, Inner, clarify, metrics};
 
 /// Tells a program of the operator's where `/opt/ml` of its job is.
 const ROOT_VARIABLE: &str = "CAPTURA_JOB_ROOT";
@@ -63,7 +63,7 @@ pub(crate) async fn run(jobs: &Arc<Inner>, order: &JobOrder, halt: watch::Receiv
         return JobEnd::failed(text);
     }
     let staged = tokio::select! {
-        staged = stage(jobs, order, count) => staged,
+        staged = stage(jobs, order, (&way, count)) => staged,
         cut = cut_short(halt.clone(), deadline, order.max_runtime) => return cut_end(cut, None),
     };
     let instances = match staged {
@@ -110,7 +110,7 @@ pub(crate) async fn run(jobs: &Arc<Inner>, order: &JobOrder, halt: watch::Receiv
 }
 
 /// Folders with inputs and configuration files.
-async fn stage(jobs: &Inner, order: &JobOrder, count: u32) -> Result<Vec<Instance>, String> {
+async fn stage(jobs: &Inner, order: &JobOrder, (way, count): (&Way, u32)) -> Result<Vec<Instance>, String> {
     let hosts = hosts(count);
     let mut instances = Vec::new();
     let gib = u64::from(order.request.processing_resources.cluster_config.volume_size_in_gb) << 30;
@@ -123,6 +123,10 @@ async fn stage(jobs: &Inner, order: &JobOrder, count: u32) -> Result<Vec<Instanc
             .map_err(|error| format!("InternalServerError: the job's files cannot be written: {error}"))?;
         let (share, room) = (Share { index, of: hosts.len() }, Room::new(gib.min(jobs.settings.inputs_max_bytes)));
         fetch_all(jobs, order, folder.path(), (share, &room)).await.map_err(|error| error.to_string())?;
+        if *way == Way::BuiltIn && glob::matches(CLARIFY_IMAGE, &order.request.app_specification.image_uri) {
+            let named = clarify::fetch_named(&jobs.stores, order, folder.path(), (share, &room)).await;
+            named.map_err(|error| error.to_string())?;
+        }
         let outputs = outputs(order, folder.path())?;
         let name = &order.request.processing_job_name;
         let stream = format!("{name}/{host}-{}", jobs.settings.clock.now().unix_us() / 1_000);

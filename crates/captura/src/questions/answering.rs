@@ -21,8 +21,10 @@ use super::{Ask, Model, QUESTION_MAX_BYTES, Said, Told, place, receive, send};
 
 /// Who asks, in captures and in the book of consumers.
 const CONSUMER: &str = "captura-jobs";
-/// What the names of endpoints begin with that are made for a job.
+/// What the names of endpoints have in them that are made for a job, before their id.
 const OWN_ENDPOINT: &str = "captura-job-";
+/// Longest name of an endpoint.
+const NAME_MAX_LENGTH: usize = 63;
 /// Calls of all jobs under way, at most.
 const CALLS_MAX: u32 = 64;
 /// Tries of a call that the endpoint has no room for.
@@ -143,15 +145,16 @@ impl Desk {
     async fn opened(&mut self, model: &Model) -> Result<EndpointName, String> {
         let name = match model {
             Model::Endpoint(name) => name.clone(),
-            Model::Model(model) => self.made_of(model).await?,
+            Model::Model { name, prefix } => self.made_of(name, prefix.as_deref()).await?,
         };
         EndpointName::parse(&name).map_err(|error| format!("the endpoint {name:?}: {error}"))
     }
 
     /// An endpoint of its own for a model, as Clarify makes one: it captures nothing, and callers do not share it.
-    async fn made_of(&mut self, model: &str) -> Result<String, String> {
+    async fn made_of(&mut self, model: &str, prefix: Option<&str>) -> Result<String, String> {
         let control = self.server().await?.control;
-        let name = format!("{OWN_ENDPOINT}{}", uuid::Uuid::new_v4().simple());
+        let name = own_name(prefix);
+        EndpointName::parse(&name).map_err(|error| format!("endpoint_name_prefix: {error}"))?;
         let variant = json!({
             "VariantName": "AllTraffic", "ModelName": model, "InitialInstanceCount": 1, "InstanceType": "ml.local",
             "InitialVariantWeight": 1.0,
@@ -265,10 +268,21 @@ pub(crate) async fn sweep(control: &Control, region: &str) {
     });
 }
 
+/// A name that nobody else has; as much of the prefix as there is room for stands before it.
+fn own_name(prefix: Option<&str>) -> String {
+    let own = format!("{OWN_ENDPOINT}{}", uuid::Uuid::new_v4().simple());
+    let room = NAME_MAX_LENGTH - own.len() - 1;
+    let prefix: String = prefix.into_iter().flat_map(str::chars).take(room).collect();
+    match prefix.trim_end_matches('-') {
+        "" => own,
+        prefix => format!("{prefix}-{own}"),
+    }
+}
+
 /// Whether a server gave that name to an endpoint for a job.
 fn is_own(name: &str) -> bool {
-    let id = name.strip_prefix(OWN_ENDPOINT).unwrap_or_default();
-    id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
+    let Some((before, id)) = name.rsplit_once(OWN_ENDPOINT) else { return false };
+    (before.is_empty() || before.ends_with('-')) && id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 async fn take_away(control: &Control, region: &str, name: &str) {
@@ -304,5 +318,14 @@ mod tests {
         let given = format!("{OWN_ENDPOINT}{}", uuid::Uuid::new_v4().simple());
         assert!(is_own(&given) && EndpointName::parse(&given).is_ok());
         assert!(!is_own("captura-job-churn") && !is_own("churn") && !is_own(&given[1..]));
+        for (prefix, begin) in
+            [(None, "captura-job-"), (Some("churn"), "churn-captura-job-"), (Some("x-"), "x-captura-job-")]
+        {
+            let name = own_name(prefix);
+            assert!(name.starts_with(begin) && is_own(&name), "{name}");
+        }
+        let long = own_name(Some(&"n".repeat(63)));
+        assert!(long.len() == NAME_MAX_LENGTH && is_own(&long) && EndpointName::parse(&long).is_ok(), "{long}");
+        assert!(!is_own(&format!("x{given}")), "somebody else's");
     }
 }

@@ -31,7 +31,7 @@ impl OwnServer {
         let mut stream = self.connected().await.map_err(|error| format!("its server cannot be reached: {error}"))?;
         let model = match target {
             Target::Endpoint(name) => Model::Endpoint(name.to_string()),
-            Target::Model(name) => Model::Model(name.to_string()),
+            Target::Model { model, prefix } => Model::Model { name: model.to_string(), prefix },
         };
         match exchange(&mut stream, &Said::Open(model), b"").await? {
             (Told::Opened, _) => Ok(Box::new(Asked { stream: Mutex::new(stream), run: uuid::Uuid::new_v4() })),

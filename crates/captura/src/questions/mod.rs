@@ -1,7 +1,7 @@
 //! Questions of a job to the model that it explains: through a socket in the job's folder, and from there into the gateway.
 //!
 //! ```text
-//! job → server   {"open":{"endpoint":"churn"}} or {"open":{"model":"churn-7"}}
+//! job → server   {"open":{"endpoint":"churn"}} or {"open":{"model":{"name":"churn-7"}}}
 //! server → job   "opened" or {"failed":"why"}
 //! job → server   {"ask":{"contentType":…,"accept":…,"targetModel":…,"inferenceId":…}}  body
 //! server → job   {"answered":{"contentType":…}}  body, or {"refused":"why"}, or {"failed":"why"}
@@ -54,7 +54,11 @@ enum Model {
     /// An endpoint that is there.
     Endpoint(String),
     /// A model, by an endpoint that is made for the time of the job.
-    Model(String),
+    Model {
+        name: String,
+        /// What the endpoint's name begins with, where somebody says.
+        prefix: Option<String>,
+    },
 }
 
 /// A question, but for its body.

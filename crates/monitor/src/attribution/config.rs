@@ -59,6 +59,8 @@ pub enum ShapBaseline {
 pub struct Predictor {
     /// The endpoint.
     pub endpoint_name: Option<String>,
+    /// What the name of an endpoint begins with that is made for a model.
+    pub endpoint_name_prefix: Option<String>,
     /// A model, for which Clarify makes an endpoint of its own.
     pub model_name: Option<String>,
     /// Media type of requests; CSV where nothing is said.
@@ -133,6 +135,7 @@ struct Shap {
 #[derive(Default, Deserialize)]
 struct PredictorFile {
     endpoint_name: Option<String>,
+    endpoint_name_prefix: Option<String>,
     model_name: Option<String>,
     content_type: Option<String>,
     accept_type: Option<String>,
@@ -143,7 +146,7 @@ struct PredictorFile {
     #[serde(default)]
     probability: Value,
     #[serde(default)]
-    label_headers: Vec<String>,
+    label_headers: Vec<Value>,
     target_model: Option<String>,
 }
 
@@ -167,7 +170,6 @@ impl AttributionConfig {
             }
         }
         let left_out = [file.predicted_label, file.joinsource_name_or_index];
-        let predictor = file.predictor;
         Ok(Self {
             headers: file.headers,
             label: text(&file.label),
@@ -179,19 +181,38 @@ impl AttributionConfig {
             use_logit: shap.use_logit,
             seed: shap.seed.unwrap_or(0).cast_unsigned(),
             save_local_shap_values: shap.save_local_shap_values.unwrap_or(true),
-            predictor: Predictor {
-                endpoint_name: predictor.endpoint_name,
-                model_name: predictor.model_name,
-                content_type: predictor.content_type,
-                accept_type: predictor.accept_type,
-                content_template: predictor.content_template,
-                record_template: predictor.record_template,
-                label: text(&predictor.label),
-                probability: text(&predictor.probability),
-                label_headers: predictor.label_headers,
-                target_model: predictor.target_model,
-            },
+            predictor: file.predictor.into(),
         })
+    }
+}
+
+impl Predictor {
+    /// Reads the predictor of `analysis_config.json`.
+    ///
+    /// # Errors
+    /// When it is not what it should be.
+    pub fn parse(file: &Value) -> Result<Self, InvalidAttribution> {
+        let predictor = file.get("predictor").cloned().unwrap_or_else(|| Value::Object(Default::default()));
+        let parsed = PredictorFile::deserialize(predictor);
+        parsed.map(Self::from).map_err(|error| invalid(format!("has a predictor that cannot be used: {error}")))
+    }
+}
+
+impl From<PredictorFile> for Predictor {
+    fn from(file: PredictorFile) -> Self {
+        Self {
+            endpoint_name: file.endpoint_name,
+            endpoint_name_prefix: file.endpoint_name_prefix,
+            model_name: file.model_name,
+            content_type: file.content_type,
+            accept_type: file.accept_type,
+            content_template: file.content_template,
+            record_template: file.record_template,
+            label: text(&file.label),
+            probability: text(&file.probability),
+            label_headers: file.label_headers.iter().filter_map(text).collect(),
+            target_model: file.target_model,
+        }
     }
 }
 

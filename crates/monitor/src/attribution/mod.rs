@@ -16,6 +16,7 @@ mod config;
 mod explaining;
 mod global;
 mod local;
+mod predicting;
 mod wording;
 
 #[cfg(test)]
@@ -30,4 +31,5 @@ pub use self::config::{AttributionConfig, InvalidAttribution, Predictor, ShapBas
 pub use self::explaining::{Budget, Explained, Explaining, Refused, Settings};
 pub use self::global::{Aggregation, Explanations, Features, GlobalAttribution, LabelExplanation, Labels, global};
 pub use self::local::LocalValues;
+pub use self::predicting::{Predicting, Prediction, threshold};
 pub use self::wording::Wording;

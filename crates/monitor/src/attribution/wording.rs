@@ -10,7 +10,7 @@
 
 use captura_attribution::jmespath::Expression;
 use captura_attribution::outputs::{Outputs, Places};
-use captura_attribution::record::{Feature, Layout, Shape, Template, write};
+use captura_attribution::record::{Feature, Layout, Record, Shape, Template, write};
 
 use super::config::{InvalidAttribution, Predictor};
 
@@ -23,7 +23,7 @@ const JSON_LINE_DEFAULT: &str = r#"{"features":$features}"#;
 
 /// A media type, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Media {
+pub(super) enum Media {
     Csv,
     JsonLines,
     Json,
@@ -103,6 +103,18 @@ impl Wording {
         Ok(Self { media, content_type, accept: predictor.accept_type.clone(), record, document, columns, path })
     }
 
+    /// A request about these rows.
+    #[must_use]
+    pub fn request(&self, rows: &[Record]) -> Vec<u8> {
+        let mut body = Vec::new();
+        self.begin(&mut body);
+        for (place, row) in rows.iter().enumerate() {
+            self.row(place == 0, row.iter(), &mut body);
+        }
+        self.end(&mut body);
+        body
+    }
+
     /// What a request of several rows begins with.
     pub(super) fn begin(&self, body: &mut Vec<u8>) {
         if self.media == Media::Json {
@@ -146,15 +158,24 @@ impl Wording {
     /// # Errors
     /// When they cannot be found, or are another number of rows.
     pub fn numbers(&self, content_type: Option<&str>, body: &[u8], rows: usize) -> Result<Vec<Vec<f64>>, String> {
-        let given = content_type.or(self.accept.as_deref()).unwrap_or("text/csv");
-        let media = Media::of(given)
-            .ok_or_else(|| format!("the model answers {given:?}; ask for text/csv, application/jsonlines or application/json with accept_type"))?;
-        let (outputs, places) = match media {
+        let (outputs, places) = match self.answered_as(content_type)? {
             Media::Csv => (Outputs::read(Layout::Csv, body, rows)?, &self.columns),
             Media::JsonLines => (Outputs::read(Layout::JsonLines, body, rows)?, &self.columns),
             Media::Json => (Outputs::of_document(body, self.path.as_ref(), rows)?, &Places::default()),
         };
         (0..rows).map(|row| outputs.numbers(row, places)).collect()
+    }
+}
+
+impl Wording {
+    /// How an answer is read that says to be of this media type.
+    pub(super) fn answered_as(&self, content_type: Option<&str>) -> Result<Media, String> {
+        let given = content_type.or(self.accept.as_deref()).unwrap_or("text/csv");
+        Media::of(given).ok_or_else(|| {
+            format!(
+                "the model answers {given:?}; ask for text/csv, application/jsonlines or application/json with accept_type"
+            )
+        })
     }
 }
 

@@ -24,6 +24,7 @@ mod scanner;
 mod scope;
 mod sink;
 mod staging;
+mod table_rows;
 mod tally;
 
 pub(crate) use batch::number_text;
@@ -34,11 +35,11 @@ pub(crate) use cell::{Parsed, number};
 pub(crate) use csv_rows::each_row as each_csv_row;
 pub use naming::{InvalidNaming, Naming};
 pub use plain_json::{is_captured, plain_row};
-pub(crate) use reader::is_header;
 pub use reader::{Header, Plan, Reader};
 pub(crate) use scope::is_own;
 pub use scope::{OWN_INFERENCE_ID, Scope};
 pub use sink::Sink;
+pub use table_rows::{TableForm, each_table_row};
 pub use tally::{BadRecord, MAX_DESCRIBED, Matching, Tally};
 
 /// Longest row that is taken in, bytes of its text.

@@ -26,32 +26,33 @@ impl<S: Sink> Reader<S> {
     /// Reads a Parquet file; `source` names it in descriptions. Answers how many rows it has.
     pub fn parquet(&mut self, source: &str, bytes: &[u8]) -> u64 {
         let mut rows = 0;
-        let file = Bytes::copy_from_slice(bytes);
-        let opened = ParquetRecordBatchReaderBuilder::try_new(file)
-            .and_then(|builder| builder.with_batch_size(READ_ROWS).build())
-            .map_err(|error| error.to_string());
-        let batches = match opened {
-            Ok(batches) => batches,
-            Err(reason) => {
-                self.row(source, 1, Err(format!("not Parquet: {reason}")), 0);
-                return 1;
-            }
-        };
-        for batch in batches {
-            let taken = batch.and_then(|batch| {
-                let columns = Columns::of(&batch)?;
-                for row in 0..batch.num_rows() {
-                    self.row(source, rows + 1, Ok(columns.row(row)), 0);
-                    rows += 1;
-                }
-                Ok(())
-            });
-            if let Err(error) = taken {
-                self.row(source, rows + 1, Err(error.to_string()), 0);
-                return rows + 1;
-            }
-        }
+        each_row(bytes, |row| {
+            rows += 1;
+            self.row(source, rows, row, 0);
+        });
         rows
+    }
+}
+
+/// Gives out the rows of a file, or why the next one is none and there are no more.
+pub(super) fn each_row(bytes: &[u8], mut each: impl FnMut(Result<Row<'static>, String>)) {
+    let file = Bytes::copy_from_slice(bytes);
+    let opened = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(|builder| builder.with_batch_size(READ_ROWS).build())
+        .map_err(|error| error.to_string());
+    let batches = match opened {
+        Ok(batches) => batches,
+        Err(reason) => return each(Err(format!("not Parquet: {reason}"))),
+    };
+    for batch in batches {
+        let taken = batch.and_then(|batch| {
+            let columns = Columns::of(&batch)?;
+            (0..batch.num_rows()).for_each(|row| each(Ok(columns.row(row))));
+            Ok(())
+        });
+        if let Err(error) = taken {
+            return each(Err(error.to_string()));
+        }
     }
 }
 

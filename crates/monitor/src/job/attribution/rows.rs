@@ -13,7 +13,9 @@ use serde_json::Value;
 use super::AttributionError;
 use crate::attribution::{AttributionConfig, InvalidAttribution};
 use crate::dataset::record::CapturedRecord;
-use crate::dataset::{BadRecord, Body, Cell, MAX_DESCRIBED, Naming, each_csv_row, is_header, is_own, pairs};
+use crate::dataset::{
+    BadRecord, Body, Cell, MAX_DESCRIBED, Naming, Row, TableForm, each_table_row, is_captured, is_own, pairs,
+};
 use crate::dice::Dice;
 use crate::job::passes::open;
 use crate::job::pieces::is_captures;
@@ -64,7 +66,7 @@ pub(super) async fn gather(
     for object in open(stores, source).await? {
         let bytes = object.fetch().await.map_err(JobError::from)?;
         gathering.account.objects += 1;
-        if is_captures(&object.address, &bytes) {
+        if is_captures(&object.address, &bytes) && is_captured(&bytes) {
             gathering.captures(&object.address, &bytes, source);
         } else {
             gathering.table(&object.address, &bytes, source)?;
@@ -140,54 +142,39 @@ impl<'a> Gathering<'a> {
     }
 
     fn table(&mut self, address: &str, bytes: &[u8], source: &Source) -> Result<(), AttributionError> {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let Ok(text) = std::str::from_utf8(bytes) else {
-            self.account.records += 1;
-            self.describe(address, 1, "the file is not UTF-8".into());
-            return Ok(());
-        };
-        let (mut line, mut columns, mut wrong) = (0, None::<Columns>, None);
-        let outcome = each_csv_row(text, |cells| {
-            line += 1;
-            if columns.is_none() {
-                let has_header = line == 1 && is_header(&cells, source.header);
-                let mut header: Option<Vec<String>> =
-                    has_header.then(|| cells.iter().map(|cell| cell.trim().to_owned()).collect());
-                source.naming.name_columns(header.iter_mut().flatten());
-                match Columns::of(self.config, source.names.as_ref(), header, cells.len()) {
-                    Ok(found) => columns = Some(found),
-                    Err(error) => {
-                        wrong = Some(error);
-                        return Err(String::new());
-                    }
-                }
-                if has_header {
-                    return Ok(());
-                }
+        let (mut columns, mut wrong) = (None::<Columns>, None);
+        each_table_row(TableForm::of(bytes, source.header), bytes, |line, row| {
+            if wrong.is_some() {
+                return;
             }
-            let Some(columns) = &columns else { return Ok(()) };
             self.account.records += 1;
-            if cells.len() != columns.width {
-                let reason = format!("the row has {} columns, the table {}", cells.len(), columns.width);
-                self.describe(address, line, reason);
-                return Ok(());
+            let row = match row {
+                Ok(mut row) => {
+                    source.naming.name_columns(row.names.iter_mut().flatten());
+                    row
+                }
+                Err(reason) => return self.describe(address, line, reason),
+            };
+            // Lines of JSON may have other members than those before.
+            let known = columns.take().filter(|known| row.names.is_empty() || known.sent == row.names);
+            let known = match known.map_or_else(|| Columns::of(self.config, source.names.as_ref(), &row), Ok) {
+                Ok(known) => columns.insert(known),
+                Err(error) => {
+                    wrong = Some(error);
+                    return;
+                }
+            };
+            if row.cells.len() != known.width {
+                let reason = format!("the row has {} columns, the table {}", row.cells.len(), known.width);
+                return self.describe(address, line, reason);
             }
-            let record = columns.kept.iter().map(|&place| feature(Cell::parse(cells[place].clone()))).collect();
-            match self.push(Some(columns.names.clone()), record) {
+            let record = known.kept.iter().map(|&place| feature(row.cells[place].clone())).collect();
+            match self.push(Some(known.names.clone()), record) {
                 Ok(()) => self.account.used += 1,
                 Err(reason) => self.describe(address, line, reason),
             }
-            Ok(())
         });
-        match (wrong, outcome) {
-            (Some(error), _) => Err(error.into()),
-            (None, Err(reason)) => {
-                self.account.records += 1;
-                self.describe(address, line + 1, reason);
-                Ok(())
-            }
-            (None, Ok(())) => Ok(()),
-        }
+        wrong.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Takes a row in; whether it is kept is left to chance.
@@ -273,21 +260,20 @@ impl<'a> Gathering<'a> {
 
 /// Which columns of a table are features.
 struct Columns {
+    /// The names of the rows that it is for, as they are sent.
+    sent: Vec<Option<String>>,
     width: usize,
     kept: Vec<usize>,
     names: Vec<String>,
 }
 
 impl Columns {
-    fn of(
-        config: &AttributionConfig,
-        given: Option<&Vec<String>>,
-        header: Option<Vec<String>>,
-        width: usize,
-    ) -> Result<Self, InvalidAttribution> {
+    fn of(config: &AttributionConfig, given: Option<&Vec<String>>, row: &Row<'_>) -> Result<Self, InvalidAttribution> {
+        let width = row.cells.len();
         let told = given.into_iter().chain(std::iter::once(&config.headers)).find(|names| names.len() == width);
-        let names =
-            header.or_else(|| told.cloned()).unwrap_or_else(|| (0..width).map(|place| format!("_c{place}")).collect());
+        let own: Option<Vec<String>> = row.names.iter().cloned().collect();
+        let names = own.filter(|names| !names.is_empty()).or_else(|| told.cloned());
+        let names = names.unwrap_or_else(|| (0..width).map(|place| format!("_c{place}")).collect());
         let mut left_out = Vec::new();
         for column in config.label.iter().chain(&config.excluded) {
             let place = names.iter().position(|name| name == column);
@@ -303,7 +289,12 @@ impl Columns {
             }
         }
         let kept: Vec<usize> = (0..width).filter(|place| !left_out.contains(place)).collect();
-        Ok(Self { width, names: kept.iter().map(|&place| names[place].clone()).collect(), kept })
+        Ok(Self {
+            sent: row.names.clone(),
+            width,
+            names: kept.iter().map(|&place| names[place].clone()).collect(),
+            kept,
+        })
     }
 }
 
