@@ -55,7 +55,7 @@ async fn with_model(
     let model = model.map(|model| model as &dyn AskModel);
     let dataset =
         if is_scheduled { dataset::of_schedule(job, file)? } else { dataset::of_job(job, file, model).await? };
-    let (mut violations, mut notes) = (0, dataset.notes.clone());
+    let (mut violations, mut notes, mut untold) = (0, dataset.notes.clone(), None);
     if measures {
         let found = bias::analyse(job, &dataset, is_scheduled).await?;
         violations = found.violations;
@@ -65,8 +65,13 @@ async fn with_model(
         let found = explain::analyse(job, &dataset, is_scheduled, model).await?;
         violations += found.violations;
         notes.extend(found.notes);
+        untold = found.untold;
     }
-    Ok(Found::new(violations, notes))
+    let mut found = Found::new(violations, notes);
+    if let Some(untold) = &untold {
+        found.message.push_str(&format!(" {untold}"));
+    }
+    Ok(found)
 }
 
 /// The model of a job, of whose questions each has a number of its own.

@@ -51,21 +51,27 @@ pub trait Scripts {
 }
 
 pub(crate) async fn analyse(job: &Job, scripts: &dyn Scripts) -> Result<Found, Failure> {
-    let (mut source, label) = source(job)?;
-    let mut account = PreprocessAccount::default();
-    if let Some(script) = job.variable(BEFORE) {
-        let mut preprocessor = scripts.preprocessor(&job.path(script)?).map_err(Failure::Request)?;
-        let scratch = job.scratch("preprocessed")?.display().to_string();
-        (source, account) = job::preprocess(&job.stores, &source, &mut *preprocessor, &scratch).await?;
-    }
+    let (source, label) = source(job)?;
+    let (source, note) = preprocessed(job, source, scripts).await?;
     let mut found = judge(job, source, label).await?;
-    if account.skipped > 0 || account.failed > 0 {
-        let PreprocessAccount { records, skipped, failed, .. } = account;
-        found
-            .notes
-            .push(format!("of {records} records the record preprocessor left out {skipped} and failed on {failed}"));
-    }
+    found.notes.extend(note);
     Ok(found)
+}
+
+/// The data as the user's script makes it of captured records, where there is one, and what it did not take.
+pub(crate) async fn preprocessed(
+    job: &Job,
+    source: Source,
+    scripts: &dyn Scripts,
+) -> Result<(Source, Option<String>), Failure> {
+    let Some(script) = job.variable(BEFORE) else { return Ok((source, None)) };
+    let mut preprocessor = scripts.preprocessor(&job.path(script)?).map_err(Failure::Request)?;
+    let scratch = job.scratch("preprocessed")?.display().to_string();
+    let (source, account) = job::preprocess(&job.stores, &source, &mut *preprocessor, &scratch).await?;
+    let PreprocessAccount { records, skipped, failed, .. } = account;
+    let note = (skipped > 0 || failed > 0)
+        .then(|| format!("of {records} records the record preprocessor left out {skipped} and failed on {failed}"));
+    Ok((source, note))
 }
 
 async fn judge(job: &Job, source: Source, label: LabelPosition) -> Result<Found, Failure> {

@@ -75,9 +75,10 @@ pub(crate) async fn analyse(
         out: job.output()?.display().to_string(),
     };
     let done = job::attribution(&job.stores, &request, model).await;
-    let AttributionSummary { labels, violations, notes, .. } = done?;
+    let AttributionSummary { labels, violations, untold, notes, .. } = done?;
     metrics::leave_attributions(job, &labels)?;
-    Ok(Found::new(violations.map_or(0, |violations| violations.len()), notes))
+    let found = Found::new(violations.map_or(0, |violations| violations.len()), notes);
+    Ok(Found { untold, ..found })
 }
 
 /// Whom the configuration names, else the endpoint that is watched. A model that it names is asked by an endpoint of its own,

@@ -79,6 +79,8 @@ pub struct Found {
     pub violations: usize,
     /// What a person should know, for the job's log.
     pub notes: Vec<String>,
+    /// Of what nothing can be said; a person should not take that for a pass.
+    untold: Option<String>,
     /// How the container would say it.
     message: String,
 }
@@ -90,7 +92,7 @@ impl Found {
             0 => "Completed: Job completed successfully with no violations.".to_owned(),
             count => format!("CompletedWithViolations: Job completed successfully with {count} violations."),
         };
-        Self { violations, notes, message }
+        Self { violations, notes, untold: None, message }
     }
 
     /// What stands in the message file.
@@ -121,16 +123,18 @@ pub async fn run(root: &Path, models: &dyn Models, scripts: &dyn Scripts) -> Res
 async fn analyse(job: &Job, models: &dyn Models, scripts: &dyn Scripts) -> Result<Found, Failure> {
     let kind = job.kind()?;
     let after = job.variable(AFTER);
-    if kind != Kind::DataQuality && job.variable(BEFORE).is_some() {
-        return Err(Failure::Unsupported(format!("the built-in analyser runs {BEFORE} for data quality only")));
-    }
-    if !matches!(kind, Kind::DataQuality | Kind::ModelQuality) && after.is_some() {
-        let text = format!("the built-in analyser runs {AFTER} for data quality and model quality only");
-        return Err(Failure::Unsupported(text));
+    if !matches!(kind, Kind::DataQuality | Kind::ModelQuality) {
+        for (script, asked) in [(BEFORE, job.variable(BEFORE)), (AFTER, after)] {
+            if asked.is_some() {
+                return Err(Failure::Unsupported(format!(
+                    "the built-in analyser runs {script} for data quality and model quality only"
+                )));
+            }
+        }
     }
     let found = match kind {
         Kind::DataQuality => data_quality::analyse(job, scripts).await,
-        Kind::ModelQuality => model_quality::analyse(job).await,
+        Kind::ModelQuality => model_quality::analyse(job, scripts).await,
         Kind::Clarify => clarify::analyse(job, models).await,
         Kind::Merge => merge::merge(job).await,
     }?;

@@ -3,10 +3,11 @@
 use captura_monitor::job::{self, CONSTRAINTS, Quality, QualitySummary};
 use captura_monitor::quality::{Attributes, ProblemType};
 
+use crate::data_quality::Scripts;
 use crate::job::Job;
 use crate::{Failure, Found, data_quality, metrics};
 
-pub(crate) async fn analyse(job: &Job) -> Result<Found, Failure> {
+pub(crate) async fn analyse(job: &Job, scripts: &dyn Scripts) -> Result<Found, Failure> {
     let problem = match job.needed("problem_type")? {
         "BinaryClassification" => ProblemType::BinaryClassification,
         "MulticlassClassification" => ProblemType::MulticlassClassification,
@@ -18,6 +19,7 @@ pub(crate) async fn analyse(job: &Job) -> Result<Found, Failure> {
         }
     };
     let (source, _) = data_quality::source(job)?;
+    let (source, note) = data_quality::preprocessed(job, source, scripts).await?;
     let own = |name: &str| job.variable(name).map(str::to_owned);
     let threshold =
         match job.variable("probability_threshold_attribute") {
@@ -54,5 +56,6 @@ pub(crate) async fn analyse(job: &Job) -> Result<Found, Failure> {
     };
     let QualitySummary { data, metrics: found, violations, .. } = job::quality(&job.stores, &request).await?;
     metrics::leave_quality(job, &found)?;
-    Ok(Found::new(violations.map_or(0, |violations| violations.len()), data.notes))
+    let notes = data.notes.into_iter().chain(note).collect();
+    Ok(Found::new(violations.map_or(0, |violations| violations.len()), notes))
 }

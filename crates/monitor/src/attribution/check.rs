@@ -96,6 +96,27 @@ impl AttributionViolations {
     }
 }
 
+/// In words, of which labels nothing can be said; nothing where all are judged.
+#[must_use]
+pub fn untold(drifts: &[AttributionDrift], rows: usize) -> Option<String> {
+    let labels = |verdict: AttributionVerdict| {
+        let of = drifts.iter().filter(|drift| drift.verdict == verdict).map(|drift| drift.label.as_str());
+        Some(of.collect::<Vec<_>>().join(", ")).filter(|labels| !labels.is_empty())
+    };
+    let few = labels(AttributionVerdict::NotEnoughData).map(|labels| {
+        let why = if rows < ROWS_MIN {
+            format!("{rows} rows were explained, and fewer than {ROWS_MIN} are not judged")
+        } else {
+            "the score may lie on either side of the threshold".to_owned()
+        };
+        format!("Not enough data to tell whether features rank as at the baseline ({labels}): {why}.")
+    });
+    let unknown = labels(AttributionVerdict::NotComparable)
+        .map(|labels| format!("The baseline has nothing to compare the ranking of features with ({labels})."));
+    let said: Vec<String> = few.into_iter().chain(unknown).collect();
+    (!said.is_empty()).then(|| said.join(" "))
+}
+
 /// How much of the `worth` of features is found in the order of their `scores`, with that in the order of the worth itself as
 /// 1. Nothing where no feature is worth anything.
 #[must_use]

@@ -25,7 +25,7 @@ mod tests;
 pub use self::baseline::clustered;
 pub use self::check::{
     AttributionDrift, AttributionVerdict, AttributionViolation, AttributionViolations, NDCG_THRESHOLD, Ranking, drift,
-    ndcg,
+    ndcg, untold,
 };
 pub use self::config::{AttributionConfig, InvalidAttribution, Predictor, ShapBaseline};
 pub use self::explaining::{Budget, Explained, Explaining, Refused, Settings};

@@ -98,7 +98,7 @@ impl Times {
     }
 
     fn add(&mut self, next: Self) {
-        self.unsaid += next.unsaid;
+        self.unsaid = self.unsaid.saturating_add(next.unsaid);
         self.span_us = match (self.span_us, next.span_us) {
             (Some(mine), Some(theirs)) => Some((mine.0.min(theirs.0), mine.1.max(theirs.1))),
             (mine, theirs) => mine.or(theirs),

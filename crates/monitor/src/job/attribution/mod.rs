@@ -23,7 +23,7 @@ use super::{JobError, Source, VIOLATIONS, below};
 use crate::attribution::{
     AttributionConfig, AttributionDrift, AttributionViolation, AttributionViolations, Budget, Explained, Explaining,
     Explanations, Features, GlobalAttribution, InvalidAttribution, LabelExplanation, Labels, LocalValues, Ranking,
-    Refused, Settings, ShapBaseline, Wording, clustered, drift, global,
+    Refused, Settings, ShapBaseline, Wording, clustered, drift, global, untold,
 };
 use crate::bias::Analysis;
 pub use crate::dataset::OWN_INFERENCE_ID;
@@ -85,6 +85,9 @@ pub struct AttributionSummary {
     /// Labels whose ranking has drifted; absent without a baseline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub violations: Option<Vec<AttributionViolation>>,
+    /// In words, of which labels it cannot be told whether their ranking has drifted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untold: Option<String>,
     /// What a person should know.
     pub notes: Vec<String>,
     /// Addresses of the artefacts.
@@ -276,6 +279,7 @@ impl Found {
                 })
                 .collect(),
             data: self.gathered.data,
+            untold: drifts.as_ref().and_then(|drifts| untold(drifts, self.explained.len())),
             drifts,
             violations: violations.map(|found| found.violations),
             notes,
