@@ -30,6 +30,17 @@ fn the_same_rows_as_csv_json_lines_json_and_parquet_are_the_same_to_the_sdks_mon
     assert!(server.stop().success(), "{}", home.log());
 }
 
+#[test]
+fn clarifys_processor_measures_and_explains_what_a_model_answers_to_data_in_every_form() {
+    let home = Home::default();
+    let server = home.serve();
+    let model = captura_e2e::program::checkout().join("crates/backends/tests/data/shap/model.json");
+    let arguments = [home.path().to_str().unwrap(), model.to_str().unwrap()];
+    let Some(told) = python::tell_in_a_hurry(&server, "clarify.py", &arguments) else { return };
+    assert!(told.status.success(), "{}\n-- server\n{}", said(&told), home.log());
+    assert!(server.stop().success(), "{}", home.log());
+}
+
 fn request(name: &str, image: &str, more: &Value) -> Value {
     let mut wanted = json!({
         "ProcessingJobName": name,
