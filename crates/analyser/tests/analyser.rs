@@ -293,6 +293,21 @@ async fn captures_are_merged_with_labels_and_then_judged() {
         metrics.contains(r#""Namespace":"aws/sagemaker/Endpoints/model-metrics","MetricName":"accuracy""#),
         "{metrics}"
     );
+
+    // The script's rows stand in the place of the answers, and labels stay with their records.
+    let before = "/opt/ml/processing/code/before.py";
+    let prepared = Folder::of(
+        ANALYSER,
+        &json!({"analysis_type": "MODEL_QUALITY", "problem_type": "Regression", "dataset_source": CAPTURES,
+        "inference_attribute": "age", "record_preprocessor_script": before}),
+    );
+    prepared.put(&format!("{HOUR}/{}", merged.file_name().unwrap().display()), &text);
+    prepared.put(before, "");
+    assert_eq!(prepared.run().await, "Completed: Job completed successfully with no violations.");
+    let statistics = prepared.found("statistics.json");
+    assert_eq!(statistics["dataset"]["item_count"], 145);
+    let error = &statistics["regression_metrics"]["mae"]["value"];
+    assert_eq!(error.as_f64().unwrap(), (15.0 * 6.0 + 130.0 * 7.0) / 145.0);
 }
 
 #[tokio::test]

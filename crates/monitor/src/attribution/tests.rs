@@ -206,9 +206,16 @@ fn a_ranking_has_drifted_is_stable_or_cannot_be_told() {
             "description": format!("Feature attribution drift {score} exceeds threshold 0.9")}]})
     );
     let few = LocalValues { rows: turned.rows[..5].to_vec(), ..turned };
-    assert_eq!(verdict(&few, &before, false).verdict, AttributionVerdict::NotEnoughData);
+    let not_enough = verdict(&few, &before, false);
+    assert_eq!(not_enough.verdict, AttributionVerdict::NotEnoughData);
     assert_eq!(verdict(&few, &before, true).verdict, AttributionVerdict::Drifted, "by value alone, as asked");
-    assert_eq!(verdict(&few, &[0.0; 4], false).verdict, AttributionVerdict::NotComparable);
+    let unknown = verdict(&few, &[0.0; 4], false);
+    assert_eq!(unknown.verdict, AttributionVerdict::NotComparable);
+
+    assert_eq!(untold(std::slice::from_ref(&drifted), 100), None);
+    let said = untold(&[drifted, not_enough, unknown], 5).unwrap();
+    assert!(said.contains("(label0): 5 rows were explained, and fewer than 30 are not judged."), "{said}");
+    assert!(said.ends_with("The baseline has nothing to compare the ranking of features with (label0)."), "{said}");
 }
 
 #[test]
