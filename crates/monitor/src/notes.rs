@@ -36,6 +36,10 @@ pub(crate) const BY_POSITION: Template = Template {
 };
 pub(crate) const NEVER_SEEN: Template =
     Template { english: "no record has these columns: {0}", portuguese: "nenhum registro tem estas colunas: {0}" };
+pub(crate) const NAMES_UNUSED: Template = Template {
+    english: "no column is called {0}, as the names wish: its side has another number of columns, or what it stands for is not sent",
+    portuguese: "nenhuma coluna se chama {0}, como os nomes querem: seu lado tem outro número de colunas, ou o que ele designa não é enviado",
+};
 pub(crate) const BELOW_ZERO: Template = Template {
     english: "{0}: values below zero (smallest {1}); the baseline had none",
     portuguese: "{0}: valores abaixo de zero (o menor: {1}); a linha de base não tinha nenhum",
@@ -57,13 +61,14 @@ pub(crate) const PREPROCESSOR_LEFT_OUT: Template = Template {
     portuguese: "o pré-processador de registros deixou de fora {0} de {1} registros",
 };
 
-const ALL: [&Template; 11] = [
+const ALL: [&Template; 12] = [
     &UNUSABLE,
     &READ_FOR_CONSUMERS,
     &UNPAIRED,
     &ANSWER_FIRST,
     &BY_POSITION,
     &NEVER_SEEN,
+    &NAMES_UNUSED,
     &BELOW_ZERO,
     &SKETCH_UNUSABLE,
     &TOO_FEW_FOR_CHI_SQUARE,

@@ -124,6 +124,16 @@ impl Naming {
         }
     }
 
+    /// The names among these that no column has, each once: those of a side of another width, or of what is not sent.
+    pub(crate) fn unused<'n>(&'n self, columns: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
+        let columns: HashSet<&str> = columns.collect();
+        let sides = [&self.outputs, &self.inputs].into_iter().flat_map(SideNaming::names);
+        let mut unused: Vec<&str> = sides.filter(|name| !columns.contains(name)).collect();
+        unused.sort_unstable();
+        unused.dedup();
+        unused
+    }
+
     /// Whether names of data stay what they are.
     pub(crate) fn changes_nothing(&self) -> bool {
         matches!((&self.outputs, &self.inputs), (SideNaming::AsSent, SideNaming::AsSent))
@@ -159,6 +169,14 @@ impl Naming {
 }
 
 impl SideNaming {
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        match self {
+            Self::AsSent => Box::new(std::iter::empty()),
+            Self::ByPlace(names) => Box::new(names.iter().map(String::as_str)),
+            Self::BySent(names) => Box::new(names.values().map(String::as_str)),
+        }
+    }
+
     fn called(&self, sent: &str) -> Option<&str> {
         match self {
             Self::BySent(names) => names.get(sent).map(String::as_str),

@@ -11,7 +11,7 @@ use super::keeping::gather;
 use super::reading::{Beginning, Settling, read};
 use super::{JobError, Source};
 use crate::cause::{Callers, Collector};
-use crate::dataset::{Batch, Columns, Matching, Plan, Sink, Tally};
+use crate::dataset::{Batch, Columns, Matching, Naming, Plan, Sink, Tally};
 use crate::profile::DatasetProfile;
 
 /// Most passes over the data to settle its columns: one for the width, one for names, one for texts, and the good one.
@@ -54,6 +54,11 @@ async fn listed(stores: &Stores, address: &str, source: &Source) -> Result<Vec<F
 }
 
 impl Pass {
+    /// What the file of names wishes, where there is one.
+    pub(super) fn naming(&self) -> &Naming {
+        &self.plan.naming
+    }
+
     /// Profiles the objects. `columns` are what is known beforehand; `fixed` when they are promises to check against
     /// rather than names to use.
     ///

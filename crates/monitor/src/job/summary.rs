@@ -79,6 +79,10 @@ impl Summary {
         if !tally.never_seen.is_empty() {
             told.push(notes::NEVER_SEEN.say(&[&tally.never_seen.join(", ")]));
         }
+        let unused = pass.naming().unused(profile.names());
+        if !unused.is_empty() {
+            told.push(notes::NAMES_UNUSED.say(&[&unused.join(", ")]));
+        }
         Self {
             objects: pass.objects,
             records: tally.records,

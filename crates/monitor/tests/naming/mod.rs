@@ -28,16 +28,22 @@ fn captures(folder: &Path, input: &str, output: &str, encoding: &str) {
 
 /// Names and means of the columns.
 async fn profiled(folder: &Path, naming: &str, keeps_profiles: bool) -> Vec<(String, f64)> {
+    profiled_and_told(folder, naming, keeps_profiles).await.0
+}
+
+/// The same, and what a person is told.
+async fn profiled_and_told(folder: &Path, naming: &str, keeps_profiles: bool) -> (Vec<(String, f64)>, Vec<String>) {
     let naming = Naming::parse(naming).unwrap();
     let addresses = vec![text(&folder.join("e"))];
     let names = naming.columns().cloned();
     let source = Source { addresses, names, naming: Arc::new(naming), keeps_profiles, ..Source::default() };
     let out = folder.join("statistics.json");
-    job::profile(&stores(folder), &source, &text(&out)).await.unwrap();
+    let summary = job::profile(&stores(folder), &source, &text(&out)).await.unwrap();
     let statistics: Statistics = serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap();
     let mean =
         |feature: &captura_monitor::artefact::FeatureStatistics| feature.numerical_statistics.as_ref().unwrap().mean;
-    statistics.features.iter().map(|feature| (feature.name.clone(), mean(feature))).collect()
+    let found = statistics.features.iter().map(|feature| (feature.name.clone(), mean(feature))).collect();
+    (found, summary.notes)
 }
 
 fn means(named: &[(&str, f64)]) -> Vec<(String, f64)> {
@@ -54,6 +60,11 @@ async fn lines_of_csv_are_named_by_place_and_a_side_by_itself() {
     }
     let inputs_alone = profiled(dir.path(), r#"{"inputs": ["age", "income"]}"#, false).await;
     assert_eq!(inputs_alone, means(&[("_c0", 0.5), ("age", 2.0), ("income", 10.0)]));
+
+    let wrong = r#"{"outputs": ["score", "sure"], "inputs": {"a": "age"}}"#;
+    let (found, told) = profiled_and_told(dir.path(), wrong, false).await;
+    assert_eq!(found, means(&[("_c0", 0.5), ("_c1", 2.0), ("_c2", 10.0)]));
+    assert!(told.iter().any(|note| note.starts_with("no column is called age, score, sure,")), "{told:?}");
 }
 
 #[tokio::test]
