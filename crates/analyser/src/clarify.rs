@@ -31,14 +31,14 @@ pub(crate) async fn analyse(job: &Job, models: &dyn Models) -> Result<Found, Fai
         None => !explains || is_asked("pre_training_bias") || is_asked("post_training_bias"),
     };
     let is_scheduled = job.variable("dataset_source").is_some();
-    let asks = explains || (measures && !is_scheduled && dataset::wants_predictions(&file));
-    let opened = match explain::target(job, &file) {
-        Ok(target) if asks => Some(models.open(target).await.map_err(Failure::Request)?),
-        Err(failure) if asks => return Err(failure),
-        _ => None,
+    let predicts = measures && !is_scheduled && dataset::wants_predictions(&file);
+    let opened = if explains || predicts {
+        Some(models.open(explain::target(job, &file)?).await.map_err(Failure::Request)?)
+    } else {
+        None
     };
     let model = opened.as_ref().map(|opened| Counted { model: opened.model(), asked: AtomicUsize::new(0) });
-    let done = with_model(job, file, (measures, explains, is_scheduled), model.as_ref()).await;
+    let done = with_model(job, file, Wanted { measures, predicts, explains, is_scheduled }, model.as_ref()).await;
     if let Some(opened) = &opened {
         opened.leave().await;
     }
@@ -46,15 +46,27 @@ pub(crate) async fn analyse(job: &Job, models: &dyn Models) -> Result<Found, Fai
     Ok(if is_scheduled { found } else { Found { message: RAN.to_owned(), ..found } })
 }
 
+/// What a job is for.
+struct Wanted {
+    measures: bool,
+    /// Whether bias is measured of what only the model can tell.
+    predicts: bool,
+    explains: bool,
+    is_scheduled: bool,
+}
+
 async fn with_model(
     job: &Job,
     file: Value,
-    (measures, explains, is_scheduled): (bool, bool, bool),
+    Wanted { measures, predicts, explains, is_scheduled }: Wanted,
     model: Option<&Counted<'_>>,
 ) -> Result<Found, Failure> {
     let model = model.map(|model| model as &dyn AskModel);
-    let dataset =
-        if is_scheduled { dataset::of_schedule(job, file)? } else { dataset::of_job(job, file, model).await? };
+    let dataset = if is_scheduled {
+        dataset::of_schedule(job, file)?
+    } else {
+        dataset::of_job(job, file, model.filter(|_| predicts)).await?
+    };
     let (mut violations, mut notes, mut untold) = (0, dataset.notes.clone(), None);
     if measures {
         let found = bias::analyse(job, &dataset, is_scheduled).await?;
@@ -116,7 +128,7 @@ fn refuse_unsupported(file: &Value) -> Result<(), Failure> {
         }
     }
     for member in ["segment_config", "time_series_data_config"] {
-        if file.get(member).is_some_and(|value| !value.is_null()) {
+        if dataset::is_given(file, member) {
             return Err(Failure::Unsupported(format!(
                 "analysis_config.json has {member}, which the built-in analyser does not carry out"
             )));

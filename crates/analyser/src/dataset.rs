@@ -33,15 +33,13 @@ pub(crate) fn of_schedule(job: &Job, file: Value) -> Result<Dataset, Failure> {
     Ok(Dataset { source, file, notes: Vec::new() })
 }
 
-/// The data set of a job of Clarify's own. `model` is asked for predictions where bias needs them and nothing has them.
+/// The data set of a job of Clarify's own, with predictions of the model where one is to be asked for them.
 pub(crate) async fn of_job(job: &Job, mut file: Value, model: Option<&dyn AskModel>) -> Result<Dataset, Failure> {
-    let is_given = |name: &str| file.get(name).is_some_and(|value| !value.is_null());
     let kind = file.get("dataset_type").and_then(Value::as_str).unwrap_or("text/csv").to_owned();
-    let is_plain = kind == "text/csv" && ![FACETS.0, PREDICTIONS.0].into_iter().any(is_given);
-    let asks = wants_predictions(&file);
+    let is_plain = kind == "text/csv" && ![FACETS.0, PREDICTIONS.0].into_iter().any(|name| is_given(&file, name));
     say_media_type(&mut file, &kind);
     place_baseline(job, &mut file)?;
-    if is_plain && !asks {
+    if is_plain && model.is_none() {
         let headers = strings(&file, "headers");
         let names = (!headers.is_empty()).then_some(headers);
         let source = Source { addresses: clarify::data(job)?, header: Header::Auto, names, ..Source::default() };
@@ -51,7 +49,7 @@ pub(crate) async fn of_job(job: &Job, mut file: Value, model: Option<&dyn AskMod
     name_parts(&mut file, &table);
     let key = file.get("joinsource_name_or_index").and_then(text);
     for ((member, folder), headers) in [(FACETS, "facet_headers"), (PREDICTIONS, "predicted_label_headers")] {
-        if file.get(member).is_none_or(Value::is_null) {
+        if !is_given(&file, member) {
             continue;
         }
         let beside = Beside { member, folder, headers: strings(&file, headers), key: key.as_deref() };
@@ -63,8 +61,7 @@ pub(crate) async fn of_job(job: &Job, mut file: Value, model: Option<&dyn AskMod
         leave_out(&mut file, names);
     }
     let notes = table.note().into_iter().collect();
-    if asks {
-        let model = model.ok_or_else(|| Failure::Request("our bug: nobody can be asked for predictions".to_owned()))?;
+    if let Some(model) = model {
         table = with_predictions(job, table, &mut file, model).await?;
     }
     file["headers"] = json!(table.names);
@@ -73,9 +70,14 @@ pub(crate) async fn of_job(job: &Job, mut file: Value, model: Option<&dyn AskMod
 
 /// Whether bias after training is asked for, and only the model knows what it predicts.
 pub(crate) fn wants_predictions(file: &Value) -> bool {
-    let is_given = |name: &str| file.get(name).is_some_and(|value| !value.is_null());
     let after = file.get("methods").and_then(|methods| methods.get("post_training_bias"));
-    after.is_some() && is_given("predictor") && !is_given("predicted_label") && !is_given(PREDICTIONS.0)
+    let is_told = is_given(file, "predicted_label") || is_given(file, PREDICTIONS.0);
+    after.is_some() && is_given(file, "predictor") && !is_told
+}
+
+/// Whether the configuration has a member that says something.
+pub(crate) fn is_given(file: &Value, member: &str) -> bool {
+    file.get(member).is_some_and(|value| !value.is_null())
 }
 
 async fn with_predictions(job: &Job, table: Table, file: &mut Value, model: &dyn AskModel) -> Result<Table, Failure> {

@@ -139,10 +139,11 @@ impl Naming {
         matches!((&self.outputs, &self.inputs), (SideNaming::AsSent, SideNaming::AsSent))
     }
 
-    /// Whether a row without names has all of its names from its columns, so that it need not be looked at side by side.
-    pub(crate) fn is_of_whole_rows(&self) -> bool {
+    /// Whether a row without names has all of its names from its columns, so that it need not be looked at side by side: where
+    /// no side is named by place, or both are and both were captured.
+    pub(crate) fn is_of_whole_rows(&self, has_both_sides: bool) -> bool {
         let by_place = |side: &SideNaming| matches!(side, SideNaming::ByPlace(_));
-        self.columns.is_some() || !(by_place(&self.outputs) || by_place(&self.inputs))
+        (self.columns.is_some() && has_both_sides) || !(by_place(&self.outputs) || by_place(&self.inputs))
     }
 
     /// Names the cells of an answer.
@@ -336,13 +337,13 @@ mod tests {
         let mut header = ["f1".to_owned(), "x".to_owned()];
         naming.name_columns(&mut header);
         assert_eq!(header, ["age", "x"]);
-        assert!(naming.is_of_whole_rows() && !naming.changes_nothing());
+        assert!(naming.is_of_whole_rows(true) && !naming.changes_nothing());
     }
 
     #[test]
     fn a_side_by_place_names_cells_that_have_none_where_there_are_as_many() {
         let naming = Naming::parse(r#"{"inputs": ["age", "income"]}"#).unwrap();
-        assert!(naming.columns().is_none() && !naming.is_of_whole_rows());
+        assert!(naming.columns().is_none() && !naming.is_of_whole_rows(true));
         assert_eq!(named(&naming, &[], 2), ["age", "income"]);
         assert_eq!(named(&naming, &[], 3), [""; 0], "another width");
         assert_eq!(named(&naming, &["a", "b"], 2), ["a", "b"], "names in the data win");

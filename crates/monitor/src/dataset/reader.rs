@@ -226,7 +226,9 @@ impl<S: Sink> Reader<S> {
             return Ok(Taken::Unanswered);
         }
         let call = if S::HEARS || self.plan.with_calls { self.times.call_of(&record) } else { Call::default() };
-        let is_named_whole = self.plan.naming.is_of_whole_rows();
+        let sides = &record.capture_data;
+        let has_both_sides = sides.endpoint_input.is_some() && sides.endpoint_output.is_some();
+        let is_named_whole = self.plan.naming.is_of_whole_rows(has_both_sides);
         if is_named_whole && let Some(lines) = unescaped_lines(&record) {
             return self.push_lines(lines, line, call);
         }

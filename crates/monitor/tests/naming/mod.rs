@@ -40,8 +40,10 @@ async fn profiled_and_told(folder: &Path, naming: &str, keeps_profiles: bool) ->
     let out = folder.join("statistics.json");
     let summary = job::profile(&stores(folder), &source, &text(&out)).await.unwrap();
     let statistics: Statistics = serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap();
-    let mean =
-        |feature: &captura_monitor::artefact::FeatureStatistics| feature.numerical_statistics.as_ref().unwrap().mean;
+    // A column that nothing was sent for has no mean.
+    let mean = |feature: &captura_monitor::artefact::FeatureStatistics| {
+        feature.numerical_statistics.as_ref().map_or(f64::INFINITY, |numbers| numbers.mean)
+    };
     let found = statistics.features.iter().map(|feature| (feature.name.clone(), mean(feature))).collect();
     (found, summary.notes)
 }
@@ -65,6 +67,24 @@ async fn lines_of_csv_are_named_by_place_and_a_side_by_itself() {
     let (found, told) = profiled_and_told(dir.path(), wrong, false).await;
     assert_eq!(found, means(&[("_c0", 0.5), ("_c1", 2.0), ("_c2", 10.0)]));
     assert!(told.iter().any(|note| note.starts_with("no column is called age, score, sure,")), "{told:?}");
+}
+
+#[tokio::test]
+async fn a_side_has_its_names_where_the_other_was_not_captured() {
+    let dir = tempfile::tempdir().unwrap();
+    captures(dir.path(), "#,10", "0.5", "CSV");
+    let object = dir.path().join("e/v/2026/03/01/08/00-00-000-00000000-0000-4000-8000-000000000000.jsonl");
+    let lines = std::fs::read_to_string(&object).unwrap();
+    let inputs_alone = lines.lines().map(|line| {
+        let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+        record["captureData"].as_object_mut().unwrap().remove("endpointOutput");
+        format!("{record}\n")
+    });
+    std::fs::write(&object, inputs_alone.collect::<String>()).unwrap();
+    let naming = r#"{"outputs": ["score"], "inputs": ["age", "income"]}"#;
+    let (found, told) = profiled_and_told(dir.path(), naming, false).await;
+    assert_eq!(found, means(&[("score", f64::INFINITY), ("age", 2.0), ("income", 10.0)]), "{told:?}");
+    assert_eq!(told, ["no record has these columns: score"]);
 }
 
 #[tokio::test]
