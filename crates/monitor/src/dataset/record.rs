@@ -137,6 +137,7 @@ impl<'a> CapturedRecord<'a> {
     }
 
     /// The same of a line that the scanner has looked at.
+    #[inline]
     pub(super) fn parse_seen(line: &'a [u8], seen: Seen, scanner: &mut Scanner) -> Result<Self, String> {
         if let Some(record) = scanner.scan(line, seen) {
             return Ok(record);

@@ -33,6 +33,7 @@ impl Scanner {
     }
 
     /// The record, where the line that was looked at last, and of which this was seen, is of the usual form.
+    #[inline]
     pub(super) fn scan<'a>(&mut self, line: &'a [u8], seen: Seen) -> Option<CapturedRecord<'a>> {
         if seen.has_control || seen.length != line.len() {
             return None;

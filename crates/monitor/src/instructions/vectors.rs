@@ -29,8 +29,12 @@ reinterpreted! {
     of_8_words: [u32; 8] => __m256i, "avx2";
     /// Eight numbers.
     of_8_numbers: [f64; 8] => __m512d, "avx512f";
+    /// Four numbers.
+    of_4_numbers: [f64; 4] => __m256d, "avx2";
     /// Sixteen words of 32 bits.
     words: __m512i => [u32; 16], "avx512f";
     /// Eight numbers.
     numbers: __m512d => [f64; 8], "avx512f";
+    /// Four numbers.
+    four_numbers: __m256d => [f64; 4], "avx2";
 }

@@ -6,7 +6,7 @@ use captura_archive::reader::Found;
 
 use super::reading::Beginning;
 use crate::cause::{Callers, Collector};
-use crate::dataset::{Batch, Call, Sink};
+use crate::dataset::{BATCH_ROWS, Batch, Call, Sink};
 use crate::profile::DatasetProfile;
 
 /// A profile, and where it is asked for who called and what they sent.
@@ -32,6 +32,8 @@ pub(super) enum Wanted {
 pub(super) struct Gatherer {
     wants_profile: bool,
     is_heard: bool,
+    /// A full batch, as long as it is the only one: whether there are many rows, the next one tells.
+    first: Option<Batch>,
     made: Gathering,
 }
 
@@ -48,7 +50,7 @@ impl Wanted {
         let sample = sample.map(|sample| sample.counting_from(piece.offset).keeping_every(strides));
         let wants_profile = !matches!(self, Self::Features(_));
         let is_heard = !matches!(self, Self::Profile);
-        Gatherer { wants_profile, is_heard, made: Gathering { sample, ..Gathering::default() } }
+        Gatherer { wants_profile, is_heard, first: None, made: Gathering { sample, ..Gathering::default() } }
     }
 }
 
@@ -65,12 +67,21 @@ impl Sink for Gatherer {
     const HEARS: bool = true;
 
     fn batch(&mut self, batch: Batch) {
-        if self.wants_profile {
-            self.made.profile.update(&batch);
-        }
         if let Some(sample) = &mut self.made.sample {
             sample.take_rows(&batch);
         }
+        if !self.wants_profile {
+            return;
+        }
+        let profile = &mut self.made.profile;
+        if let Some(first) = self.first.take() {
+            *profile = DatasetProfile::of_coming([&first, &batch]);
+            profile.update(&first);
+        } else if profile.columns.is_empty() && batch.rows.num_rows() == BATCH_ROWS {
+            self.first = Some(batch);
+            return;
+        }
+        profile.update(&batch);
     }
 
     fn call(&mut self, call: &Call<'_>, rows: u32) {
@@ -84,7 +95,10 @@ impl Sink for Gatherer {
 }
 
 impl Gatherer {
-    pub(super) fn end(self) -> Gathering {
+    pub(super) fn end(mut self) -> Gathering {
+        if let Some(first) = self.first.take() {
+            self.made.profile.update(&first);
+        }
         self.made
     }
 }

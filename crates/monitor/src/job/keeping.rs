@@ -9,7 +9,7 @@
 //! written, and made again otherwise.
 //!
 //! ```text
-//! "captura profile" 4 ─ SHA-256 of the objects' identities ─ account, profile, callers, sample ─ SHA-256 of all before
+//! "captura profile" 5 ─ SHA-256 of the objects' identities ─ account, profile, callers, sample ─ SHA-256 of all before
 //! ```
 //! Invariant: with and without kept profiles the outcome is the same. A profile that was made of objects which changed
 //! meanwhile is taken away again. Refuses to: keep anything beside objects that are no captures, or of a part of their calls.
@@ -31,7 +31,7 @@ use crate::profile::DatasetProfile;
 use crate::stored::{MAX_ROWS, Writer, Written};
 
 /// First bytes of a kept profile: what it is, and the version of its form.
-const MAGIC: &[u8; 16] = b"captura profile\x04";
+const MAGIC: &[u8; 16] = b"captura profile\x05";
 const HOUR_US: i64 = 3_600_000_000;
 /// Values of the sample of a folder: 4 MiB.
 const FOLDER_VALUES: usize = 1 << 19;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::categories::Categories;
 use super::moments::Moments;
 use crate::dataset::{Kinds, Parsed, number};
-use crate::sketch::{HyperLogLog, Kll};
+use crate::sketch::{HyperLogLog, Kll, MANY_ROWS};
 use crate::stored::{Writer, Written};
 
 /// What a column holds, in Model Monitor's words.
@@ -57,6 +57,12 @@ impl ColumnProfile {
             distinct_numbers: HyperLogLog::default(),
             distinct_texts: HyperLogLog::default(),
         }
+    }
+
+    /// An empty one into which this many numbers are about to come.
+    pub(super) fn of_coming(name: &str, numbers: u64) -> Self {
+        let quantiles = if numbers >= MANY_ROWS { Kll::of_many() } else { Kll::default() };
+        Self { quantiles, ..Self::new(name) }
     }
 
     /// Adds the cells of a batch; `numbers` is room that all columns of the batch use in turn.

@@ -38,6 +38,18 @@ impl DatasetProfile {
         Self { rows: 0, columns: names.iter().map(|name| ColumnProfile::new(name)).collect() }
     }
 
+    /// An empty profile of the columns of these batches, which are about to come, and likely more of them.
+    pub(crate) fn of_coming(batches: [&Batch; 2]) -> Self {
+        let [first, second] = batches;
+        let schema = first.rows.schema();
+        let kinds = first.kinds.iter().zip(&second.kinds);
+        let columns = schema.fields().iter().zip(kinds).map(|(field, (first, second))| {
+            let numbers = [first, second].iter().map(|kinds| kinds.integral + kinds.fractional).sum();
+            ColumnProfile::of_coming(field.name(), numbers)
+        });
+        Self { rows: 0, columns: columns.collect() }
+    }
+
     /// Adds the rows of a batch. The first batch gives an empty profile its columns.
     ///
     /// # Panics

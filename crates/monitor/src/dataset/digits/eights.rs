@@ -70,6 +70,17 @@ const POWERS: [[f64; CELLS]; 2] = {
     powers
 };
 
+/// What [`POWERS`] are divided by, each rounded once.
+const RECIPROCALS: [[f64; CELLS]; 2] = {
+    let mut reciprocals = POWERS;
+    let mut place = 0;
+    while place < WINDOW {
+        reciprocals[place / CELLS][place % CELLS] = 1.0 / POWERS[place / CELLS][place % CELLS];
+        place += 1;
+    }
+    reciprocals
+};
+
 /// See [`read`](super::read).
 #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512vbmi2,bmi1,bmi2,lzcnt,popcnt")]
 pub(super) fn read(line: Line<'_>, bounds: &mut Vec<u32>, (row, whole): (&mut [f64], &mut [u8])) -> Option<usize> {
@@ -225,14 +236,31 @@ fn eight(windows: [__m512i; 2], lengths: __m512i, row: &mut [f64], whole: &mut [
     let eights = _mm512_madd_epi16(fours, _mm512_set1_epi32(0x0001_2710));
     let highs = _mm512_mul_epu32(eights, _mm512_set1_epi64(100_000_000));
     let all = _mm512_cvtepi64_pd(_mm512_add_epi64(highs, _mm512_srli_epi64::<32>(eights)));
-    let powers = _mm512_permutex2var_pd(of_8_numbers(&POWERS[0]), dots, of_8_numbers(&POWERS[1]));
-    let values = _mm512_div_pd(all, powers);
+    let values = divided(all, dots);
     let values = _mm512_mask_xor_pd(values, negative, values, _mm512_set1_pd(-0.0));
     let values = _mm512_mask_mov_pd(values, is_missing, _mm512_set1_pd(f64::NAN));
     row.copy_from_slice(&numbers(&values));
     let wholes = _mm_maskz_set1_epi8(u16::from(!(has_dot | is_missing)), 1);
     whole.copy_from_slice(&(_mm_cvtsi128_si64(wholes) as u64).to_le_bytes());
     !(is_read | is_missing)
+}
+
+/// Whole numbers divided by the power of ten that their dot's number stands for.
+///
+/// A division takes as long as all the rest. Where the reciprocal is the nearest double, a quotient to which its remainder is given
+/// is the nearest one too, if it was one of the two nearest before, which the first step sees to (P. Markstein, Computation of
+/// elementary functions on the IBM RISC System/6000 processor, 1990).
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn divided(numbers: __m512d, dots: __m512i) -> __m512d {
+    let powers = _mm512_permutex2var_pd(of_8_numbers(&POWERS[0]), dots, of_8_numbers(&POWERS[1]));
+    let reciprocals = _mm512_permutex2var_pd(of_8_numbers(&RECIPROCALS[0]), dots, of_8_numbers(&RECIPROCALS[1]));
+    let mut quotients = _mm512_mul_pd(numbers, reciprocals);
+    for _ in 0..2 {
+        let remainders = _mm512_fnmadd_pd(quotients, powers, numbers);
+        quotients = _mm512_fmadd_pd(remainders, reciprocals, quotients);
+    }
+    quotients
 }
 
 /// Bits of [`Digits::marks`].
@@ -284,4 +312,33 @@ impl Digits {
 #[inline]
 fn lanes(first: __m512i, second: __m512i) -> [__m512i; 2] {
     [_mm512_unpacklo_epi64(first, second), _mm512_unpackhi_epi64(first, second)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instructions::{Instructions, instructions};
+
+    #[test]
+    fn quotients_are_those_of_a_division() {
+        if instructions() != Instructions::Newest {
+            return;
+        }
+        let mut dice = crate::dice::Dice::seeded(7);
+        let most = 10_f64.powi(FAST_DIGITS as i32) - 1.0;
+        for round in 0..50_000_u32 {
+            // As many numbers of few digits as of many.
+            let scale = 10_f64.powi((round % FAST_DIGITS as u32) as i32);
+            let whole: [f64; CELLS] = std::array::from_fn(|_| (dice.unit() * most / scale).floor());
+            for places in 0..WINDOW {
+                // The bits of a dot behind which there are so many places, none being zero.
+                let dot = if places == 0 { 0 } else { WINDOW - places };
+                #[expect(unsafe_code, reason = "the processor has just been asked for these instructions")]
+                let found = unsafe { numbers(&divided(of_8_numbers(&whole), _mm512_set1_epi64(dot as i64))) };
+                let power = POWERS[dot / CELLS][dot % CELLS];
+                assert!(places == 0 || power == 10_f64.powi(places as i32));
+                assert_eq!(found, whole.map(|whole| whole / power), "{whole:?} / {power}");
+            }
+        }
+    }
 }
