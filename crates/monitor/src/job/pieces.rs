@@ -16,7 +16,7 @@ use crate::dataset::{MAX_ROW_BYTES, is_captured};
 /// Bytes of a piece, decompressed; the last one of an object is shorter, one with a very long row longer.
 pub const PIECE_BYTES: usize = 16 << 20;
 /// Bytes that are taken in at once of a piece that is not held, and in which its end is looked for. Tests want many steps.
-const STEP_BYTES: usize = if cfg!(test) { 16 } else { 128 << 10 };
+const STEP_BYTES: usize = if cfg!(test) { 16 } else { 256 << 10 };
 /// Bytes of a row beyond which it is cut off: more than any that is taken in.
 const ROW_BYTES: usize = MAX_ROW_BYTES + PIECE_BYTES;
 

@@ -14,6 +14,9 @@ pub use moments::Moments;
 use crate::dataset::Batch;
 use crate::stored::{Writer, Written};
 
+/// Columns whose sketches may keep room for what the next merge brings; of more of them it would be much.
+const ROOMY_COLUMNS: usize = 512;
+
 /// Statistics of every column of a data set.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DatasetProfile {
@@ -89,6 +92,9 @@ impl DatasetProfile {
         }
         self.rows += other.rows;
         self.columns.iter_mut().zip(&other.columns).for_each(|(mine, theirs)| mine.merge(theirs));
+        if self.columns.len() > ROOMY_COLUMNS {
+            self.columns.iter_mut().for_each(|column| column.quantiles.shrink());
+        }
         Ok(())
     }
 

@@ -98,6 +98,9 @@ impl Kll {
         while sketch.levels.len() < MANY_LEVELS {
             sketch.grow();
         }
+        let room = sketch.limit + BLOCK / STRIDE;
+        sketch.levels[ABOVE_BLOCKS].values.reserve_exact(room);
+        sketch.levels[ABOVE_BLOCKS + 1].values.reserve_exact(room / 2);
         sketch
     }
 
@@ -188,17 +191,18 @@ impl Kll {
             self.grow();
         }
         for (level, theirs) in self.levels.iter_mut().zip(&other.levels) {
-            // No more room than that: there may be very many columns, and all their sketches are held.
             level.values.reserve_exact(theirs.values.len());
             level.values.extend_from_slice(&theirs.values);
         }
         self.held += other.held;
-        if self.held > self.limit {
-            while self.held > self.limit {
-                self.condense();
-            }
-            self.levels.iter_mut().for_each(|level| level.values.shrink_to_fit());
+        while self.held > self.limit {
+            self.condense();
         }
+    }
+
+    /// Gives back room that is not needed now.
+    pub(crate) fn shrink(&mut self) {
+        self.levels.iter_mut().for_each(|level| level.values.shrink_to_fit());
     }
 
     /// Rows summarised: exactly the number of values inserted.
