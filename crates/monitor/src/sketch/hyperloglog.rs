@@ -5,6 +5,8 @@
 //! Invariant: the state depends on the set of values only, not on order or merging. The hash is fixed, so stored and
 //! fresh sketches agree. Refuses to: seed the hash.
 
+use std::borrow::Cow;
+
 use crate::instructions::vectorised;
 use crate::stored::{Writer, Written};
 
@@ -15,12 +17,32 @@ const AT_ONCE: usize = 256;
 /// Largest register value: one more than the bits left after the register's index.
 const MAX_RANK: usize = 64 - PRECISION as usize + 1;
 
+/// Values that are noted one by one before there are registers.
+const FEW: usize = 512;
+
 /// Estimates how many different values were seen.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct HyperLogLog {
-    /// Empty until the first value, so that columns without one cost nothing.
+    /// Empty until there are many values, so that columns with none or few, in very many pieces of a table, cost little.
     registers: Vec<u8>,
+    /// What the values make of the registers, as long as there are none.
+    few: Vec<Raise>,
 }
+
+/// What a value makes of a register.
+#[derive(Debug, Clone, Copy, Default)]
+struct Raise {
+    place: u16,
+    rank: u8,
+}
+
+impl PartialEq for HyperLogLog {
+    fn eq(&self, other: &Self) -> bool {
+        self.dense() == other.dense()
+    }
+}
+
+impl Eq for HyperLogLog {}
 
 impl HyperLogLog {
     /// Adds a number; `-0.0` and `0.0` are one value.
@@ -30,7 +52,12 @@ impl HyperLogLog {
 
     /// Adds numbers.
     pub fn insert_numbers(&mut self, values: &[f64]) {
-        if !values.is_empty() {
+        if self.registers.is_empty() && self.few.len() + values.len() <= FEW {
+            let first = self.few.len();
+            self.few.reserve_exact(values.len());
+            self.few.resize(first + values.len(), Raise::default());
+            note_all(&mut self.few[first..], values);
+        } else if !values.is_empty() {
             insert_all(self.registers(), values);
         }
     }
@@ -50,11 +77,12 @@ impl HyperLogLog {
 
     /// Takes in the values of another sketch.
     pub fn merge(&mut self, other: &Self) {
-        if self.registers.is_empty() {
-            self.registers.clone_from(&other.registers);
-            return;
+        if self.registers.is_empty() && other.registers.is_empty() && self.few.len() + other.few.len() <= FEW {
+            return self.few.extend_from_slice(&other.few);
         }
-        for (mine, &theirs) in self.registers.iter_mut().zip(&other.registers) {
+        let registers = self.registers();
+        other.few.iter().for_each(|noted| raise(registers, noted.place, noted.rank));
+        for (mine, &theirs) in registers.iter_mut().zip(&other.registers) {
             *mine = (*mine).max(theirs);
         }
     }
@@ -62,11 +90,12 @@ impl HyperLogLog {
     /// The estimate, in values.
     #[must_use]
     pub fn estimate(&self) -> u64 {
-        if self.registers.is_empty() {
+        let registers = self.dense();
+        if registers.is_empty() {
             return 0;
         }
         let mut counts = [0_u32; MAX_RANK + 1];
-        for &rank in &self.registers {
+        for &rank in registers.iter() {
             counts[usize::from(rank)] += 1;
         }
         let m = REGISTERS as f64;
@@ -79,20 +108,43 @@ impl HyperLogLog {
     }
 
     pub(crate) fn write(&self, out: &mut Writer) {
-        out.bytes(&self.registers);
+        out.bytes(&self.dense());
     }
 
     pub(crate) fn read(written: &mut Written<'_>) -> Option<Self> {
         let registers = written.bytes()?.to_vec();
         let whole = registers.is_empty() || registers.len() == REGISTERS;
-        (whole && registers.iter().all(|&rank| usize::from(rank) <= MAX_RANK)).then_some(Self { registers })
+        (whole && registers.iter().all(|&rank| usize::from(rank) <= MAX_RANK))
+            .then_some(Self { registers, few: Vec::new() })
     }
 
     fn registers(&mut self) -> &mut [u8; REGISTERS] {
         if self.registers.is_empty() {
-            self.registers = vec![0; REGISTERS];
+            self.registers = all_of(&std::mem::take(&mut self.few));
         }
         self.registers.as_mut_slice().try_into().expect("our bug: there are all registers or none")
+    }
+
+    /// All registers, or none where there was no value.
+    fn dense(&self) -> Cow<'_, [u8]> {
+        if self.few.is_empty() { Cow::Borrowed(&self.registers) } else { Cow::Owned(all_of(&self.few)) }
+    }
+}
+
+/// All registers, as these values make them.
+fn all_of(few: &[Raise]) -> Vec<u8> {
+    let mut registers = vec![0; REGISTERS];
+    let all: &mut [u8; REGISTERS] = registers.as_mut_slice().try_into().expect("our bug: there are all registers");
+    few.iter().for_each(|noted| raise(all, noted.place, noted.rank));
+    registers
+}
+
+vectorised! {
+    fn note_all(noted: &mut [Raise], values: &[f64]) {
+        for (noted, &value) in noted.iter_mut().zip(values) {
+            let (place, rank) = register(hash_of_number(value));
+            *noted = Raise { place, rank };
+        }
     }
 }
 
@@ -206,5 +258,29 @@ mod tests {
         (0..700).for_each(|i| add(&mut half, i));
         backward.merge(&half);
         assert_eq!(forward, backward);
+    }
+
+    #[test]
+    fn values_come_to_the_same_one_by_one_many_at_once_and_in_pieces() {
+        let values: Vec<f64> = (0..3_000).map(|i| f64::from(i % 1_700) * 0.5).collect();
+        for (rows, size) in [(1, 1), (100, 7), (512, 512), (513, 400), (1_200, 300), (3_000, 190), (3_000, 3_000)] {
+            let (mut one_by_one, mut at_once, mut merged) =
+                (HyperLogLog::default(), HyperLogLog::default(), HyperLogLog::default());
+            values[..rows].iter().for_each(|&value| one_by_one.insert_number(value));
+            for piece in values[..rows].chunks(size) {
+                let mut of_piece = HyperLogLog::default();
+                of_piece.insert_numbers(piece);
+                merged.merge(&of_piece);
+                at_once.insert_numbers(piece);
+            }
+            assert!(one_by_one == at_once && one_by_one == merged, "{rows}");
+            assert_eq!(one_by_one.estimate(), merged.estimate());
+            let written = |sketch: &HyperLogLog| {
+                let mut out = crate::stored::Writer::default();
+                sketch.write(&mut out);
+                out.0
+            };
+            assert_eq!(written(&one_by_one), written(&merged));
+        }
     }
 }
