@@ -11,7 +11,15 @@ pub(crate) type TextRow<'a> = Vec<Cow<'a, str>>;
 /// The rows of a text without quotes, a line each; nothing of one with quotes.
 pub(crate) fn plain_lines(text: &str) -> Option<impl Iterator<Item = &str>> {
     let has_quotes = memchr::memchr(b'"', text.as_bytes()).is_some();
-    let lines = text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
+    let mut rest = Some(text);
+    // With a search for the end of a line that takes many bytes at once, which splitting by a character does not.
+    let lines = std::iter::from_fn(move || {
+        let text = rest?;
+        let end = memchr::memchr(b'\n', text.as_bytes());
+        rest = end.map(|end| &text[end + 1..]);
+        let line = end.map_or(text, |end| &text[..end]);
+        Some(line.strip_suffix('\r').unwrap_or(line))
+    });
     (!has_quotes).then(|| lines.filter(|line| !line.is_empty()))
 }
 

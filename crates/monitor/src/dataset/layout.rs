@@ -3,6 +3,7 @@
 //! By name where the row has names that the columns know, the unnamed cells filling what is left in order; else by
 //! position. Invariant: no two cells share a column.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 
 use super::batch::Columns;
@@ -15,7 +16,9 @@ pub(super) const MAX_STRANGERS: usize = 1000;
 /// Finds places for cells; remembers the last answer, since calls of one endpoint look alike.
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
-    by_name: HashMap<String, usize>,
+    columns: Vec<String>,
+    /// Made when the first row with names comes.
+    by_name: OnceCell<HashMap<String, usize>>,
     last_names: Vec<Option<String>>,
     last_places: Option<Vec<Option<usize>>>,
     /// Names seen in rows that no column has, with how many rows had them.
@@ -26,8 +29,7 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn new(columns: &Columns) -> Self {
-        let by_name = columns.names.iter().cloned().enumerate().map(|(place, name)| (name, place)).collect();
-        Self { by_name, named: vec![false; columns.len()], ..Self::default() }
+        Self { columns: columns.names.clone(), named: vec![false; columns.len()], ..Self::default() }
     }
 
     /// Lays a row with names out, one cell per column, absent ones missing. `None` when no name fits a column, so that
@@ -53,10 +55,11 @@ impl Layout {
     }
 
     fn places(&self, names: &[Option<String>]) -> Option<Vec<Option<usize>>> {
+        let by_name = self.by_name.get_or_init(|| self.columns.iter().cloned().zip(0..).collect());
         let mut places: Vec<Option<usize>> = vec![None; names.len()];
         let mut taken = vec![false; self.named.len()];
         for (place, name) in places.iter_mut().zip(names) {
-            let found = name.as_ref().and_then(|name| self.by_name.get(name)).copied();
+            let found = name.as_ref().and_then(|name| by_name.get(name)).copied();
             if let Some(found) = found.filter(|&found| !std::mem::replace(&mut taken[found], true)) {
                 *place = Some(found);
             }
