@@ -1,5 +1,5 @@
 //! How long one `examine` takes, for a profiler to look at without the rest of the program:
-//! `analysis_speed DATA REFERENCE [--rounds N] [--threads N] [--profiles]`. `cargo xtask bench analysis` measures the program.
+//! `analysis_speed DATA REFERENCE [--rounds N] [--threads N] [--columns-at-once N] [--profiles]`. `cargo xtask bench analysis` measures the program.
 
 #![expect(clippy::print_stdout, reason = "the figures are what this is for")]
 
@@ -21,11 +21,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let rounds: usize = after("--rounds").map_or(Ok(1), |text| text.parse())?;
     let threads = after("--threads").map(|text| text.parse()).transpose()?;
+    let columns_at_once = after("--columns-at-once").map(|text| text.parse()).transpose()?;
     let stores = Stores::new(StoreSettings { data_dir: ".".into(), mappings: Default::default() });
     let keeps_profiles = options.iter().any(|option| option == "--profiles");
     let source = |address: &String, keeps_profiles| Source {
         addresses: vec![address.clone()],
         threads,
+        columns_at_once,
         keeps_profiles,
         ..Source::default()
     };
@@ -34,6 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         against: Against::Data(source(reference, false)),
         rule: Rule::default(),
         budget: None,
+        is_pictured: false,
     };
     for _ in 0..rounds {
         let began = Instant::now();

@@ -5,7 +5,7 @@
 //! and the baseline only. What AWS has no check type for (negative values, too little data) is said in
 //! [`Findings::notes`], not among the violations.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -59,38 +59,69 @@ pub fn check(
     constraints: &Constraints,
     baseline: Option<&Statistics>,
 ) -> Findings {
-    let mut findings = Findings::default();
-    let paired = current.columns.iter().filter(|_| pairing == Pairing::ByName);
-    let by_name: HashMap<&str, &ColumnProfile> = paired.map(|column| (column.name.as_str(), column)).collect();
-    if constraints.monitoring_config.evaluate_constraints != Some(crate::constraints::Switch::Disabled) {
-        check_columns(current, constraints, &by_name, &mut findings);
-    }
-    let statistics: HashMap<&str, &FeatureStatistics> = baseline
-        .map(|baseline| baseline.features.iter().map(|feature| (feature.name.as_str(), feature)).collect())
-        .unwrap_or_default();
-    for feature in &constraints.features {
-        let rules = constraints.rules(feature);
-        let Some(column) = by_name.get(feature.name.as_str()).filter(|_| rules.evaluate) else { continue };
-        check_type(column, feature, &rules, &mut findings);
-        check_completeness(column, feature, &mut findings);
-        check_domain(column, feature, &rules, &mut findings);
-        note_sign(column, feature, &mut findings);
-        if let Some(statistics) = statistics.get(feature.name.as_str()).filter(|_| rules.compare) {
-            check_drift(column, statistics, &rules, &mut findings);
-        }
-    }
-    findings
+    let mut checking = Checking::of(pairing, constraints, baseline);
+    checking.take(&current.columns);
+    checking.end(&current.names().collect::<Vec<_>>())
 }
 
-fn check_columns(
-    current: &DatasetProfile,
-    constraints: &Constraints,
-    by_name: &HashMap<&str, &ColumnProfile>,
-    findings: &mut Findings,
-) {
-    let (now, then) = (current.columns.len(), constraints.features.len());
-    let promised: std::collections::HashSet<&str> = constraints.features.iter().map(|f| f.name.as_str()).collect();
-    let paired = by_name.keys().filter(|name| promised.contains(*name)).count();
+/// A check of columns that come some at a time.
+pub(crate) struct Checking<'a> {
+    pairing: Pairing,
+    constraints: &'a Constraints,
+    statistics: HashMap<&'a str, &'a FeatureStatistics>,
+    /// By the places of the features in the constraints.
+    found: Vec<Findings>,
+}
+
+impl<'a> Checking<'a> {
+    pub(crate) fn of(pairing: Pairing, constraints: &'a Constraints, baseline: Option<&'a Statistics>) -> Self {
+        let statistics = baseline.into_iter().flat_map(|baseline| &baseline.features);
+        Self {
+            pairing,
+            constraints,
+            statistics: statistics.map(|feature| (feature.name.as_str(), feature)).collect(),
+            found: vec![Findings::default(); constraints.features.len()],
+        }
+    }
+
+    /// Checks some of the columns.
+    pub(crate) fn take(&mut self, columns: &[ColumnProfile]) {
+        let by_name: HashMap<&str, &ColumnProfile> =
+            columns.iter().map(|column| (column.name.as_str(), column)).collect();
+        for (feature, findings) in self.constraints.features.iter().zip(&mut self.found) {
+            let rules = self.constraints.rules(feature);
+            let is_checked = rules.evaluate && self.pairing == Pairing::ByName;
+            let Some(column) = by_name.get(feature.name.as_str()).filter(|_| is_checked) else { continue };
+            check_type(column, feature, &rules, findings);
+            check_completeness(column, feature, findings);
+            check_domain(column, feature, &rules, findings);
+            note_sign(column, feature, findings);
+            if let Some(statistics) = self.statistics.get(feature.name.as_str()).filter(|_| rules.compare) {
+                check_drift(column, statistics, &rules, findings);
+            }
+        }
+    }
+
+    /// What was found of all columns, which have these names.
+    pub(crate) fn end(self, names: &[&str]) -> Findings {
+        let mut findings = Findings::default();
+        if self.constraints.monitoring_config.evaluate_constraints != Some(crate::constraints::Switch::Disabled) {
+            check_columns(names, self.pairing, self.constraints, &mut findings);
+        }
+        for mut found in self.found {
+            findings.violations.append(&mut found.violations);
+            findings.drifts.append(&mut found.drifts);
+            findings.notes.append(&mut found.notes);
+        }
+        findings
+    }
+}
+
+fn check_columns(names: &[&str], pairing: Pairing, constraints: &Constraints, findings: &mut Findings) {
+    let known: HashSet<&str> = names.iter().copied().filter(|_| pairing == Pairing::ByName).collect();
+    let (now, then) = (names.len(), constraints.features.len());
+    let promised: HashSet<&str> = constraints.features.iter().map(|f| f.name.as_str()).collect();
+    let paired = known.iter().filter(|name| promised.contains(*name)).count();
     let mut violation = |kind: &str, constraint_check_type, names: Vec<&str>| {
         let mut description = format!(
             "There are {kind} columns in current dataset. Number of columns in current dataset: {now}, Number of columns \
@@ -104,8 +135,8 @@ fn check_columns(
         findings.violations.push(Violation { feature_name, constraint_check_type, description });
     };
     let missing: Vec<&str> =
-        constraints.features.iter().map(|f| f.name.as_str()).filter(|n| !by_name.contains_key(n)).collect();
-    let extra: Vec<&str> = current.names().filter(|name| !promised.contains(name)).collect();
+        constraints.features.iter().map(|f| f.name.as_str()).filter(|n| !known.contains(n)).collect();
+    let extra: Vec<&str> = names.iter().copied().filter(|name| !promised.contains(name)).collect();
     if now < then || (now == then && !missing.is_empty()) || (paired > 0 && !missing.is_empty()) {
         violation("missing", CheckType::MissingColumnCheck, missing);
     }

@@ -4,6 +4,7 @@
 mod attribution;
 mod bias;
 mod examining;
+mod grouping;
 mod growing;
 mod naming;
 mod preprocessing;

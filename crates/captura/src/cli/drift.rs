@@ -101,7 +101,8 @@ impl Question {
             ..Rule::default()
         };
         let budget = self.window.as_deref().map(|window| self.budget(window)).transpose()?;
-        Ok(Examine { source: self.keeping.of(wanted.source(addresses, input)?), against, rule, budget })
+        let source = self.keeping.of(wanted.source(addresses, input)?);
+        Ok(Examine { source, against, rule, budget, is_pictured: false })
     }
 
     fn budget(&self, window: &str) -> anyhow::Result<Budget> {

@@ -48,6 +48,7 @@ enum Tongue {
 impl Report {
     pub(crate) async fn run(self) -> anyhow::Result<Outcome> {
         let mut request = self.question.about(&self.addresses, &self.wanted, &self.input)?;
+        request.is_pictured = true;
         let asked = request.source.clone();
         let opened = self.input.open()?;
         request = named(&opened, request).await?;

@@ -209,6 +209,19 @@ impl Builder {
         }
     }
 
+    /// The same, with as many rows in a batch as if there were so many columns.
+    pub(crate) fn cut_as_of(mut self, width: usize) -> Self {
+        self.rows_max = (BATCH_CELLS / width.max(1)).clamp(BATCH_ROWS_MIN, BATCH_ROWS);
+        // Of very many columns, growing each little by little takes longer than filling them.
+        self.columns.iter_mut().for_each(|column| column.expect(self.rows_max));
+        self
+    }
+
+    /// Whether a column holds text, so that rows of numbers alone are not taken.
+    pub(crate) fn has_text(&self) -> bool {
+        self.has_text
+    }
+
     /// How many columns there are.
     pub(crate) fn width(&self) -> usize {
         self.columns.len()

@@ -32,6 +32,11 @@ impl Column {
         Self { cells, kinds: Kinds::default(), promoted: false, expected: 0 }
     }
 
+    /// Makes room for so many cells when the first of a batch come.
+    pub(super) fn expect(&mut self, cells: usize) {
+        self.expected = cells;
+    }
+
     pub(super) fn is_promoted(&self) -> bool {
         self.promoted
     }

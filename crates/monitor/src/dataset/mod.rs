@@ -12,6 +12,7 @@ mod digits;
 mod explained;
 pub mod fuzz;
 mod json_rows;
+mod kept;
 mod layout;
 mod marks;
 mod naming;

@@ -4,6 +4,7 @@
 //! batches to a sink. What it could not use it counts in the [`Tally`], with the first [`super::MAX_DESCRIBED`] described.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use captura_names::Timestamp;
@@ -12,6 +13,7 @@ use super::batch::{Batch, Builder, Call, Columns};
 use super::body::{self, Body};
 use super::cell::Cell;
 use super::digits::Line;
+use super::kept::{Kept, cells_of};
 use super::layout::Layout;
 use super::marks::Seen;
 use super::naming::Naming;
@@ -45,6 +47,8 @@ pub struct Plan {
     pub scope: Scope,
     /// What columns are called that the data calls otherwise, or not at all.
     pub naming: Arc<Naming>,
+    /// Names of the columns that batches have; all of them where nothing is said. Rows are taken or refused by all columns.
+    pub only: Option<Arc<HashSet<String>>>,
 }
 
 /// Reads objects into batches.
@@ -71,6 +75,8 @@ enum Taken {
 struct State {
     builder: Builder,
     layout: Layout,
+    /// Where not all columns are kept, those that are.
+    kept: Option<Kept>,
 }
 
 impl<F: FnMut(Batch)> Reader<F> {
@@ -83,7 +89,7 @@ impl<F: FnMut(Batch)> Reader<F> {
 impl<S: Sink> Reader<S> {
     /// As [`Reader::new`], for sinks that hear of calls.
     pub fn into_sink(plan: Plan, sink: S) -> Self {
-        let state = plan.columns.clone().map(|columns| State::new(columns, plan.with_calls));
+        let state = plan.columns.clone().map(|columns| State::new(columns, &plan));
         let (tally, times, scanner) = (Tally::default(), Times::default(), Scanner::default());
         Self { plan, sink, state, tally, settled: false, times, scanner, run: (0, 0) }
     }
@@ -201,10 +207,9 @@ impl<S: Sink> Reader<S> {
         if let Some(batch) = state.builder.take() {
             self.sink.batch(batch);
         }
-        let columns = state.builder.columns();
-        let promoted = columns.names.iter().zip(state.builder.promoted());
-        self.tally.promoted = promoted.filter(|(_, promoted)| *promoted).map(|(name, _)| name.clone()).collect();
-        self.tally.columns = columns;
+        let promoted = state.builder.columns().names.into_iter().zip(state.builder.promoted());
+        self.tally.promoted = promoted.filter(|(_, promoted)| *promoted).map(|(name, _)| name).collect();
+        self.tally.columns = state.columns();
         self.tally.strangers = std::mem::take(&mut state.layout.strangers);
         if state.layout.named.contains(&true) {
             self.tally.filled = state.layout.named;
@@ -249,11 +254,14 @@ impl<S: Sink> Reader<S> {
         }
         let width = lines.clone().map(cells_of).sum();
         self.check_row(width, bytes)?;
-        let State { builder, .. } = self.state_for(|| Columns::numbered(width))?;
-        if width != builder.width() {
+        let state = self.state_for(|| Columns::numbered(width))?;
+        if width != state.width() {
             return Err(self.misfit(width, 1));
         }
-        builder.push_lines(lines, call);
+        match state.kept.as_ref().and_then(|kept| kept.parts(lines.clone())) {
+            Some(parts) => state.builder.push_lines(parts.into_iter(), call),
+            None => state.builder.push_lines(lines, call),
+        }
         self.end_record(width, 1, &call);
         Ok(Taken::Used)
     }
@@ -262,14 +270,23 @@ impl<S: Sink> Reader<S> {
     fn push_numbers<'l>(
         &mut self,
         lines: impl Iterator<Item = &'l str>,
-        around: &[u8],
+        around: &'l [u8],
         bytes: usize,
         call: &Call<'_>,
     ) -> bool {
         let state = self.state.as_mut().filter(|_| bytes <= MAX_ROW_BYTES);
-        let Some(State { builder, .. }) = state else { return false };
-        let width = builder.width();
-        let added = builder.push_numbers(lines.map(|line| Line::of(line, around)), *call);
+        let Some(state) = state else { return false };
+        let width = state.width();
+        let State { builder, kept, .. } = state;
+        let as_line = |line: &'l str| Line::of(line, around);
+        let added = match kept {
+            None => builder.push_numbers(lines.map(as_line), *call),
+            Some(_) if builder.has_text() => false,
+            Some(kept) => {
+                let parts = kept.parts(lines);
+                parts.is_some_and(|parts| builder.push_numbers(parts.into_iter().map(as_line), *call))
+            }
+        };
         if added {
             self.end_record(width, 1, call);
         }
@@ -296,7 +313,7 @@ impl<S: Sink> Reader<S> {
         let names = || first.names.iter().enumerate().map(|(i, name)| name.clone().unwrap_or_else(|| format!("_c{i}")));
         let columns = || if first.names.is_empty() { Columns::numbered(width) } else { Columns::named(names()) };
         let state = self.state_for(columns)?;
-        let expected = state.builder.width();
+        let expected = state.width();
         let mut placed: Vec<Vec<Cell<'_>>> = Vec::with_capacity(rows.len());
         let mut by_name = false;
         for row in rows {
@@ -311,7 +328,11 @@ impl<S: Sink> Reader<S> {
         }
         let count = u32::try_from(placed.len()).map_err(|_| "the call has too many rows")?;
         for (row, cells) in (0..).zip(&placed) {
-            state.builder.push_cells(cells.iter(), Call { row, ..call });
+            let call = Call { row, ..call };
+            match &state.kept {
+                None => state.builder.push_cells(cells.iter(), call),
+                Some(kept) => state.builder.push_cells(kept.of_row(cells).collect::<Vec<_>>().into_iter(), call),
+            }
         }
         if by_name {
             self.tally.matching = Matching::ByName;
@@ -323,11 +344,18 @@ impl<S: Sink> Reader<S> {
     fn row_of_texts(&mut self, cells: &csv_rows::TextRow<'_>) -> Result<(), String> {
         let width = cells.len();
         self.check_row(width, cells.iter().map(|cell| cell.len()).sum())?;
-        let State { builder, .. } = self.state_for(|| Columns::numbered(width))?;
-        if width != builder.width() {
+        let state = self.state_for(|| Columns::numbered(width))?;
+        if width != state.width() {
             return Err(self.misfit(width, 1));
         }
-        builder.push_texts(cells.iter().map(AsRef::as_ref), Call::default());
+        let call = Call::default();
+        match &state.kept {
+            None => state.builder.push_texts(cells.iter().map(AsRef::as_ref), call),
+            Some(kept) => {
+                let cells: Vec<&str> = kept.of_row(cells).map(AsRef::as_ref).collect();
+                state.builder.push_texts(cells.into_iter(), call);
+            }
+        }
         self.end_record(width, 1, &Call::default());
         Ok(())
     }
@@ -336,7 +364,6 @@ impl<S: Sink> Reader<S> {
     /// known columns are kept by position.
     fn csv_header(&mut self, mut names: Vec<String>) {
         self.plan.naming.name_columns(&mut names);
-        let with_calls = self.plan.with_calls;
         if self.settled || names.len() > MAX_COLUMNS {
             return;
         }
@@ -344,15 +371,15 @@ impl<S: Sink> Reader<S> {
         match &mut self.state {
             None => {
                 self.tally.matching = Matching::ByName;
-                self.state = Some(State::new(fresh, with_calls));
+                self.state = Some(State::new(fresh, &self.plan));
             }
             Some(state) if self.tally.rows == 0 => {
-                let known = state.builder.columns();
+                let known = state.columns();
                 if fresh.names.iter().any(|name| known.names.contains(name)) {
                     let text = known.names.iter().zip(&known.text).filter(|(_, text)| **text);
                     let columns = fresh.with_text(text.map(|(name, _)| name.as_str()));
                     self.tally.matching = Matching::ByName;
-                    *state = State::new(columns, with_calls);
+                    *state = State::new(columns, &self.plan);
                 }
             }
             Some(_) => {}
@@ -370,13 +397,13 @@ impl<S: Sink> Reader<S> {
     }
 
     fn state_for(&mut self, columns: impl FnOnce() -> Columns) -> Result<&mut State, String> {
-        let with_calls = self.plan.with_calls;
-        Ok(self.state.get_or_insert_with(|| State::new(columns(), with_calls)))
+        let Self { state, plan, .. } = self;
+        Ok(state.get_or_insert_with(|| State::new(columns(), plan)))
     }
 
     fn misfit(&mut self, width: usize, rows: u64) -> String {
         self.count_width(width, rows);
-        let expected = self.state.as_ref().map_or(0, |state| state.builder.width());
+        let expected = self.state.as_ref().map_or(0, State::width);
         format!("the row has {width} columns, the data set {expected}")
     }
 
@@ -407,20 +434,27 @@ impl<S: Sink> Reader<S> {
 }
 
 impl State {
-    fn new(columns: Columns, with_calls: bool) -> Self {
-        Self { layout: Layout::new(&columns), builder: Builder::new(columns, with_calls) }
+    fn new(columns: Columns, plan: &Plan) -> Self {
+        let layout = Layout::new(&columns);
+        let Some(only) = &plan.only else {
+            return Self { layout, builder: Builder::new(columns, plan.with_calls), kept: None };
+        };
+        let kept = Kept::of(columns, only);
+        // Batches are cut where those of all columns would be, since sums are rounded by batch.
+        let builder = Builder::new(kept.columns(), plan.with_calls).cut_as_of(kept.width());
+        Self { layout, builder, kept: Some(kept) }
+    }
+
+    fn width(&self) -> usize {
+        self.kept.as_ref().map_or_else(|| self.builder.width(), Kept::width)
+    }
+
+    /// All columns, with those as text that have become it.
+    fn columns(&self) -> Columns {
+        let built = self.builder.columns();
+        self.kept.as_ref().map_or_else(|| built.clone(), |kept| kept.all_with(&built))
     }
 }
-
-/// How many cells there are in a line of CSV without quotes.
-fn cells_of(line: &str) -> usize {
-    // In sums of bytes, so that many are compared at once.
-    let commas = |bytes: &[u8]| bytes.iter().fold(0_u8, |sum, &byte| sum.wrapping_add(u8::from(byte == b',')));
-    line.as_bytes().chunks(COUNTED_BYTES).map(|chunk| usize::from(commas(chunk))).sum::<usize>() + 1
-}
-
-/// Bytes whose commas are counted in one byte.
-const COUNTED_BYTES: usize = 128;
 
 /// The lines of a call whose bodies are CSV and stand in the record without escapes: then there is neither a quote nor the end
 /// of a line in them.

@@ -247,11 +247,21 @@ pub fn compare(reference: Reference<'_>, current: &DatasetProfile, rule: Rule) -
     drift
 }
 
-fn compare_column(reference: &ReferenceColumn<'_>, current: &ColumnProfile, rule: &Rule) -> ColumnDrift {
+/// One column, not judged yet.
+pub(crate) fn compare_column(reference: &ReferenceColumn<'_>, current: &ColumnProfile, rule: &Rule) -> ColumnDrift {
     let then = reference.sample();
     let now = Sample::like(current, &then);
-    let mut measured = measured(&then, &now, rule.confidence);
-    let (kind, by) = match &then {
+    compare_samples((reference.presence(), &then), (current, &now), rule)
+}
+
+/// The same of samples that are there already.
+pub(crate) fn compare_samples(
+    (reference, then): (Presence, &Sample<'_>),
+    (current, now): (&ColumnProfile, &Sample<'_>),
+    rule: &Rule,
+) -> ColumnDrift {
+    let mut measured = measured(then, now, rule.confidence);
+    let (kind, by) = match then {
         Sample::Numbers(_) => (Kind::Numbers, Some(rule.numbers_by)),
         Sample::Categories(_) => (Kind::Categories, Some(rule.categories_by)),
         Sample::Unknown => (Kind::Unknown, None),
@@ -263,7 +273,7 @@ fn compare_column(reference: &ReferenceColumn<'_>, current: &ColumnProfile, rule
         feature: current.name.clone(),
         kind,
         verdict: Verdict::NotComparable,
-        reference: reference.presence(),
+        reference,
         current: Presence { present: current.present(), missing: current.missing },
         measured,
         adjusted_p_value: None,
@@ -272,7 +282,7 @@ fn compare_column(reference: &ReferenceColumn<'_>, current: &ColumnProfile, rule
 }
 
 /// Judges all columns together.
-fn judge(columns: &mut [ColumnDrift], rule: &Rule) {
+pub(crate) fn judge(columns: &mut [ColumnDrift], rule: &Rule) {
     let enough = |column: &ColumnDrift| column.reference.present.min(column.current.present) >= MIN_ROWS;
     let judged: Vec<usize> =
         (0..columns.len()).filter(|&i| columns[i].decisive().is_some() && enough(&columns[i])).collect();

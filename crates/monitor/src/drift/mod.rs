@@ -18,6 +18,7 @@ pub mod compare;
 pub mod discovery;
 pub mod measure;
 mod noise;
+pub mod outline;
 #[cfg(test)]
 mod reference;
 pub mod sample;

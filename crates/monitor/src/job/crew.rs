@@ -12,6 +12,8 @@ use std::thread::JoinHandle;
 
 /// Threads of one job at the most.
 const MAX_THREADS: usize = 256;
+/// Items for which it is worth to begin a thread.
+const ITEMS_MIN: usize = 64;
 
 /// Threads at work on pieces of `J`, each of which becomes an `R`.
 pub(super) struct Crew<J, R> {
@@ -30,6 +32,21 @@ pub(super) struct Crew<J, R> {
 pub(super) fn threads(asked: Option<NonZero<usize>>) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
     asked.map_or_else(cores, NonZero::get).min(MAX_THREADS)
+}
+
+/// What becomes of items, in their order; by so many threads, where there are enough of them.
+pub(super) fn each<T: Sync, R: Send>(threads: usize, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = threads.min(items.len() / ITEMS_MIN);
+    if threads <= 1 {
+        return items.iter().map(work).collect();
+    }
+    let work = &work;
+    std::thread::scope(|scope| {
+        let parts = items.chunks(items.len().div_ceil(threads));
+        let begin = |part: &'_ [T]| part.iter().map(work).collect::<Vec<R>>();
+        let parts: Vec<_> = parts.map(|part| scope.spawn(move || begin(part))).collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
 }
 
 impl<J: Send + 'static, R: Send + 'static> Crew<J, R> {
@@ -130,6 +147,14 @@ mod tests {
             }
             crew.finish(|made| found.push(made));
             assert_eq!(found, alone, "{threads}");
+        }
+    }
+
+    #[test]
+    fn items_come_out_in_their_order_by_however_many_threads() {
+        let items: Vec<usize> = (0..1000).collect();
+        for threads in [1, 2, 3, 300] {
+            assert_eq!(each(threads, &items, |item| item * 2), items.iter().map(|item| item * 2).collect::<Vec<_>>());
         }
     }
 

@@ -2,7 +2,8 @@
 //! by window.
 //!
 //! One pass over the data, and over a reference made of captures; a second one where categories drifted, where there is a
-//! watch of windows, or where there was no room for the values of all columns. Invariant: the same objects give the same examination. Refuses to: write anything.
+//! watch of windows, or where there was no room for the values of all columns. Of very many columns there is a pass for each
+//! group of them. Invariant: the same objects give the same examination. Refuses to: write anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,20 +11,19 @@ use captura_archive::Stores;
 use captura_names::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::files::{read_artefact, read_optional};
-use super::passes::{Pass, open};
-use super::{CONSTRAINTS, JobError, STATISTICS, Source, Summary, below};
-use crate::artefact::{Statistics, Violation};
+use super::crew::threads;
+use super::passes::Grouping;
+use super::reading::Limit;
+use super::sides::{COLUMNS_AT_ONCE, Side, Then};
+use super::walk::{Question, walk};
+use super::{JobError, Source, Summary};
+use crate::artefact::Violation;
 use crate::cause::mix::Split;
-use crate::cause::{Callers, Cause, Collector, MAX_FEATURES};
-use crate::constraints::Constraints;
+use crate::cause::{Callers, Cause, MAX_FEATURES};
 use crate::dataset::Columns;
-use crate::drift::bursts::Marks;
-use crate::drift::compare::{DatasetDrift, Kind, Reference, ReferenceColumn, Rule, Verdict, compare};
-use crate::drift::sample::Sample;
+use crate::drift::compare::{DatasetDrift, Kind, Rule, Verdict};
+use crate::drift::outline::Outline;
 use crate::drift::windows::{Budget, Watched, Windows};
-use crate::profile::{DatasetProfile, InferredType};
-use crate::violations::{Pairing, check as check_profile};
 
 /// What to examine.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct Examine {
     pub rule: Rule,
     /// Windows and their budget of false alarms, when the data is to be watched window by window.
     pub budget: Option<Budget>,
+    /// Whether a page is made of it, so that columns are outlined.
+    pub is_pictured: bool,
 }
 
 /// What data is held against.
@@ -76,12 +78,9 @@ pub struct Examination {
     pub consumers: Vec<ConsumerRows>,
     /// What the watch saw, when there was one.
     pub watched: Option<Watched>,
-    /// The data's profile, for histograms.
+    /// What a page shows of the columns of `drift`, in their order; empty where none is made.
     #[serde(skip)]
-    pub profile: DatasetProfile,
-    /// The reference, for histograms.
-    #[serde(skip)]
-    pub reference: KeptReference,
+    pub outlines: Vec<Outline>,
 }
 
 /// From the first to the last call.
@@ -105,43 +104,6 @@ pub struct ConsumerRows {
     pub reference: Option<u64>,
     /// Rows of the data.
     pub current: u64,
-}
-
-/// A reference that is kept.
-#[derive(Debug, Clone, PartialEq)]
-pub enum KeptReference {
-    /// Of a baseline.
-    File(Statistics),
-    /// Of other data.
-    Profile(DatasetProfile),
-}
-
-impl KeptReference {
-    /// As what is compared with.
-    #[must_use]
-    pub fn reference(&self) -> Reference<'_> {
-        match self {
-            Self::File(statistics) => Reference::File(statistics),
-            Self::Profile(profile) => Reference::Profile(profile),
-        }
-    }
-
-    fn rows(&self) -> u64 {
-        match self {
-            Self::File(statistics) => statistics.dataset.item_count,
-            Self::Profile(profile) => profile.rows,
-        }
-    }
-
-    fn columns(&self) -> Columns {
-        let columns = self.reference().columns();
-        let is_text = |column: &&ReferenceColumn<'_>| match column {
-            ReferenceColumn::File(feature) => feature.inferred_type == InferredType::String,
-            ReferenceColumn::Profile(profile) => profile.inferred_type() == InferredType::String,
-        };
-        let names = columns.iter().map(|column| column.name().to_owned());
-        Columns::named(names).with_text(columns.iter().filter(is_text).map(ReferenceColumn::name))
-    }
 }
 
 impl Examination {
@@ -171,141 +133,84 @@ fn as_text<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::E
     serializer.collect_str(time)
 }
 
-/// What was read of the reference.
-struct Then {
-    kept: KeptReference,
-    constraints: Option<Constraints>,
-    /// Where it can be told who called, and how to read it.
-    calls: Option<(Pass, Source)>,
-}
-
 /// Examines data.
 ///
 /// # Errors
 /// When objects cannot be read, there are no rows, the baseline cannot be used, or there are too many windows.
 pub async fn examine(stores: &Stores, request: &Examine) -> Result<Examination, JobError> {
-    let mut then = reference(stores, request).await?;
-    let objects = open(stores, &request.source).await?;
-    let known = then.kept.columns();
-    let is_alone = matches!(request.against, Against::Nothing);
-    let named = request.source.names.clone().map(Columns::named);
-    let columns = if is_alone { named } else { Some(known) };
-    let pass = Pass::listening(&objects, &request.source, columns, !is_alone).await?;
-    if is_alone {
-        let names: Vec<String> = pass.profile.names().map(str::to_owned).collect();
-        then.kept = KeptReference::Profile(DatasetProfile::of_columns(&names));
-    }
-    let drift = compare(then.kept.reference(), &pass.profile, request.rule);
-    let pairing = if pass.is_unpaired() { Pairing::Unknown } else { Pairing::ByName };
-    let findings = then.constraints.as_ref().map(|constraints| {
-        let statistics = match &then.kept {
-            KeptReference::File(statistics) => Some(statistics),
-            KeptReference::Profile(_) => None,
-        };
-        check_profile(&pass.profile, pairing, constraints, statistics)
-    });
-    let mut windows = request.budget.map(|budget| Windows::new(columns_to_watch(&then.kept), budget.window_us));
-    let drifted: Vec<(String, bool)> = drift
+    let question = question(request);
+    let mut then = Then::open(stores, request, question.at_once).await?;
+    let mut now = data(stores, request, &then, question.at_once).await?;
+    let is_alone = then.rows() == 0;
+    let walked = walk(&mut then, &mut now, Question { is_alone, ..question }).await?;
+    let mut windows = request.budget.map(|budget| Windows::new(walked.watched, budget.window_us));
+    let drifted: Vec<(String, bool)> = walked
+        .drift
         .worst_first()
         .into_iter()
         .filter(|column| column.verdict == Verdict::Drifted)
         .take(MAX_FEATURES)
         .map(|column| (column.feature.clone(), column.kind == Kind::Categories))
         .collect();
-    let (callers, now) = pass.heard(&objects, &request.source, &drifted).await?;
+    let (callers, sent) = now.heard(&drifted).await?;
     if let Some(windows) = &mut windows {
-        pass.again(&objects, &request.source, |batch| windows.take(&batch)).await?;
+        now.again(|batch| windows.take(&batch)).await?;
     }
-    let before = callers_then(stores, then.calls.take(), &drifted).await?;
-    let columns = then.kept.reference().columns();
+    let before = then.callers(&drifted).await?;
     let watched = match (windows, request.budget) {
-        (Some(windows), Some(budget)) => Some(windows.watched(&columns, request.rule.tolerance, budget)?),
+        (Some(windows), Some(budget)) => Some(windows.watched(&then.all(), request.rule.tolerance, budget)?),
         _ => None,
     };
-    let mut data = Summary::of(&pass, Vec::new());
-    data.notes.extend(findings.as_ref().map(|findings| findings.notes.clone()).unwrap_or_default());
-    let causes = causes(&then.kept, &now, &drifted, request.rule.tolerance);
-    let split = |(feature, _): &(String, bool)| now.split(&before.as_ref()?.1, feature);
+    let mut data = Summary::counting(&now.pass, walked.present, Vec::new());
+    data.notes.extend(walked.findings.as_ref().map(|findings| findings.notes.clone()).unwrap_or_default());
+    let statistics = then.statistics_of(&drifted).await?;
+    let cause = |(feature, _): &(String, bool)| sent.cause(statistics.feature(feature)?, request.rule.tolerance);
+    let causes = drifted.iter().filter_map(cause).collect();
+    let split = |(feature, _): &(String, bool)| sent.split(&before.as_ref()?.1, feature);
+    let splits = drifted.iter().filter_map(split).collect();
+    drop(statistics);
     Ok(Examination {
         data,
-        reference_rows: then.kept.rows(),
+        reference_rows: then.rows(),
         period: callers.period().map(|(from, to)| Period { from, to }),
-        drift,
-        violations: findings.map(|findings| findings.violations),
+        drift: walked.drift,
+        violations: walked.findings.map(|findings| findings.violations),
         causes,
-        splits: drifted.iter().filter_map(split).collect(),
+        splits,
         consumers: consumers(&callers, before.as_ref().map(|(callers, _)| callers)),
         watched,
-        profile: pass.profile,
-        reference: then.kept,
+        outlines: walked.outlines,
     })
 }
 
-async fn reference(stores: &Stores, request: &Examine) -> Result<Then, JobError> {
-    match &request.against {
-        Against::Baseline { folder, history } => {
-            let statistics: Statistics = read_artefact(stores, &below(folder, STATISTICS)).await?;
-            let constraints = read_optional(stores, &below(folder, CONSTRAINTS)).await?;
-            let kept = KeptReference::File(statistics);
-            let calls = if history.is_empty() {
-                None
-            } else {
-                let mut source = Source { addresses: history.clone(), ..request.source.clone() };
-                source.selection.window = None;
-                source.scope.window = None;
-                let objects = open(stores, &source).await?;
-                Some((Pass::listening(&objects, &source, Some(kept.columns()), true).await?, source))
-            };
-            Ok(Then { kept, constraints, calls })
-        }
-        Against::Data(source) => {
-            let objects = open(stores, source).await?;
-            let names = source.names.clone().map(Columns::named);
-            let mut pass = Pass::listening(&objects, source, names, false).await?;
-            let kept = KeptReference::Profile(std::mem::take(&mut pass.profile));
-            Ok(Then { kept, constraints: None, calls: Some((pass, source.clone())) })
-        }
-        Against::Nothing => {
-            let kept = KeptReference::Profile(DatasetProfile::default());
-            Ok(Then { kept, constraints: None, calls: None })
-        }
+fn question(request: &Examine) -> Question {
+    let asked = request.source.columns_at_once.map(std::num::NonZero::get);
+    let at_once = Limit { columns: asked.unwrap_or(COLUMNS_AT_ONCE), of_any_form: asked.is_some() };
+    Question {
+        rule: request.rule,
+        is_pictured: request.is_pictured,
+        is_watched: request.budget.is_some(),
+        is_alone: false,
+        threads: threads(request.source.threads),
+        // A watch of windows looks at all columns together.
+        at_once: if request.budget.is_some() { Limit::NONE } else { at_once },
     }
 }
 
-/// Who called when the reference was made, and what they sent; `None` when its records do not name anybody.
-async fn callers_then(
-    stores: &Stores,
-    calls: Option<(Pass, Source)>,
-    drifted: &[(String, bool)],
-) -> Result<Option<(Callers, Collector)>, JobError> {
-    let Some((pass, source)) = calls else { return Ok(None) };
-    let objects = open(stores, &source).await?;
-    let (callers, collector) = pass.heard(&objects, &source, drifted).await?;
-    Ok(callers.rows().keys().any(Option::is_some).then_some((callers, collector)))
-}
-
-fn columns_to_watch(kept: &KeptReference) -> Vec<(String, Marks)> {
-    let columns = kept.reference().columns();
-    let watched = columns.iter().map(|column| (column.name().to_owned(), column.sample()));
-    let watched = watched.filter(|(_, sample)| *sample != Sample::Unknown);
-    watched.map(|(name, sample)| (name, Marks::of(&sample))).collect()
-}
-
-fn causes(kept: &KeptReference, now: &Collector, drifted: &[(String, bool)], tolerance: f64) -> Vec<Cause> {
-    let made;
-    let statistics = match kept {
-        KeptReference::File(statistics) => statistics,
-        KeptReference::Profile(profile) if drifted.is_empty() => {
-            debug_assert!(profile.rows > 0 || drifted.is_empty(), "our bug: nothing drifts from nothing");
-            return Vec::new();
-        }
-        KeptReference::Profile(profile) => {
-            let columns = profile.columns.iter().filter(|column| drifted.iter().any(|(name, _)| *name == column.name));
-            made = Statistics::of(&DatasetProfile { rows: profile.rows, columns: columns.cloned().collect() });
-            &made
+/// The data, as what it is held against knows its columns.
+async fn data(stores: &Stores, request: &Examine, then: &Then, at_once: Limit) -> Result<Side, JobError> {
+    let (columns, grouping) = match then {
+        Then::Nothing => (request.source.names.clone().map(Columns::named), Grouping::AtMost(at_once, None)),
+        Then::File { .. } | Then::Data(_) => {
+            let known = then.known();
+            let first = known.names.iter().take(at_once.columns).cloned().collect();
+            let first = std::sync::Arc::new(first);
+            let is_of_groups = then.is_of_groups(at_once);
+            let grouping = if is_of_groups { Grouping::Only(first) } else { Grouping::AtMost(at_once, Some(first)) };
+            (Some(known), grouping)
         }
     };
-    drifted.iter().filter_map(|(feature, _)| now.cause(statistics.feature(feature)?, tolerance)).collect()
+    Side::open(stores, request.source.clone(), (columns, !matches!(then, Then::Nothing)), grouping).await
 }
 
 /// Everyone who called, now or then; who calls most now first.

@@ -22,6 +22,8 @@ pub(super) struct Gathering {
 pub(super) enum Wanted {
     /// A profile alone.
     Profile,
+    /// A profile, and the callers.
+    Heard,
     /// A profile, the callers, and values of all columns.
     Everything,
     /// The callers, and values of these features.
@@ -43,7 +45,7 @@ impl Wanted {
     pub(super) fn begin(&self, piece: &Beginning<'_>, strides: Vec<(Option<String>, u64)>) -> Gatherer {
         let columns = piece.plan.columns.as_ref();
         let sample = match self {
-            Self::Profile => None,
+            Self::Profile | Self::Heard => None,
             Self::Everything => columns.map(|columns| Collector::of_numbers(columns.names.iter().cloned())),
             Self::Features(features) => Some(Collector::new(features.iter().cloned())),
         };

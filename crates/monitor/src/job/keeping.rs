@@ -11,6 +11,8 @@
 //! ```text
 //! "captura profile" 5 ─ SHA-256 of the objects' identities ─ account, profile, callers, sample ─ SHA-256 of all before
 //! ```
+//! Of tables that are read group by group, each group of columns has a profile of its own, without the sample of values.
+//!
 //! Invariant: with and without kept profiles the outcome is the same. A profile that was made of objects which changed
 //! meanwhile is taken away again. Refuses to: keep anything beside objects that are no captures, or of a part of their calls.
 
@@ -22,7 +24,7 @@ use captura_names::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::gathering::{Gatherer, Gathering, Wanted};
-use super::reading::{Beginning, Part, Settling, Total, read};
+use super::reading::{Beginning, Limit, Part, Settling, Total, read};
 use super::{JobError, Source};
 use crate::cause::{Callers, Collector};
 use crate::dataset::{Columns, Plan, Tally};
@@ -35,23 +37,55 @@ const MAGIC: &[u8; 16] = b"captura profile\x05";
 const HOUR_US: i64 = 3_600_000_000;
 /// Values of the sample of a folder: 4 MiB.
 const FOLDER_VALUES: usize = 1 << 19;
-/// Folders that are gathered before they are kept.
+/// Folders that are gathered before they are kept, where there are few columns.
 const FOLDERS_AT_ONCE: usize = 8;
+/// Columns of all of them together.
+const COLUMNS_OF_FOLDERS: usize = 1024;
 
-/// Gathers what is wanted of the objects; tells beside what could not be kept.
+/// Why nothing was gathered.
+#[derive(Debug)]
+pub(super) enum Halt {
+    /// There are more columns than are to be read at once: these.
+    TooWide(Columns),
+    /// The job has failed.
+    Failed(JobError),
+}
+
+impl From<JobError> for Halt {
+    fn from(error: JobError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Halt> for JobError {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Failed(error) => error,
+            Halt::TooWide(_) => unreachable!("our bug: nothing is too wide where nobody says what is"),
+        }
+    }
+}
+
+/// Gathers what is wanted of the objects; tells beside what could not be kept. Of more than so many columns nothing, where the
+/// plan is not of some of them only.
 pub(super) async fn gather(
     objects: &[Found],
     source: &Source,
     plan: &Plan,
     wanted: &Wanted,
-) -> Result<(Gathering, Tally, Vec<String>), JobError> {
-    let mut columns = Settling::of(plan);
+    limit: Limit,
+) -> Result<(Gathering, Tally, Vec<String>), Halt> {
+    let mut columns = Settling::of(plan).at_most(limit);
     let (mut keeping, mut wanted) = (None, wanted.clone());
     if source.keeps_profiles && plan.scope.consumers.is_empty() && !matches!(wanted, Wanted::Features(_)) {
         let settled = columns.settled(objects, source.header).await?;
         keeping = settled.map(|columns| Keeping::of(columns, plan));
-        wanted = if keeping.is_some() { Wanted::Everything } else { wanted };
+        // Of a part of the columns no values are kept: there would be room for a few rows of them.
+        let kept = if plan.only.is_some() { Wanted::Heard } else { Wanted::Everything };
+        wanted = if keeping.is_some() { kept } else { wanted };
     }
+    let too_wide = |columns: &Settling| columns.too_many().map_or(Ok(()), |all| Err(Halt::TooWide(all.clone())));
+    too_wide(&columns)?;
     let mut whole = Whole::default();
     if source.keeps_profiles && !plan.scope.consumers.is_empty() {
         whole.notes.push(notes::READ_FOR_CONSUMERS.say(&[]));
@@ -66,6 +100,7 @@ pub(super) async fn gather(
         if !is_inside(&folders[next]) {
             let run = &folders[next..end(false).map_or(folders.len(), |count| next + count)];
             fresh(objects, run, (source, &wanted), &mut columns, |_, made| whole.add(made)).await?;
+            too_wide(&columns)?;
             next += run.len();
             continue;
         }
@@ -77,7 +112,7 @@ pub(super) async fn gather(
             continue;
         }
         let (mut run, mut found) = (1, None);
-        while run < inside.len().min(FOLDERS_AT_ONCE) && found.is_none() {
+        while run < inside.len().min(keeping.folders_at_once()) && found.is_none() {
             found = keeping.find(&objects[inside[run].clone()]).await;
             run += usize::from(found.is_none());
         }
@@ -216,7 +251,9 @@ fn folders(objects: &[Found]) -> Vec<Range<usize>> {
 struct Keeping {
     /// The name of the profiles beside their objects.
     id: String,
+    /// All columns, and those that are kept.
     names: Vec<String>,
+    kept: Vec<String>,
     /// The time that is asked for; all of it where nothing is said.
     window: Option<Range<Timestamp>>,
 }
@@ -233,9 +270,19 @@ impl Keeping {
         if !naming.changes_nothing() {
             plan.bytes(&serde_json::to_vec(&**naming).expect("our bug: names are lists and maps"));
         }
+        let mut kept = columns.names.clone();
+        if let Some(only) = &asked.only {
+            kept = columns.only(only).names;
+            plan.count(kept.len());
+            kept.iter().for_each(|name| plan.text(name));
+        }
         let digest: [u8; 32] = Sha256::digest(&plan.0).into();
         let id = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { id, names: columns.names.clone(), window: asked.scope.window.clone() }
+        Self { id, names: columns.names.clone(), kept, window: asked.scope.window.clone() }
+    }
+
+    fn folders_at_once(&self) -> usize {
+        (COLUMNS_OF_FOLDERS / self.kept.len().max(1)).clamp(1, FOLDERS_AT_ONCE)
     }
 
     /// Whether all calls of a folder may be asked for: those of objects that are named by their hour lie in it.
@@ -281,8 +328,8 @@ impl Keeping {
         let mut counts = counts.iter().chain(tally.widths.values()).chain(tally.strangers.values());
         let fits = counts.all(|&count| count <= MAX_ROWS)
             && tally.columns.names == self.names
-            && (profile.columns.is_empty() || profile.names().eq(self.names.iter().map(String::as_str)))
-            && sample.as_ref().is_none_or(|sample| sample.is_of(&self.names));
+            && (profile.columns.is_empty() || profile.names().eq(self.kept.iter().map(String::as_str)))
+            && sample.as_ref().is_none_or(|sample| sample.is_of(&self.kept));
         (written.is_over() && fits).then_some((Gathering { profile, callers, sample }, tally))
     }
 }
@@ -337,7 +384,8 @@ mod tests {
             let mut columns = Settling::of(&Plan::default());
             let keeping = columns.settled(&found, source.header).await.unwrap();
             let keeping = keeping.map(|columns| Keeping::of(columns, &Plan::default())).unwrap();
-            let (made, tally, notes) = gather(&found, &source, &Plan::default(), &Wanted::Profile).await.unwrap();
+            let (made, tally, notes) =
+                gather(&found, &source, &Plan::default(), &Wanted::Profile, Limit::NONE).await.unwrap();
             assert!(notes.is_empty() && tally.rows == 2 && tally.bad == 1);
             (found, keeping, (made, tally))
         })

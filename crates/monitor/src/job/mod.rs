@@ -3,7 +3,8 @@
 //! A job reads its objects in the order of their addresses, whatever order they were asked for in, in pieces of bounded size
 //! and by several threads. When
 //! a pass shows that the columns were planned wrongly (a column of numbers turns out to hold text, most rows have
-//! another width, bodies bring further names), it starts again with a better plan, at most [`MAX_PASSES`] times.
+//! another width, bodies bring further names), it starts again with a better plan, at most [`MAX_PASSES`] times. An examination of
+//! very many columns profiles [`COLUMNS_AT_ONCE`] of them at a time; the other verbs hold the profiles of all.
 //!
 //! Invariant: an artefact is replaced as a whole or not at all; the same objects give the same bytes. Bad records are
 //! counted and described in the summary, never fatal. Refuses to: judge an empty data set.
@@ -20,7 +21,9 @@ mod pieces;
 mod preprocess;
 mod quality;
 mod reading;
+mod sides;
 mod summary;
+mod walk;
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -43,7 +46,7 @@ pub use attribution::{
     ModelAnswer, OWN_INFERENCE_ID, Question, RowsAccount, SHAP_BASELINE, attribution, attribution_config,
 };
 pub use bias::{ANALYSIS, BIAS, Bias, BiasSummary, bias, bias_config};
-pub use examination::{Against, ConsumerRows, Examination, Examine, KeptReference, Period, examine};
+pub use examination::{Against, ConsumerRows, Examination, Examine, Period, examine};
 pub use files::{CONSTRAINTS, STATISTICS, VIOLATIONS};
 use files::{read_artefact, read_optional, write};
 pub use passes::MAX_PASSES;
@@ -51,6 +54,7 @@ use passes::{Pass, open};
 pub use pieces::PIECE_BYTES;
 pub use preprocess::{PreprocessAccount, Preprocessed, RecordPreprocessor, preprocess};
 pub use quality::{ESTIMATOR, QUALITY, Quality, QualityError, QualitySummary, quality};
+pub use sides::COLUMNS_AT_ONCE;
 pub use summary::{CheckSummary, Summary};
 
 /// Rows below which a check says how blunt it is.
@@ -76,6 +80,9 @@ pub struct Source {
     pub threads: Option<NonZero<usize>>,
     /// Whether profiles of captured hours are kept beside them and used again.
     pub keeps_profiles: bool,
+    /// Columns that an examination reads at once; [`COLUMNS_AT_ONCE`] of CSV and all of JSON and Parquet where nobody says. What
+    /// comes out is the same.
+    pub columns_at_once: Option<NonZero<usize>>,
 }
 
 /// What to check, and against what.
@@ -175,6 +182,7 @@ pub async fn baseline(stores: &Stores, source: &Source, label: LabelPosition, ou
     let mut pass = Pass::run(&objects, source, source.names.clone().map(Columns::named), false).await?;
     if label == LabelPosition::Last {
         pass.profile.columns.rotate_right(1);
+        pass.tally.columns.names.rotate_right(1);
     }
     let statistics = jackson(&Statistics::of(&pass.profile));
     let constraints = jackson(&Constraints::suggest(&pass.profile));

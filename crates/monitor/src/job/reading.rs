@@ -78,10 +78,26 @@ pub(super) struct Settling {
     plan: Arc<Plan>,
     is_settled: bool,
     matching: Matching,
+    limit: Limit,
+    /// Whether rows are lines of CSV, of which a part of the cells is passed over quickly.
+    is_light: bool,
+}
+
+/// How many columns may be read at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
+    pub(super) columns: usize,
+    /// Also of rows that take as long to be read for a part of their cells as for all of them: JSON and Parquet.
+    pub(super) of_any_form: bool,
+}
+
+impl Limit {
+    /// As many as there are.
+    pub(super) const NONE: Self = Self { columns: usize::MAX, of_any_form: true };
 }
 
 /// Reads objects piece by piece; each piece begins a sink of its own, and what became of it is given out in the order of the
-/// pieces.
+/// pieces. Ends at once where there turn out to be [too many columns](Settling::too_many).
 pub(super) async fn read<S: Sink + Send + 'static>(
     objects: &[Found],
     source: &Source,
@@ -110,6 +126,9 @@ pub(super) async fn read<S: Sink + Send + 'static>(
         let found = &objects[piece.object];
         let header = if piece.number == 0 { source.header } else { Header::No };
         columns.look_at(&piece, header);
+        if columns.too_many().is_some() {
+            break;
+        }
         let order = Order {
             address: found.address.clone(),
             header,
@@ -126,7 +145,20 @@ pub(super) async fn read<S: Sink + Send + 'static>(
 
 impl Settling {
     pub(super) fn of(plan: &Plan) -> Self {
-        Self { plan: Arc::new(plan.clone()), is_settled: false, matching: Matching::Unmatched }
+        let plan = Arc::new(plan.clone());
+        Self { plan, is_settled: false, matching: Matching::Unmatched, limit: Limit::NONE, is_light: false }
+    }
+
+    /// The same, of which no more than so many columns are to be read at once.
+    pub(super) fn at_most(self, limit: Limit) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// All columns, once it is known that they are more than may be read at once.
+    pub(super) fn too_many(&self) -> Option<&Columns> {
+        let is_limited = self.plan.only.is_none() && (self.is_light || self.limit.of_any_form);
+        let columns = self.plan.columns.as_ref().filter(|_| self.is_settled && is_limited);
+        columns.filter(|columns| columns.len() > self.limit.columns)
     }
 
     /// The columns, once they are settled by the first row of the objects that can be used.
@@ -145,7 +177,7 @@ impl Settling {
     /// The same columns, for records that are read whatever is asked for.
     pub(super) fn of_everything(&self) -> Self {
         let plan = Plan { scope: Scope::default(), ..(*self.plan).clone() };
-        Self { plan: Arc::new(plan), is_settled: self.is_settled, matching: self.matching }
+        Self { plan: Arc::new(plan), ..*self }
     }
 
     /// How the first rows found their columns.
@@ -173,11 +205,22 @@ impl Settling {
             let tally = reader.finish();
             if tally.rows > 0 || (begin == bytes.len() && tally.matching == Matching::ByName) {
                 self.is_settled = tally.rows > 0;
+                self.is_light = is_light(piece.format, bytes);
                 self.matching = tally.matching;
                 self.plan = Arc::new(Plan { columns: Some(tally.columns), ..(*self.plan).clone() });
                 return;
             }
         }
+    }
+}
+
+/// Whether rows are lines of CSV, as far as their first ones say.
+fn is_light(format: Format, bytes: &[u8]) -> bool {
+    let has = |encoding: &str| memchr::memmem::find(bytes, encoding.as_bytes()).is_some();
+    match format {
+        Format::Csv => true,
+        Format::Captures => !has("\"encoding\":\"JSON\"") && !has("\"encoding\":\"BASE64\""),
+        Format::JsonLines | Format::Parquet => false,
     }
 }
 

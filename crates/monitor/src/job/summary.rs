@@ -61,16 +61,21 @@ pub struct CheckSummary {
 
 impl Summary {
     pub(super) fn of(pass: &Pass, written: Vec<String>) -> Self {
-        let (tally, profile) = (&pass.tally, &pass.profile);
-        let present: u64 = profile.columns.iter().map(|column| column.present()).sum();
-        let cells = profile.rows * profile.columns.len() as u64;
+        let present = pass.profile.columns.iter().map(|column| column.present()).sum();
+        Self::counting(pass, present, written)
+    }
+
+    /// The same, of which so many cells have a value.
+    pub(super) fn counting(pass: &Pass, present: u64, written: Vec<String>) -> Self {
+        let (tally, names) = (&pass.tally, &pass.tally.columns.names);
+        let cells = tally.rows * names.len() as u64;
         let mut told = pass.notes.clone();
         if tally.bad > 0 {
             told.push(notes::UNUSABLE.say(&[&tally.bad.to_string(), &tally.records.to_string()]));
         }
         if pass.is_unpaired() {
-            told.push(notes::UNPAIRED.say(&[&profile.columns.len().to_string()]));
-            if pass.columns_given.is_some_and(|given| given + 1 == profile.columns.len()) {
+            told.push(notes::UNPAIRED.say(&[&names.len().to_string()]));
+            if pass.columns_given.is_some_and(|given| given + 1 == names.len()) {
                 told.push(notes::ANSWER_FIRST.say(&[]));
             }
         } else if pass.columns_given.is_some() && tally.matching == Matching::ByPosition {
@@ -79,7 +84,7 @@ impl Summary {
         if !tally.never_seen.is_empty() {
             told.push(notes::NEVER_SEEN.say(&[&tally.never_seen.join(", ")]));
         }
-        let unused = pass.naming().unused(profile.names());
+        let unused = pass.naming().unused(names.iter().map(String::as_str));
         if !unused.is_empty() {
             told.push(notes::NAMES_UNUSED.say(&[&unused.join(", ")]));
         }
@@ -93,7 +98,7 @@ impl Summary {
             rows: tally.rows,
             described: tally.described.clone(),
             widths: tally.widths.clone(),
-            columns: profile.names().map(str::to_owned).collect(),
+            columns: names.clone(),
             output_column: None,
             matching: tally.matching,
             completeness: if cells == 0 { 1.0 } else { present as f64 / cells as f64 },

@@ -5,11 +5,10 @@ use std::fmt::Write as _;
 use super::begin_table;
 use super::figure::figure;
 use super::html::{cell, name};
-use super::told::{Sides, badge};
+use super::told::{Outlines, badge};
 use super::words::Words;
 use crate::drift::compare::{ColumnDrift, Presence, Verdict};
 use crate::drift::measure::Measure;
-use crate::drift::sample::Sample;
 use crate::job::Examination;
 
 /// Columns with pictures.
@@ -23,7 +22,7 @@ pub(super) fn columns(out: &mut String, found: &Examination, words: &Words, limi
     if worst.is_empty() {
         return;
     }
-    let sides = Sides::of(found);
+    let shown = Shown { outlines: Outlines::of(found), alone: found.is_alone() };
     let title = if found.is_alone() { words.columns_alone } else { words.columns };
     let tolerance = found.drift.rule.tolerance;
     let _ = write!(
@@ -41,7 +40,7 @@ pub(super) fn columns(out: &mut String, found: &Examination, words: &Words, limi
     }
     begin_table(out, title, &heads(words, true), "sortable columns");
     for column in &worst[..pictured] {
-        row(out, column, &sides, words, Some(tolerance));
+        row(out, column, &shown, words, Some(tolerance));
     }
     out.push_str("</tbody></table></div>");
     if worst.len() > pictured {
@@ -50,7 +49,7 @@ pub(super) fn columns(out: &mut String, found: &Examination, words: &Words, limi
         begin_table(out, &rest, &heads(words, false), "sortable columns");
         let mut listed = pictured;
         while listed < worst.len() && out.len() < limit {
-            row(out, worst[listed], &sides, words, None);
+            row(out, worst[listed], &shown, words, None);
             listed += 1;
         }
         out.push_str("</tbody></table></div>");
@@ -63,14 +62,21 @@ pub(super) fn columns(out: &mut String, found: &Examination, words: &Words, limi
     out.push_str("</section>");
 }
 
+/// What rows are made of beside the distances.
+struct Shown<'a> {
+    outlines: Outlines<'a>,
+    /// Whether there is no reference.
+    alone: bool,
+}
+
 fn heads(words: &Words, pictures: bool) -> Vec<(&'static str, bool)> {
     let all = words.heads.into_iter().enumerate();
     all.filter(|(place, _)| pictures || *place != 2).map(|(place, head)| (head, place < 3)).collect()
 }
 
 /// One column; with its picture when there is a tolerance to draw into it.
-fn row(out: &mut String, column: &ColumnDrift, sides: &Sides<'_>, words: &Words, pictured: Option<f64>) {
-    let samples = sides.samples(&column.feature);
+fn row(out: &mut String, column: &ColumnDrift, of: &Shown<'_>, words: &Words, pictured: Option<f64>) {
+    let outline = of.outlines.get(&column.feature);
     let _ = write!(
         out,
         "<tr><th scope=\"row\">{}</th><td class=\"text\" data-v=\"{}\">{}",
@@ -85,7 +91,7 @@ fn row(out: &mut String, column: &ColumnDrift, sides: &Sides<'_>, words: &Words,
     }
     out.push_str("</td>");
     if pictured.is_some() {
-        let picture = samples.as_ref().map(|(then, now)| figure(then, now, words)).unwrap_or_default();
+        let picture = figure(outline.and_then(|outline| outline.histogram.as_ref()), words);
         let _ = write!(out, "<td class=\"text\" data-v=\"\">{picture}</td>");
     }
     let decisive = column.decisive();
@@ -103,21 +109,20 @@ fn row(out: &mut String, column: &ColumnDrift, sides: &Sides<'_>, words: &Words,
     }
     let missing = |side: Presence| side.missing as f64 / (side.missing + side.present).max(1) as f64;
     let (then, now) = (missing(column.reference), missing(column.current));
-    let shown = if now == 0.0 && (then == 0.0 || sides.alone()) {
+    let shown = if now == 0.0 && (then == 0.0 || of.alone) {
         "0".to_owned()
-    } else if sides.alone() {
+    } else if of.alone {
         words.percent(now)
     } else {
         format!("{} → {}", words.percent(then), words.percent(now))
     };
     cell(out, Some((now * 1e6).round() / 1e6), &shown);
-    match &samples {
-        Some((Sample::Numbers(then), Sample::Numbers(now))) if then.rows > 0 && now.rows > 0 => {
-            let (then, now) = (then.mean_and_deviation().0, now.mean_and_deviation().0);
-            let then = if sides.alone() { String::new() } else { format!("{} → ", words.value(then)) };
+    match outline.and_then(|outline| outline.means) {
+        Some([then, now]) => {
+            let then = if of.alone { String::new() } else { format!("{} → ", words.value(then)) };
             cell(out, Some(now), &format!("{then}{}", words.value(now)));
         }
-        _ => cell(out, None, ""),
+        None => cell(out, None, ""),
     }
     cell(out, Some(column.current.present as f64), &words.count(column.current.present));
     out.push_str("</tr>");

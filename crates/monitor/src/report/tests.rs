@@ -7,7 +7,9 @@ use crate::artefact::{CheckType, Violation};
 use crate::dataset::{BadRecord, Matching};
 use crate::dice::Dice;
 use crate::drift::compare::{Reference, Rule, compare};
-use crate::job::{ConsumerRows, KeptReference, Summary};
+use crate::drift::outline::Outline;
+use crate::drift::sample::Sample;
+use crate::job::{ConsumerRows, Summary};
 use crate::profile::DatasetProfile;
 
 /// Columns of these names with `rows` numbers each; those at even places shift.
@@ -55,8 +57,12 @@ fn examined(names: &[String], rows: usize, shift: f64) -> Examination {
         splits: Vec::new(),
         consumers: Vec::new(),
         watched: None,
-        profile: now,
-        reference: KeptReference::Profile(then),
+        outlines: then
+            .columns
+            .iter()
+            .zip(&now.columns)
+            .map(|(then, now)| Outline::of(&Sample::of_profile(then), &Sample::of_profile(now)))
+            .collect(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Verdicts, points and causes in plain words.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::MAX_TOLD;
@@ -8,11 +8,9 @@ use super::html::{escaped, name};
 use super::words::Words;
 use crate::cause::mix::{Reason, Split};
 use crate::cause::{Cause, Since};
-use crate::drift::compare::{ColumnDrift, ReferenceColumn, Verdict};
-use crate::drift::sample::{Numbers, Sample};
-use crate::drift::total;
+use crate::drift::compare::{ColumnDrift, Verdict};
+use crate::drift::outline::{Outline, Point};
 use crate::job::Examination;
-use crate::profile::ColumnProfile;
 
 /// All verdicts, in the order of alarm.
 pub(super) const VERDICTS: [Verdict; 5] =
@@ -30,37 +28,19 @@ pub(super) fn badge(verdict: Verdict, words: &Words) -> String {
     format!("<span class=\"verdict {class}\">{}</span>", words.verdicts[verdict as usize])
 }
 
-/// The two sides of every column, by name.
-pub(super) struct Sides<'a> {
-    then: BTreeMap<&'a str, ReferenceColumn<'a>>,
-    now: BTreeMap<&'a str, &'a ColumnProfile>,
-    alone: bool,
+/// What is shown of every column, by name.
+pub(super) struct Outlines<'a> {
+    by_name: HashMap<&'a str, &'a Outline>,
 }
 
-impl<'a> Sides<'a> {
+impl<'a> Outlines<'a> {
     pub(super) fn of(found: &'a Examination) -> Self {
-        let then = found.reference.reference().columns();
-        Self {
-            then: then.into_iter().map(|column| (column.name(), column)).collect(),
-            now: found.profile.columns.iter().map(|column| (column.name.as_str(), column)).collect(),
-            alone: found.is_alone(),
-        }
+        let names = found.drift.columns.iter().map(|column| column.feature.as_str());
+        Self { by_name: names.zip(&found.outlines).collect() }
     }
 
-    /// Whether there is no reference.
-    pub(super) fn alone(&self) -> bool {
-        self.alone
-    }
-
-    /// The samples of a column; without a reference twice its own.
-    pub(super) fn samples(&self, feature: &str) -> Option<(Sample<'a>, Sample<'a>)> {
-        if self.alone {
-            let now = Sample::of_profile(self.now.get(feature)?);
-            return Some((now.clone(), now));
-        }
-        let then = self.then.get(feature)?.sample();
-        let now = Sample::like(self.now.get(feature)?, &then);
-        Some((then, now))
+    pub(super) fn get(&self, feature: &str) -> Option<&'a Outline> {
+        self.by_name.get(feature).copied()
     }
 }
 
@@ -72,12 +52,12 @@ pub(super) fn what_changed(out: &mut String, found: &Examination, words: &Words)
     if drifted.is_empty() && gone.iter().all(|(names, _)| names.is_empty()) {
         return;
     }
-    let sides = Sides::of(found);
+    let outlines = Outlines::of(found);
     let _ = write!(out, "<section><h2>{}</h2><ul class=\"told\">", words.what_changed);
     for column in drifted.iter().take(MAX_TOLD) {
         let _ = write!(out, "<li><p><b>{}</b>", name(&column.feature));
-        if let Some(point) = sides.samples(&column.feature).and_then(|(then, now)| point(&then, &now, words)) {
-            let _ = write!(out, " — {point}");
+        if let Some(point) = outlines.get(&column.feature).and_then(|outline| outline.point.as_ref()) {
+            let _ = write!(out, " — {}", point_told(point, words));
         }
         let _ = write!(out, "</p><p class=\"soft\">{}", distance(column, words));
         if let Some(cause) = found.causes.iter().find(|cause| cause.feature == column.feature) {
@@ -112,49 +92,13 @@ fn distance(column: &ColumnDrift, words: &Words) -> String {
 }
 
 /// Where the two sides differ most, with the shares there.
-fn point(then: &Sample<'_>, now: &Sample<'_>, words: &Words) -> Option<String> {
-    match (then, now) {
-        (Sample::Numbers(then), Sample::Numbers(now)) => {
-            let (value, shares) = worst_number(then, now)?;
-            let [before, after] = shares.map(|share| words.percent(share));
-            Some(words.fill(words.up_to, &[&words.value(value), &before, &after]))
-        }
-        (Sample::Categories(then), Sample::Categories(now)) => {
-            let rows = [total(then).max(1) as f64, total(now).max(1) as f64];
-            let values: BTreeSet<&str> = then.keys().chain(now.keys()).copied().collect();
-            let share = |value: &str| {
-                let count = |side: &BTreeMap<&str, u64>| side.get(value).copied().unwrap_or(0) as f64;
-                [count(then) / rows[0], count(now) / rows[1]]
-            };
-            let shares = values.into_iter().map(|value| (value, share(value)));
-            let worst = shares.max_by(|a, b| (a.1[1] - a.1[0]).abs().total_cmp(&(b.1[1] - b.1[0]).abs()))?;
-            let [before, after] = worst.1.map(|share| words.percent(share));
-            Some(words.fill(words.with_value, &[&name(worst.0), &before, &after]))
-        }
-        _ => None,
+fn point_told(point: &Point, words: &Words) -> String {
+    let (Point::UpTo(_, shares) | Point::Value(_, shares)) = point;
+    let [before, after] = shares.map(|share| words.percent(share));
+    match point {
+        Point::UpTo(value, _) => words.fill(words.up_to, &[&words.value(*value), &before, &after]),
+        Point::Value(value, _) => words.fill(words.with_value, &[&name(value), &before, &after]),
     }
-}
-
-fn worst_number(then: &Numbers, now: &Numbers) -> Option<(f64, [f64; 2])> {
-    let (mut i, mut j, mut below) = (0, 0, [0_u64; 2]);
-    let mut worst: Option<(f64, [f64; 2])> = None;
-    while i < then.weighted.len() || j < now.weighted.len() {
-        let next = [then.weighted.get(i), now.weighted.get(j)].into_iter().flatten().map(|pair| pair.0);
-        let next = next.fold(f64::INFINITY, f64::min);
-        while i < then.weighted.len() && then.weighted[i].0 <= next {
-            below[0] += then.weighted[i].1;
-            i += 1;
-        }
-        while j < now.weighted.len() && now.weighted[j].0 <= next {
-            below[1] += now.weighted[j].1;
-            j += 1;
-        }
-        let shares = [below[0] as f64 / then.rows.max(1) as f64, below[1] as f64 / now.rows.max(1) as f64];
-        if worst.is_none_or(|(_, most)| (shares[1] - shares[0]).abs() > (most[1] - most[0]).abs()) {
-            worst = Some((next, shares));
-        }
-    }
-    worst
 }
 
 fn cause_told(cause: &Cause, words: &Words) -> String {

@@ -10,7 +10,7 @@ use super::*;
 const HOUR_US: i64 = 3_600_000_000;
 
 fn asked(data: &Path, against: Against, budget: Option<Budget>) -> Examine {
-    Examine { source: source(&[&text(data)]), against, rule: Rule::default(), budget }
+    Examine { source: source(&[&text(data)]), against, rule: Rule::default(), budget, is_pictured: true }
 }
 
 async fn examined(dir: &Path, request: &Examine) -> Examination {
@@ -108,7 +108,7 @@ async fn without_anything_to_hold_it_against_data_is_described_and_not_judged() 
     capture(&now, 0..600, usize::MAX, 1);
     let found = examined(dir.path(), &asked(&now, Against::Nothing, None)).await;
     assert!(found.is_alone() && found.cannot_tell() && !found.is_alarming(), "{:?}", found.drift);
-    assert_eq!((found.drift.columns.len(), found.profile.rows), (4, 600));
+    assert_eq!((found.drift.columns.len(), found.data.rows), (4, 600));
     let grounds = captura_monitor::report::Grounds::Unknown("nobody knows".into());
     let page = captura_monitor::report::page("x", &grounds, &found, captura_monitor::report::Language::English);
     assert!(page.contains("Described, and not judged") && page.matches("<path class=\"then\"").count() == 4, "{page}");

@@ -74,6 +74,7 @@ proptest! {
                 against: Against::Data(read_by(threads, vec![text(&reference)])),
                 rule: Rule::default(),
                 budget: Some(Budget { window_us: 300_000_000, false_alarm_every_us: 86_400_000_000 }),
+                is_pictured: false,
             };
             let found = runtime.block_on(examine(&stores, &request)).unwrap();
             seen.push((
@@ -113,6 +114,7 @@ async fn kept_profiles_change_nothing_are_used_and_what_does_not_fit_is_made_aga
         against: Against::Data(Source { addresses: vec![before.clone()], ..Source::default() }),
         rule: Rule::default(),
         budget: None,
+        is_pictured: false,
     };
     let seen = async |keeps| serde_json::to_string(&examine(&stores, &request(keeps)).await.unwrap()).unwrap();
     let expected = seen(false).await;
@@ -173,7 +175,7 @@ async fn of_a_window_hours_that_lie_in_it_come_from_their_profiles_and_nothing_c
         source.scope.window = window;
         source.scope.consumers = consumer.into_iter().map(str::to_owned).collect();
         let against = Against::Data(Source { addresses: vec![before.clone()], ..Source::default() });
-        let request = Examine { source, against, rule: Rule::default(), budget: None };
+        let request = Examine { source, against, rule: Rule::default(), budget: None, is_pictured: false };
         serde_json::to_string(&examine(&stores, &request).await.unwrap()).unwrap()
     };
     let whole = 30..181;
