@@ -132,10 +132,13 @@ fn newer(marks: &mut Marks, bytes: &[u8]) -> Seen {
     use std::arch::x86_64::*;
     marks.look_with(bytes, |block| {
         let halves = crate::instructions::vectors::of_twice_32(block).map(|half| {
-            let quotes = _mm256_cmpeq_epi8(half, _mm256_set1_epi8(b'"' as i8));
-            let backslashes = _mm256_cmpeq_epi8(half, _mm256_set1_epi8(b'\\' as i8));
+            // Either of them differs from itself by nothing. Two comparisons and their union would be the same, but are compiled
+            // to code that looks at bytes one by one.
+            let quotes = _mm256_xor_si256(half, _mm256_set1_epi8(b'"' as i8));
+            let backslashes = _mm256_xor_si256(half, _mm256_set1_epi8(b'\\' as i8));
+            let marks = _mm256_cmpeq_epi8(_mm256_min_epu8(quotes, backslashes), _mm256_setzero_si256());
             let controls = _mm256_cmpeq_epi8(_mm256_min_epu8(half, _mm256_set1_epi8(0x1F)), half);
-            [_mm256_or_si256(quotes, backslashes), controls, half].map(|bytes| _mm256_movemask_epi8(bytes) as u32)
+            [marks, controls, half].map(|bytes| _mm256_movemask_epi8(bytes) as u32)
         });
         let [marks, controls, others] =
             std::array::from_fn(|which| u64::from(halves[0][which]) | u64::from(halves[1][which]) << 32);
