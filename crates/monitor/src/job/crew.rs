@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 /// Threads of one job at the most.
 const MAX_THREADS: usize = 256;
 /// Items for which it is worth to begin a thread.
-const ITEMS_MIN: usize = 64;
+const ITEMS_MIN: usize = 8;
 
 /// Threads at work on pieces of `J`, each of which becomes an `R`.
 pub(super) struct Crew<J, R> {
