@@ -1,5 +1,6 @@
 //! How long one `examine` takes, for a profiler to look at without the rest of the program:
-//! `analysis_speed DATA REFERENCE [--rounds N] [--threads N] [--columns-at-once N] [--profiles]`. `cargo xtask bench analysis` measures the program.
+//! `analysis_speed DATA REFERENCE [--baseline FOLDER] [--rounds N] [--threads N] [--columns-at-once N] [--profiles]`. `cargo xtask bench analysis` measures the program.
+//! With a folder it makes a baseline of the data in it instead.
 
 #![expect(clippy::print_stdout, reason = "the figures are what this is for")]
 
@@ -7,7 +8,7 @@ use std::time::Instant;
 
 use captura_archive::{StoreSettings, Stores};
 use captura_monitor::drift::compare::{Rule, Verdict};
-use captura_monitor::job::{Against, Examine, Source, examine};
+use captura_monitor::job::{Against, Examine, LabelPosition, Source, baseline, examine};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -40,6 +41,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     for _ in 0..rounds {
         let began = Instant::now();
+        if let Some(folder) = after("--baseline") {
+            let made = baseline(&stores, &request.source, LabelPosition::AsIs, folder).await?;
+            println!("{:.3} s, {} rows, {} columns", began.elapsed().as_secs_f64(), made.rows, made.columns.len());
+            continue;
+        }
         let found = examine(&stores, &request).await?;
         println!(
             "{:.3} s, {} rows, {} columns, {} drifted, {} causes",

@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 use super::crew::threads;
 use super::passes::Grouping;
 use super::reading::Limit;
-use super::sides::{COLUMNS_AT_ONCE, Side, Then};
+use super::sides::{Side, Then};
 use super::walk::{Question, walk};
 use super::{JobError, Source, Summary};
 use crate::artefact::Violation;
@@ -184,8 +184,6 @@ pub async fn examine(stores: &Stores, request: &Examine) -> Result<Examination, 
 }
 
 fn question(request: &Examine) -> Question {
-    let asked = request.source.columns_at_once.map(std::num::NonZero::get);
-    let at_once = Limit { columns: asked.unwrap_or(COLUMNS_AT_ONCE), of_any_form: asked.is_some() };
     Question {
         rule: request.rule,
         is_pictured: request.is_pictured,
@@ -193,7 +191,7 @@ fn question(request: &Examine) -> Question {
         is_alone: false,
         threads: threads(request.source.threads),
         // A watch of windows looks at all columns together.
-        at_once: if request.budget.is_some() { Limit::NONE } else { at_once },
+        at_once: if request.budget.is_some() { Limit::NONE } else { Limit::of(&request.source) },
     }
 }
 

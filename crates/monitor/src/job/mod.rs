@@ -3,8 +3,8 @@
 //! A job reads its objects in the order of their addresses, whatever order they were asked for in, in pieces of bounded size
 //! and by several threads. When
 //! a pass shows that the columns were planned wrongly (a column of numbers turns out to hold text, most rows have
-//! another width, bodies bring further names), it starts again with a better plan, at most [`MAX_PASSES`] times. An examination of
-//! very many columns profiles [`COLUMNS_AT_ONCE`] of them at a time; the other verbs hold the profiles of all.
+//! another width, bodies bring further names), it starts again with a better plan, at most [`MAX_PASSES`] times. Of very many
+//! columns `profile`, `baseline` and examinations profile [`COLUMNS_AT_ONCE`] at a time; the other verbs hold the profiles of all.
 //!
 //! Invariant: an artefact is replaced as a whole or not at all; the same objects give the same bytes. Bad records are
 //! counted and described in the summary, never fatal. Refuses to: judge an empty data set.
@@ -24,6 +24,7 @@ mod reading;
 mod sides;
 mod summary;
 mod walk;
+mod writing;
 
 use std::num::NonZero;
 use std::sync::Arc;
@@ -56,6 +57,7 @@ pub use preprocess::{PreprocessAccount, Preprocessed, RecordPreprocessor, prepro
 pub use quality::{ESTIMATOR, QUALITY, Quality, QualityError, QualitySummary, quality};
 pub use sides::COLUMNS_AT_ONCE;
 pub use summary::{CheckSummary, Summary};
+use writing::write_statistics;
 
 /// Rows below which a check says how blunt it is.
 const FEW_ROWS: u64 = 500;
@@ -80,7 +82,7 @@ pub struct Source {
     pub threads: Option<NonZero<usize>>,
     /// Whether profiles of captured hours are kept beside them and used again.
     pub keeps_profiles: bool,
-    /// Columns that an examination reads at once; [`COLUMNS_AT_ONCE`] of CSV and all of JSON and Parquet where nobody says. What
+    /// Columns that `profile`, `baseline` and examinations read at once; [`COLUMNS_AT_ONCE`] of CSV and all of JSON and Parquet where nobody says. What
     /// comes out is the same.
     pub columns_at_once: Option<NonZero<usize>>,
 }
@@ -167,10 +169,10 @@ fn others(outside: u64) -> String {
 /// When objects cannot be read, there are no rows, or the file cannot be written.
 pub async fn profile(stores: &Stores, source: &Source, out: &str) -> Result<Summary, JobError> {
     let objects = open(stores, source).await?;
-    let pass = Pass::run(&objects, source, source.names.clone().map(Columns::named), false).await?;
-    let statistics = Statistics::of(&pass.profile);
-    let written = write(stores, out, jackson(&statistics)).await?;
-    Ok(Summary::of(&pass, vec![written]))
+    let mut pass = Pass::of_some(&objects, source).await?;
+    let names = pass.tally.columns.names.clone();
+    let made = write_statistics((stores, out), &mut pass, (&objects, source), &names).await?;
+    Ok(Summary::counting(&pass, made.present, vec![out.to_owned()]))
 }
 
 /// Profiles the source, suggests constraints, and writes both into the folder or prefix `out`.
@@ -179,18 +181,16 @@ pub async fn profile(stores: &Stores, source: &Source, out: &str) -> Result<Summ
 /// As [`profile`].
 pub async fn baseline(stores: &Stores, source: &Source, label: LabelPosition, out: &str) -> Result<Summary, JobError> {
     let objects = open(stores, source).await?;
-    let mut pass = Pass::run(&objects, source, source.names.clone().map(Columns::named), false).await?;
+    let mut pass = Pass::of_some(&objects, source).await?;
+    let mut names = pass.tally.columns.names.clone();
     if label == LabelPosition::Last {
-        pass.profile.columns.rotate_right(1);
-        pass.tally.columns.names.rotate_right(1);
+        names.rotate_right(1);
     }
-    let statistics = jackson(&Statistics::of(&pass.profile));
-    let constraints = jackson(&Constraints::suggest(&pass.profile));
-    let written = vec![
-        write(stores, &below(out, STATISTICS), statistics).await?,
-        write(stores, &below(out, CONSTRAINTS), constraints).await?,
-    ];
-    let mut summary = Summary::of(&pass, written);
+    let statistics = below(out, STATISTICS);
+    let made = write_statistics((stores, &statistics), &mut pass, (&objects, source), &names).await?;
+    let constraints = write(stores, &below(out, CONSTRAINTS), jackson(&made.constraints)).await?;
+    let mut summary = Summary::counting(&pass, made.present, vec![statistics, constraints]);
+    summary.columns = names;
     summary.output_column = match label {
         LabelPosition::AsIs => None,
         LabelPosition::First | LabelPosition::Last => summary.columns.first().cloned(),

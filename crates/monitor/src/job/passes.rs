@@ -122,6 +122,13 @@ impl Pass {
         Self::gather(objects, source, (columns, fixed), (Wanted::Profile, Grouping::Whole)).await
     }
 
+    /// The same of a group of the columns, where there are many.
+    pub(super) async fn of_some(objects: &[Found], source: &Source) -> Result<Self, JobError> {
+        let columns = source.names.clone().map(Columns::named);
+        let grouping = Grouping::AtMost(Limit::of(source), None);
+        Self::gather(objects, source, (columns, false), (Wanted::Profile, grouping)).await
+    }
+
     /// The same, and listens to who calls, so that [`Pass::heard`] seldom has to read again.
     pub(super) async fn listening(
         objects: &[Found],
@@ -216,6 +223,7 @@ impl Pass {
         if self.plan.only.as_ref() == Some(group) && !self.profile.columns.is_empty() {
             return Ok(std::mem::take(&mut self.profile));
         }
+        self.profile = DatasetProfile::default();
         if !self.is_renumbered {
             self.declare(texts.iter().copied());
         }

@@ -5,6 +5,7 @@
 //!
 //! Invariant: what comes out depends on the objects, their addresses and the plan, not on the number of threads.
 
+use std::num::NonZero;
 use std::sync::{Arc, OnceLock};
 
 use captura_archive::reader::{Found, ReadError};
@@ -12,6 +13,7 @@ use captura_archive::reader::{Found, ReadError};
 use super::crew::{Crew, threads};
 use super::gathering::offset_of;
 use super::pieces::{Format, Piece, Pieces, row_end};
+use super::sides::COLUMNS_AT_ONCE;
 use super::{JobError, Source};
 use crate::dataset::{Columns, Header, Matching, Plan, Reader, Scope, Sink, Tally};
 
@@ -94,6 +96,12 @@ pub(super) struct Limit {
 impl Limit {
     /// As many as there are.
     pub(super) const NONE: Self = Self { columns: usize::MAX, of_any_form: true };
+
+    /// As many as the source says.
+    pub(super) fn of(source: &Source) -> Self {
+        let asked = source.columns_at_once.map(NonZero::get);
+        Self { columns: asked.unwrap_or(COLUMNS_AT_ONCE), of_any_form: asked.is_some() }
+    }
 }
 
 /// Reads objects piece by piece; each piece begins a sink of its own, and what became of it is given out in the order of the

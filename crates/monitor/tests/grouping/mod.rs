@@ -211,6 +211,39 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(30))]
+    #[test]
+    fn however_many_columns_are_read_at_once_the_same_is_written(
+        table in table(1..200, 0.0), few in 1_usize..6, threads in 1_usize..4, keeps_profiles in any::<bool>(),
+        label in prop::sample::select(vec![LabelPosition::AsIs, LabelPosition::First, LabelPosition::Last]),
+    ) {
+        let dir = tempfile::tempdir().unwrap();
+        let stores = stores(dir.path());
+        let address = table.write(&dir.path().join("table"));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut seen = Vec::new();
+        for at_once in [None, Some(few), Some(few), Some(few + 3)] {
+            let source = Source {
+                addresses: vec![address.clone()],
+                columns_at_once: at_once.and_then(NonZero::new),
+                threads: NonZero::new(threads),
+                keeps_profiles,
+                ..Source::default()
+            };
+            let out = |name: &str| dir.path().join("out").join(name);
+            let folder = text(&dir.path().join("out"));
+            let baseline = runtime.block_on(job::baseline(&stores, &source, label, &folder)).unwrap();
+            let profile = runtime.block_on(job::profile(&stores, &source, &text(&out("profile.json")))).unwrap();
+            let files = ["statistics.json", "constraints.json", "profile.json"];
+            seen.push((baseline, profile, files.map(|name| std::fs::read_to_string(out(name)).unwrap())));
+        }
+        for other in &seen[1..] {
+            prop_assert_eq!(&seen[0], other);
+        }
+    }
+}
+
 #[tokio::test]
 async fn causes_of_a_group_that_is_gone_are_found() {
     let dir = tempfile::tempdir().unwrap();
