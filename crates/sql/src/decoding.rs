@@ -245,7 +245,7 @@ pub(crate) fn header_names(record: &[u8]) -> Vec<String> {
     let rows = body.as_ref().ok().and_then(|body| captura_monitor::dataset::pairs(Some(body), None).ok());
     let Some((Some(row), _)) = rows.unwrap_or_default().into_iter().next() else { return Vec::new() };
     let name = |(place, cell): (usize, &captura_monitor::dataset::Cell<'_>)| match cell {
-        captura_monitor::dataset::Cell::Missing => place.to_string(),
+        captura_monitor::dataset::Cell::Missing => format!("_c{place}"),
         captura_monitor::dataset::Cell::Number { text, .. } | captura_monitor::dataset::Cell::Text(text) => {
             text.trim().to_owned()
         }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use captura_archive::Stores;
 use captura_archive::reader::{ReadError, Selection};
 use captura_capture::record::{Field, Signature};
-use captura_monitor::dataset::{Body, Row, pairs, plain_row, record::Encoding};
+use captura_monitor::dataset::{Body, Header, Row, pairs, plain_row, record::Encoding};
 use captura_table::Kind;
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::common::TableReference;
@@ -161,25 +161,27 @@ impl<'q> Tables<'q> {
         let endings: &'static [&'static str] = if framing == Framing::Csv { &CSV } else { &JSON_LINES };
         let objects = objects(self.stores, &[address.to_owned()], &Selection::default(), endings).await?;
         let (mut found, mut has_header, mut header) = (Columns::default(), None, Vec::new());
+        let mut first: Option<Vec<u8>> = None;
         sample(&objects, framing, self.question.sample, |is_first, record| {
             if framing == Framing::Lines {
                 plain_row(record).into_iter().for_each(|row| found.note(&row));
                 return;
             }
-            if is_first && *has_header.get_or_insert_with(|| is_header(record)) {
-                header = header_names(record);
+            if is_first && has_header.is_none() {
+                first = Some(record.to_vec());
                 return;
             }
-            each_csv_row(record, |mut row| {
-                if row.cells.len() == header.len() {
-                    row.names = header.iter().cloned().map(Some).collect();
-                }
-                if header.is_empty() || !row.names.is_empty() {
-                    found.note(&row);
-                }
-            });
+            if let Some(first) = first.take() {
+                has_header = Some(is_header(&first, record));
+                note_csv(&mut found, &mut header, &first, has_header == Some(true));
+            }
+            note_csv(&mut found, &mut header, record, is_first && has_header == Some(true));
         })
         .await?;
+        if let Some(first) = first {
+            has_header = Some(is_header(&first, b""));
+            note_csv(&mut found, &mut header, &first, has_header == Some(true));
+        }
         let columns = match found.fields("_c") {
             none if none.is_empty() => header.iter().map(|name| text(name)).collect(),
             columns => columns,
@@ -239,18 +241,26 @@ fn each_csv_row(record: &[u8], mut each: impl FnMut(Row<'_>)) {
     }
 }
 
-/// All cells are different texts, none of them empty or a number.
-fn is_header(record: &[u8]) -> bool {
-    let record = record.strip_prefix(b"\xef\xbb\xbf").unwrap_or(record);
-    let mut is_header = false;
-    each_csv_row(record, |row| {
-        let mut seen = std::collections::HashSet::new();
-        is_header = row.cells.iter().all(|cell| match cell {
-            captura_monitor::dataset::Cell::Text(text) => seen.insert(text.trim().to_owned()),
-            _ => false,
-        });
+/// Takes note of a row of a sample: of its names where it is a header, else of its cells.
+fn note_csv(found: &mut Columns, header: &mut Vec<String>, record: &[u8], is_header: bool) {
+    if is_header {
+        *header = header_names(record);
+        return;
+    }
+    each_csv_row(record, |mut row| {
+        if row.cells.len() == header.len() {
+            row.names = header.iter().cloned().map(Some).collect();
+        }
+        if header.is_empty() || !row.names.is_empty() {
+            found.note(&row);
+        }
     });
-    is_header
+}
+
+/// Whether a file that begins with these two rows begins with names, as analyses take it.
+fn is_header(first: &[u8], second: &[u8]) -> bool {
+    let first = first.strip_prefix(b"\xef\xbb\xbf").unwrap_or(first);
+    Header::Auto.is_at([first, b"\n", second].concat().as_slice())
 }
 
 /// What a file or folder is called, as a name that needs no quotes.

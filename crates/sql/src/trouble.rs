@@ -30,7 +30,7 @@ pub(crate) fn explained(error: &DataFusionError, sql: &str, tables: &[String]) -
                 "the question needs more memory than it may have: {reason}\n  give it more with --memory, or ask for less"
             )
         }
-        _ => table(root, tables).unwrap_or_else(|| root.strip_backtrace()),
+        _ => table(root, tables).unwrap_or_else(|| without_jargon(&root.strip_backtrace())),
     };
     if let Some(span) = span {
         text.push_str(&pointed(sql, span));
@@ -84,6 +84,16 @@ fn syntax(error: &ParserError) -> String {
         ParserError::RecursionLimitExceeded => "it is nested too deep",
     };
     format!("this is no SQL: {reason}")
+}
+
+/// What a plan lacks, without where DataFusion would like to hear of it.
+fn without_jargon(text: &str) -> String {
+    if text.contains("No SQL statements were provided") {
+        return "there is no statement; ask with SELECT, EXPLAIN, SHOW TABLES or DESCRIBE".to_owned();
+    }
+    let begin = text.find("No function matches").unwrap_or(0);
+    let text = text[begin..].trim();
+    text.strip_prefix("Error during planning: ").unwrap_or(text).replace('\t', "  ")
 }
 
 fn table(error: &DataFusionError, tables: &[String]) -> Option<String> {

@@ -27,7 +27,7 @@ const SHOWN: usize = 40;
 /// when it cannot tell
 #[derive(Debug, Args)]
 pub(crate) struct Attribution {
-    /// Captured objects, or CSV files of the model's inputs
+    /// Captures, or tables of the model's inputs: s3:// addresses, folders, files
     #[arg(required = true)]
     addresses: Vec<String>,
     /// The endpoint that is asked
@@ -147,11 +147,19 @@ impl Attribution {
         let (data_dir, config) = (self.data_dir.take(), self.config.take());
         let input = Input { data_dir, config, url: self.server.url.clone(), threads: None, json: self.server.json };
         let opened = input.open()?;
-        let config = match &self.analysis_config {
+        let mut config = match &self.analysis_config {
             Some(address) => job::attribution_config(&opened.stores, address).await?,
             None => AttributionConfig { save_local_shap_values: true, ..AttributionConfig::default() },
         };
         let (client, target) = (self.server.client()?, self.target(&config)?);
+        if let Target::Endpoint(name) = &target
+            && config.headers.is_empty()
+            && self.headers.is_empty()
+            && self.names.is_none()
+        {
+            // AWS tells no signature.
+            config.headers = naming::inputs_of(name, &client).await.unwrap_or_default();
+        }
         let (json, held) = (self.server.json, self.baseline.is_some());
         let request = self.request(config)?;
         let model = match target {
@@ -266,7 +274,7 @@ fn outcome(found: &AttributionSummary, held: bool) -> Outcome {
 }
 
 fn tell(found: &AttributionSummary, standing: &Standing) {
-    say(&standing.in_words());
+    standing.in_words().iter().for_each(|words| say(words));
     say(&format!(
         "{} of {} rows explained in {} calls, each by {} subsets of its features against {} baseline {}{}",
         found.explained,

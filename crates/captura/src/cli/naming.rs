@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use captura_monitor::dataset::Naming;
+use captura_monitor::dataset::{Header, Naming};
 use captura_monitor::job::Source;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -24,11 +24,25 @@ pub(super) struct Names {
     /// or an object of what is sent to what it is called
     #[arg(long, value_name = "FILE", conflicts_with = "headers")]
     names: Option<PathBuf>,
+    /// Whether CSV files begin with the names of their columns [default: as their first two lines look]
+    #[arg(long, value_name = "WHETHER")]
+    csv_header: Option<Whether>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Whether {
+    Yes,
+    No,
 }
 
 impl Names {
     /// The source with these names.
     pub(super) fn of(&self, source: Source) -> anyhow::Result<Source> {
+        let header = self.csv_header.map_or(source.header, |has| match has {
+            Whether::Yes => Header::Yes,
+            Whether::No => Header::No,
+        });
+        let source = Source { header, ..source };
         Ok(match &self.names {
             None => Source { names: (!self.headers.is_empty()).then(|| self.headers.clone()), ..source },
             Some(path) => named(source, read(path)?),
@@ -55,17 +69,28 @@ pub(super) async fn of_models(source: Source, client: &Client) -> anyhow::Result
     let (endpoint, variant) = (&source.selection.endpoint, &source.selection.variant);
     let is_named = source.names.is_some() || *source.naming != Naming::default();
     let Some(endpoint) = endpoint.as_ref().filter(|_| !is_named) else { return Ok(source) };
+    let told = of_signature(client, &json!(endpoint), &json!(variant)).await?;
+    Ok(match told {
+        Some(naming) => named(source, naming),
+        None => source,
+    })
+}
+
+/// What the models of an endpoint call their inputs, where a server tells and all of them call them the same.
+pub(super) async fn inputs_of(endpoint: &str, client: &Client) -> Option<Vec<String>> {
+    let told = of_signature(client, &json!(endpoint), &Value::Null).await.ok()??;
+    told.features().cloned()
+}
+
+/// The names in the signature that all variants of an endpoint have, or this one.
+async fn of_signature(client: &Client, endpoint: &Value, variant: &Value) -> anyhow::Result<Option<Naming>> {
     let served = client.observe("/captura/v1/endpoints").await?;
-    let of_variant = |served: &&Value| variant.as_ref().is_none_or(|variant| served["name"] == json!(variant));
+    let of_variant = |served: &&Value| variant.is_null() || served["name"] == *variant;
     let endpoints = served["endpoints"].as_array().into_iter().flatten();
-    let variants =
-        endpoints.filter(|served| served["name"] == json!(endpoint)).filter_map(|one| one["variants"].as_array());
+    let variants = endpoints.filter(|served| served["name"] == *endpoint).filter_map(|one| one["variants"].as_array());
     let mut signatures: Vec<&Value> = variants.flatten().filter(of_variant).map(|one| &one["signature"]).collect();
     signatures.dedup();
-    let [signature] = signatures[..] else { return Ok(source) };
+    let [signature] = signatures[..] else { return Ok(None) };
     // One without a fixed number of values names no places.
-    Ok(match Naming::parse(&signature.to_string()) {
-        Ok(naming) if signature.is_object() => named(source, naming),
-        _ => source,
-    })
+    Ok(Naming::parse(&signature.to_string()).ok().filter(|_| signature.is_object()))
 }

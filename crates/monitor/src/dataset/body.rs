@@ -90,25 +90,30 @@ impl<'a> Body<'a> {
         plain.then_some(line)
     }
 
-    fn rows(&self) -> Result<(Vec<Row<'_>>, bool), String> {
+    fn rows(&self) -> Result<Rows<'_>, String> {
         if self.json {
-            let json_rows::JsonRows { rows, flat } = json_rows::rows(&self.text)?;
-            let rows = rows
-                .into_iter()
-                .map(|row| Row {
-                    names: row.names.map_or_else(Vec::new, |names| names.into_iter().map(Some).collect()),
-                    cells: row.cells,
-                })
-                .collect();
-            return Ok((rows, flat));
+            let json_rows::JsonRows { rows, flat, whole } = json_rows::rows(&self.text)?;
+            let row = |row: json_rows::NamedRow| Row {
+                names: row.names.map_or_else(Vec::new, |names| names.into_iter().map(Some).collect()),
+                cells: row.cells,
+            };
+            return Ok(Rows { rows: rows.into_iter().map(row).collect(), flat, whole: whole.map(row) });
         }
         let rows: Vec<Row<'_>> = csv_rows::rows(&self.text)?
             .into_iter()
             .map(|cells| Row { names: Vec::new(), cells: cells.into_iter().map(Cell::parse).collect() })
             .collect();
-        let flat = rows.len() == 1;
-        Ok((rows, flat))
+        Ok(Rows { flat: rows.len() == 1, rows, whole: None })
     }
+}
+
+/// Rows of a body.
+struct Rows<'a> {
+    rows: Vec<Row<'a>>,
+    /// They came from one flat list, which may also mean one row per value.
+    flat: bool,
+    /// The same as one row, where lists by name were taken for columns and may as well be vectors.
+    whole: Option<Row<'a>>,
 }
 
 /// The media type of a body that was not captured as text, and whether it is read as JSON.
@@ -116,9 +121,16 @@ fn read_as(content_type: &str) -> Result<(String, bool), String> {
     let media_type = content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     match media_type.as_str() {
         "text/csv" | "csv" => Ok((media_type, false)),
-        "application/json" | "application/jsonlines" | "application/vnd.sagemaker.json" => Ok((media_type, true)),
+        "application/json"
+        | "application/jsonlines"
+        | "application/x-jsonlines"
+        | "application/jsonl"
+        | "application/x-ndjson" => Ok((media_type, true)),
+        json if json.ends_with("+json") || json == "application/vnd.sagemaker.json" => Ok((media_type, true)),
         "" => Err("the body is BASE64 without a content type, so it cannot be read as CSV or JSON".into()),
-        other => Err(format!("the body is BASE64 of {other}; only text/csv and application/json are read")),
+        other => Err(format!(
+            "the body is BASE64 of {other}; only CSV and JSON are read (text/csv, application/json, application/jsonlines, …+json)"
+        )),
     }
 }
 
@@ -176,10 +188,14 @@ pub fn pairs<'b>(output: Option<&'b Body<'_>>, input: Option<&'b Body<'_>>) -> R
         body.map(Body::rows).transpose().map_err(|reason| format!("{name}: {reason}"))
     };
     let pairs: Vec<Pair<'b>> = match (rows_of(output, "output")?, rows_of(input, "input")?) {
-        (Some((rows, _)), None) => without_header(rows, None).into_iter().map(|row| (Some(row), None)).collect(),
-        (None, Some((rows, _))) => without_header(rows, None).into_iter().map(|row| (None, Some(row))).collect(),
+        (Some(outputs), None) => without_header(outputs.rows, None).into_iter().map(|row| (Some(row), None)).collect(),
+        (None, Some(inputs)) => without_header(inputs.rows, None).into_iter().map(|row| (None, Some(row))).collect(),
         (None, None) => return Ok(Vec::new()),
-        (Some((outputs, flat)), Some((inputs, _))) => {
+        (Some(Rows { rows: outputs, flat, .. }), Some(Rows { rows: mut inputs, whole, .. })) => {
+            let is_one = outputs.len() == 1 && inputs.len() > 1 && outputs[0].cells.len() != inputs.len();
+            if let Some(whole) = whole.filter(|_| is_one) {
+                inputs = vec![whole];
+            }
             let (output_rows, input_rows) = (outputs.len(), inputs.len());
             let (outputs, inputs) = if has_header(&outputs) && has_header(&inputs) && output_rows == input_rows {
                 (without_header(outputs, None), without_header(inputs, None))
@@ -288,6 +304,15 @@ mod tests {
         }
         assert_eq!(pair(&csv("0.1,0.9"), &csv("1")).unwrap(), [["0.1", "0.9", "1"]]);
         assert!(pair(&csv("0.1\n0.2"), &csv("1,2")).unwrap_err().contains("2 output rows do not pair with 1 input"));
+    }
+
+    #[test]
+    fn lists_by_name_pair_with_an_answer_for_each_place_or_one_for_all() {
+        let input = side(r#"{"inputs":{"a":[1,2],"b":[3,4]}}"#, Encoding::Json, "application/json");
+        let json = |data: &str| side(data, Encoding::Json, "application/json");
+        assert_eq!(pair(&json(r#"{"predictions":[5,6]}"#), &input).unwrap(), [["5", "1", "3"], ["6", "2", "4"]]);
+        assert_eq!(pair(&json(r#"{"predictions":[[5],[6]]}"#), &input).unwrap().len(), 2);
+        assert_eq!(pair(&json("0.5"), &input).unwrap(), [["0.5", "1", "2", "3", "4"]]);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! CSV text to rows of cells: commas, double quotes, `\n` or `\r\n`; quoted cells may hold all of them.
 //!
 //! Bodies of calls are mostly one short line without quotes, so that case borrows its cells; anything with a quote goes
-//! through the `csv` crate. Blank lines are no rows. Refuses to: sniff other delimiters.
+//! through the `csv` crate. Blank lines are no rows. A quote that nothing closes would make one cell of all that follows, so
+//! its line is no row, and the next line begins a row again. Refuses to: sniff other delimiters.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Cells of one row, before classification.
 pub(crate) type TextRow<'a> = Vec<Cow<'a, str>>;
@@ -39,12 +41,71 @@ pub(crate) fn each_row<'a>(
     if let Some(mut lines) = plain_lines(text) {
         return lines.try_for_each(|line| row(cells(line)));
     }
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
-    let mut record = csv::StringRecord::new();
-    while reader.read_record(&mut record).map_err(|error| error.to_string())? {
-        row(record.iter().map(|cell| Cow::Owned(cell.to_owned())).collect())?;
+    let mut outcome = Ok(());
+    each_careful_row(text.as_bytes(), |cells| {
+        if outcome.is_ok() {
+            outcome = cells.and_then(&mut row);
+        }
+    });
+    outcome
+}
+
+/// Calls `row` for each row of bytes that may have quotes, or be no text here and there: its cells, or why it is none.
+pub(crate) fn each_careful_row<'a>(mut bytes: &[u8], mut row: impl FnMut(Result<TextRow<'a>, String>)) {
+    loop {
+        let open = unclosed_row(bytes);
+        let closed = open.as_ref().map_or(bytes, |open| &bytes[..open.start]);
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(closed);
+        let mut record = csv::ByteRecord::new();
+        // Reading bytes that are there cannot fail.
+        while reader.read_byte_record(&mut record).is_ok_and(|more| more) {
+            let cell = |cell: &[u8]| Some(Cow::Owned(std::str::from_utf8(cell).ok()?.to_owned()));
+            row(record.iter().map(cell).collect::<Option<_>>().ok_or_else(|| "the row is not UTF-8".to_owned()));
+        }
+        let Some(open) = open else { return };
+        row(Err("a quote is opened in it that nothing closes".to_owned()));
+        bytes = &bytes[open.end..];
     }
-    Ok(())
+}
+
+/// The rows with which a file may begin: the first two, as far as they are text.
+pub(crate) fn first_rows(bytes: &[u8]) -> Vec<TextRow<'static>> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
+    let rows = reader.byte_records().map_while(Result::ok).take(2);
+    rows.map(|row| row.iter().map(|cell| Cow::Owned(String::from_utf8_lossy(cell).into_owned())).collect()).collect()
+}
+
+/// From where a row begins that has a quote which nothing closes, to behind the line of that quote.
+fn unclosed_row(bytes: &[u8]) -> Option<Range<usize>> {
+    let (mut from, mut row) = (0, 0);
+    loop {
+        let quote = opening_quote(bytes, from)?;
+        if let Some(end) = memchr::memrchr(b'\n', &bytes[from..quote]) {
+            row = from + end + 1;
+        }
+        let Some(closing) = closing_quote(bytes, quote + 1) else {
+            let line = memchr::memchr(b'\n', &bytes[quote..]);
+            return Some(row..line.map_or(bytes.len(), |end| quote + end + 1));
+        };
+        from = closing + 1;
+    }
+}
+
+/// A quote at the beginning of a cell; others mean nothing.
+pub(crate) fn opening_quote(bytes: &[u8], from: usize) -> Option<usize> {
+    let quotes = memchr::memchr_iter(b'"', &bytes[from..]).map(|place| from + place);
+    quotes.into_iter().find(|&quote| quote == 0 || matches!(bytes[quote - 1], b',' | b'\n' | b'\r'))
+}
+
+/// The quote that ends a cell; two of them are one in the text.
+pub(crate) fn closing_quote(bytes: &[u8], mut from: usize) -> Option<usize> {
+    loop {
+        let quote = from + memchr::memchr(b'"', bytes.get(from..)?)?;
+        if bytes.get(quote + 1) != Some(&b'"') {
+            return Some(quote);
+        }
+        from = quote + 2;
+    }
 }
 
 /// All rows of a body.
@@ -62,7 +123,7 @@ pub(crate) fn rows(text: &str) -> Result<Vec<TextRow<'_>>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::rows;
+    use super::{each_careful_row, rows};
 
     #[test]
     fn one_line_many_lines_and_quotes() {
@@ -70,5 +131,21 @@ mod tests {
         assert_eq!(rows("1,a\r\n\r\n2,b").unwrap(), [["1", "a"], ["2", "b"]]);
         assert_eq!(rows("\"a,b\",\"say \"\"hi\"\"\"\n\"x\ny\",2\n").unwrap(), [["a,b", "say \"hi\""], ["x\ny", "2"]]);
         assert!(rows("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_quote_that_nothing_closes_and_bytes_that_are_no_text_cost_their_rows_alone() {
+        let read = |bytes: &[u8]| {
+            let mut rows = Vec::new();
+            each_careful_row(bytes, |row| rows.push(row.map_or_else(|reason| reason, |cells| cells.join("|"))));
+            rows
+        };
+        let open = "a quote is opened in it that nothing closes";
+        assert_eq!(read(b"1,\"2\n3,4\n5,6"), [open, "3|4", "5|6"]);
+        assert_eq!(read(b"a,\"b\nc\",\"d\n1,2\n"), [open, "1|2"], "the row of it began before its line");
+        assert_eq!(read(b"\"a\"\n1,\"2"), ["a", open]);
+        assert_eq!(read(b"1,caf\xe9\n2,\"x\"\n"), ["the row is not UTF-8", "2|x"]);
+        assert_eq!(read(b"5\" pipe,1\n"), ["5\" pipe|1"]);
+        assert!(rows("1,\"2").unwrap_err().contains("nothing closes"));
     }
 }

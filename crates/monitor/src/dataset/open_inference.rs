@@ -44,7 +44,7 @@ fn of_tensors(tensors: &[Value]) -> Result<JsonRows, String> {
         names: Some(names.clone()),
         cells: columns.iter().flat_map(|tensor| tensor.row(row)).cloned().collect(),
     };
-    Ok(JsonRows { rows: (0..count).map(row).collect(), flat: false })
+    Ok(JsonRows { rows: (0..count).map(row).collect(), flat: false, whole: None })
 }
 
 struct Tensor {

@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use super::body::Row;
-use super::json_rows::flatten;
+use super::json_rows::{flatten, without_nan};
 use super::reader::Reader;
 use super::sink::Sink;
 
@@ -42,7 +42,11 @@ pub fn is_captured(begin: &[u8]) -> bool {
 /// # Errors
 /// Why it is no row.
 pub fn plain_row(line: &[u8]) -> Result<Row<'static>, String> {
-    let value: Value = serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}"))?;
+    let read = serde_json::from_slice(line).or_else(|error| {
+        let clean = std::str::from_utf8(line).ok().and_then(without_nan).ok_or(error)?;
+        serde_json::from_str(&clean)
+    });
+    let value: Value = read.map_err(|error| format!("not JSON: {error}"))?;
     let (mut names, mut cells) = (Vec::new(), Vec::new());
     match value {
         Value::Object(_) => flatten(&value, String::new(), 0, &mut |name, cell| {
@@ -78,6 +82,7 @@ mod tests {
         let of = |names: &str, cells: &str| Ok((names.to_owned(), cells.to_owned()));
         assert_eq!(shown(r#"{"a":1,"b":{"c":"x","d":[2,null]}}"#), of("a b.c b.d.0 b.d.1", "1 x 2 -"));
         assert_eq!(shown(r#"{"id":7,"inputs":"text"}"#), of("id inputs", "7 text"), "no member is a wrapper");
+        assert_eq!(shown(r#"{"a":NaN,"b":2}"#), of("a b", "- 2"), "as pandas and Python write what is missing");
         assert_eq!(shown("[1, true, [2.5]]"), of("", "1 true 2.5"));
         for (line, words) in [("7", "neither"), ("{}", "no values"), ("{", "not JSON")] {
             assert!(shown(line).unwrap_err().contains(words), "{line}");

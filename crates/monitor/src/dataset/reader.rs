@@ -13,6 +13,7 @@ use super::batch::{Batch, Builder, Call, Columns};
 use super::body::{self, Body};
 use super::cell::Cell;
 use super::digits::Line;
+use super::header::{Header, header_names};
 use super::kept::{Kept, cells_of};
 use super::layout::Layout;
 use super::marks::Seen;
@@ -23,18 +24,6 @@ use super::scope::{Scope, is_own};
 use super::sink::Sink;
 use super::tally::{Matching, Tally};
 use super::{MAX_COLUMNS, MAX_ROW_BYTES, csv_rows};
-
-/// Whether a CSV file begins with the names of its columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Header {
-    /// It does.
-    Yes,
-    /// It does not.
-    No,
-    /// It does when all cells of its first line are different texts, none of them empty or a number.
-    #[default]
-    Auto,
-}
 
 /// What is known about a data set before it is read.
 #[derive(Debug, Clone, Default)]
@@ -139,52 +128,43 @@ impl<S: Sink> Reader<S> {
     /// Reads a CSV file; `source` names it in descriptions. Answers how many rows it has, a header included.
     pub fn csv(&mut self, source: &str, bytes: &[u8], header: Header) -> u64 {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => text,
-            Err(error) => {
-                self.tally.records += 1;
-                let line = memchr::memchr_iter(b'\n', &bytes[..error.valid_up_to()]).count() as u64 + 1;
-                self.tally.describe(source, line, "the file is not UTF-8".into());
-                return line;
-            }
-        };
+        let has_header = header.is_at(bytes);
         let mut number = 0_u64;
-        let outcome = match csv_rows::plain_lines(text) {
+        match std::str::from_utf8(bytes).ok().and_then(csv_rows::plain_lines) {
             Some(lines) => {
                 for line in lines {
                     number += 1;
-                    self.csv_line((source, number), line, bytes, header);
+                    self.csv_line((source, number), line, bytes, has_header && number == 1);
                 }
-                Ok(())
             }
-            None => csv_rows::each_row(text, |cells| {
+            None => csv_rows::each_careful_row(bytes, |cells| {
                 number += 1;
-                self.csv_row((source, number), &cells, header);
-                Ok(())
+                match cells {
+                    Ok(cells) => self.csv_row((source, number), &cells, has_header && number == 1),
+                    Err(reason) => {
+                        self.tally.records += 1;
+                        self.tally.describe(source, number, reason);
+                    }
+                }
             }),
-        };
-        if let Err(reason) = outcome {
-            self.tally.records += 1;
-            self.tally.describe(source, number + 1, reason);
         }
         number
     }
 
     /// Takes a line of a CSV file without quotes, in the bytes of that file.
-    fn csv_line(&mut self, (source, number): (&str, u64), line: &str, file: &[u8], header: Header) {
-        let may_be_header = number == 1 && header != Header::No;
-        if !may_be_header && self.push_numbers(std::iter::once(line), file, line.len(), &Call::default()) {
+    fn csv_line(&mut self, (source, number): (&str, u64), line: &str, file: &[u8], is_header: bool) {
+        if !is_header && self.push_numbers(std::iter::once(line), file, line.len(), &Call::default()) {
             self.tally.records += 1;
             self.tally.used += 1;
         } else {
-            self.csv_row((source, number), &csv_rows::cells(line), header);
+            self.csv_row((source, number), &csv_rows::cells(line), is_header);
         }
     }
 
     /// Takes a row of a CSV file.
-    fn csv_row(&mut self, (source, number): (&str, u64), cells: &csv_rows::TextRow<'_>, header: Header) {
-        if number == 1 && is_header(cells, header) {
-            return self.csv_header(cells.iter().map(|cell| cell.trim().to_owned()).collect());
+    fn csv_row(&mut self, (source, number): (&str, u64), cells: &csv_rows::TextRow<'_>, is_header: bool) {
+        if is_header {
+            return self.csv_header(header_names(cells));
         }
         self.tally.records += 1;
         match self.row_of_texts(cells) {
@@ -387,6 +367,9 @@ impl<S: Sink> Reader<S> {
     }
 
     fn check_row(&self, width: usize, bytes: usize) -> Result<(), String> {
+        if width == 0 {
+            return Err("the row holds no values".to_owned());
+        }
         if width > MAX_COLUMNS {
             return Err(format!("the row has {width} columns, more than {MAX_COLUMNS}"));
         }
@@ -505,17 +488,5 @@ impl Times {
             self.time = Timestamp::parse(text).ok();
         }
         self.time
-    }
-}
-
-/// Whether a first line names the columns.
-pub(super) fn is_header(cells: &csv_rows::TextRow<'_>, header: Header) -> bool {
-    match header {
-        Header::Yes => true,
-        Header::No => false,
-        Header::Auto => {
-            let mut seen = std::collections::HashSet::new();
-            cells.iter().all(|cell| matches!(super::number(cell), super::Parsed::Text) && seen.insert(cell.trim()))
-        }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::body::Row;
 use super::cell::Cell;
-use super::reader::{Header, is_header};
+use super::header::{Header, header_names};
 use super::{csv_rows, parquet, plain_json};
 
 /// What a table is written as.
@@ -53,21 +53,20 @@ pub fn each_table_row<'a>(form: TableForm, bytes: &'a [u8], mut each: impl FnMut
 
 fn csv<'a>(bytes: &'a [u8], header: Header, each: &mut impl FnMut(u64, Result<Row<'a>, String>)) {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let Ok(text) = std::str::from_utf8(bytes) else { return each(1, Err("the file is not UTF-8".to_owned())) };
     let (mut number, mut names) = (0, Vec::new());
-    let outcome = csv_rows::each_row(text, |cells| {
+    csv_rows::each_careful_row(bytes, |row| {
         number += 1;
-        if number == 1 && is_header(&cells, header) {
-            names = cells.iter().map(|cell| Some(cell.trim().to_owned())).collect();
-            return Ok(());
-        }
+        let cells = match row {
+            Ok(cells) if number == 1 && header.is_at(bytes) => {
+                names = header_names(&cells).into_iter().map(Some).collect();
+                return;
+            }
+            Ok(cells) => cells,
+            Err(reason) => return each(number, Err(reason)),
+        };
         let names = if names.len() == cells.len() { names.clone() } else { Vec::new() };
         each(number, Ok(Row { names, cells: cells.into_iter().map(Cell::parse).collect() }));
-        Ok(())
     });
-    if let Err(reason) = outcome {
-        each(number + 1, Err(reason));
-    }
 }
 
 #[cfg(test)]

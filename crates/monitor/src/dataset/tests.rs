@@ -31,6 +31,39 @@ fn numbers(batch: &Batch, column: usize) -> Vec<Option<f64>> {
 }
 
 #[test]
+fn a_header_may_name_a_column_twice_or_not_at_all_where_numbers_below_tell() {
+    let names = |csv: &[u8]| read(Plan::default(), |reader| reader.csv("x.csv", csv, Header::Auto)).1.columns.names;
+    assert_eq!(names(b",a,b\n0,1,x\n1,2,y\n"), ["_c0", "a", "b"], "as pandas writes an index");
+    assert_eq!(names(b"a,a,b\n1,2,3\n"), ["a", "a_2", "b"]);
+    assert_eq!(names(b"a,\"x\ny\"\n1,2\n"), ["a", "x\ny"]);
+    assert_eq!(names(b"red,red\nblue,green\n"), ["_c0", "_c1"], "rows of texts are rows");
+    assert_eq!(names(b"a,1\n2,3\n"), ["_c0", "_c1"]);
+}
+
+#[test]
+fn bytes_that_are_no_text_and_open_quotes_cost_their_rows_alone() {
+    let csv = b"a,b\n1,x\n2,caf\xe9\n3,y\n4,\"z\n5,x\n";
+    let (_, tally) = read(Plan::default(), |reader| reader.csv("x.csv", csv, Header::Auto));
+    let bad: Vec<(u64, &str)> = tally.described.iter().map(|bad| (bad.line, bad.reason.as_str())).collect();
+    assert_eq!((tally.rows, tally.records), (3, 5));
+    assert_eq!(bad, [(3, "the row is not UTF-8"), (5, "a quote is opened in it that nothing closes")]);
+}
+
+#[test]
+fn calls_without_a_single_value_are_unusable() {
+    let side =
+        |data: &str| format!(r#"{{"observedContentType":"application/json","data":"{data}","encoding":"JSON"}}"#);
+    for data in ["[]", "{}", "[[]]"] {
+        let side = side(data);
+        let line =
+            format!(r#"{{"captureData":{{"endpointInput":{side},"endpointOutput":{side}}},"eventMetadata":{{}}}}"#);
+        let (batches, tally) = read(Plan::default(), |reader| reader.captures("x", line.as_bytes()));
+        assert_eq!((batches.len(), tally.bad), (0, 1), "{data}");
+        assert_eq!(tally.described[0].reason, "the row holds no values");
+    }
+}
+
+#[test]
 fn captured_lines_become_columns_with_the_output_first() {
     let text = line("0.5", "1,2\n", "web") + "not json\n\n" + &line("0.25", ",4", "app");
     let (batches, tally) =

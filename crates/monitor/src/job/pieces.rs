@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use captura_archive::reader::{Found, OBJECT_SIZE_MAX_BYTES, Opened, Parts, ReadError};
 
-use crate::dataset::{MAX_ROW_BYTES, is_captured};
+use crate::dataset::{MAX_ROW_BYTES, closing_quote, is_captured, opening_quote};
 
 /// Bytes of a piece, decompressed; the last one of an object is shorter, one with a very long row longer.
 pub const PIECE_BYTES: usize = 16 << 20;
@@ -301,23 +301,6 @@ pub(super) fn row_end(format: Format, bytes: &[u8], limit: usize) -> Option<usiz
             }
         }
         start = closing_quote(bytes, quote? + 1)? + 1;
-    }
-}
-
-/// A quote at the beginning of a cell; others mean nothing.
-fn opening_quote(bytes: &[u8], from: usize) -> Option<usize> {
-    let quotes = memchr::memchr_iter(b'"', &bytes[from..]).map(|place| from + place);
-    quotes.into_iter().find(|&quote| quote == 0 || matches!(bytes[quote - 1], b',' | b'\n' | b'\r'))
-}
-
-/// The quote that ends a cell; two of them are one in the text.
-fn closing_quote(bytes: &[u8], mut from: usize) -> Option<usize> {
-    loop {
-        let quote = from + memchr::memchr(b'"', bytes.get(from..)?)?;
-        if bytes.get(quote + 1) != Some(&b'"') {
-            return Some(quote);
-        }
-        from = quote + 2;
     }
 }
 

@@ -200,7 +200,11 @@ impl Settling {
         }
         let begin = match piece.format {
             Format::Parquet => piece.bytes.len(),
-            format => row_end(format, &piece.bytes, PEEK_BYTES).unwrap_or(piece.bytes.len()),
+            format => {
+                let begin = row_end(format, &piece.bytes, PEEK_BYTES).unwrap_or(piece.bytes.len());
+                // One row more, for whether the first names the columns the second may tell.
+                row_end(format, &piece.bytes[begin..], 1).map_or(piece.bytes.len(), |more| begin + more)
+            }
         };
         for bytes in [&piece.bytes[..begin], &piece.bytes[..]] {
             let mut reader = Reader::new((*self.plan).clone(), |_| ());
