@@ -23,3 +23,9 @@ pub mod report;
 pub mod sketch;
 mod stored;
 pub mod violations;
+
+/// So many of them, such as `1 record` or `3 records`.
+#[must_use]
+pub fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

@@ -135,6 +135,51 @@ async fn history_shows_a_moment_that_lies_before_the_checked_data() {
 }
 
 #[tokio::test]
+async fn history_goes_back_beyond_the_window_that_is_checked_and_not_beyond_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = stores(dir.path());
+    let calls = text(&capture(&dir.path().join("calls"), 0..9000, 4500, 1));
+    let (baseline, out) = (text(&dir.path().join("baseline")), text(&dir.path().join("report")));
+    let mut request = against(&[&calls], &baseline, &out);
+    let at = |time: &str| Timestamp::parse(time).unwrap();
+    let mut window = |from: &str, to: &str| {
+        let window = Some(at(from)..at(to));
+        (request.source.selection.window, request.source.scope.window) = (window.clone(), window);
+        request.clone()
+    };
+    let before = window("2026-03-01T08:00:00Z", "2026-03-01T09:15:00Z");
+    let checked = window("2026-03-01T09:15:00Z", "2026-03-01T10:00:00Z");
+    job::baseline(&stores, &before.source, LabelPosition::AsIs, &baseline).await.unwrap();
+    let found = job::check(&stores, &Check { history: vec![calls], ..checked }).await.unwrap();
+    let driver = found.causes[0].driver().unwrap();
+    let Since::Change(change) = &driver.since else { panic!("{driver:?}") };
+    let quarter = at("2026-03-01T09:15:00Z").unix_us();
+    let seconds = (change.time.unwrap().unix_us() - quarter) / 1_000_000;
+    assert!(driver.consumer.as_deref() == Some("billing") && seconds.abs() <= 15, "{driver:?}");
+    let rows: u64 = found.causes[0].consumers.iter().map(|consumer| consumer.rows).sum();
+    assert_eq!((found.data.rows, rows), (2700, 7200), "the last half hour is neither checked nor history");
+}
+
+#[tokio::test]
+async fn rows_that_name_nobody_and_never_changed_have_no_cause_to_tell() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = stores(dir.path());
+    let mut dice = Dice(9);
+    let mut table = |name: &str, shift: f64| {
+        let path = dir.path().join(name);
+        let rows: String = (0..600).map(|_| format!("{:.4}\n", dice.bell() + shift)).collect();
+        std::fs::write(&path, format!("x\n{rows}")).unwrap();
+        text(&path)
+    };
+    let (then, now) = (table("then.csv", 0.0), table("now.csv", 3.0));
+    let (baseline, out) = (text(&dir.path().join("baseline")), text(&dir.path().join("report")));
+    job::baseline(&stores, &source(&[&then]), LabelPosition::AsIs, &baseline).await.unwrap();
+    let found = job::check(&stores, &against(&[&now], &baseline, &out)).await.unwrap();
+    assert_eq!((found.violations.len(), found.causes.len()), (1, 1));
+    assert!(!found.causes[0].is_telling(), "{}", found.causes[0]);
+}
+
+#[tokio::test]
 async fn history_of_the_same_second_still_comes_first() {
     let dir = tempfile::tempdir().unwrap();
     let stores = stores(dir.path());

@@ -27,15 +27,18 @@ mod walk;
 mod writing;
 
 use std::num::NonZero;
+use std::ops::Range;
 use std::sync::Arc;
 
 use captura_archive::Stores;
 use captura_archive::document::WriteError;
 use captura_archive::reader::{ReadError, Selection};
+use captura_names::Timestamp;
 
 use crate::artefact::{ConstraintViolations, Statistics, jackson};
 use crate::cause::Cause;
 use crate::constraints::Constraints;
+use crate::counted;
 use crate::dataset::{Columns, Header, Naming, Scope};
 use crate::drift::chance;
 use crate::drift::windows::TooManyWindows;
@@ -120,10 +123,7 @@ pub enum JobError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// There is nothing to analyse, so nothing can be said.
-    #[error(
-        "there are no rows to analyse: {records} records read, {bad} of them unusable, {unanswered} without an answer{}{first}",
-        others(*outside)
-    )]
+    #[error("there are no rows to analyse: {}{}{first}", read_in_words(*records, *bad, *unanswered), others(*outside))]
     NoRows {
         /// Records read.
         records: u64,
@@ -153,6 +153,13 @@ pub enum JobError {
     /// An artefact cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+fn read_in_words(records: u64, bad: u64, unanswered: u64) -> String {
+    if records == 0 {
+        return "no record was read".to_owned();
+    }
+    format!("{} read, {bad} of them unusable, {unanswered} without an answer", counted(records, "record"))
 }
 
 fn others(outside: u64) -> String {
@@ -250,9 +257,10 @@ async fn causes(
     drifted: &[&FeatureDrift],
 ) -> Result<Vec<Cause>, JobError> {
     let mut history = Source { addresses: request.history.clone(), ..request.source.clone() };
-    // The window of the check does not bound its history; endpoint and variant do.
-    history.selection.window = None;
-    history.scope.window = None;
+    // The window of the check bounds its history by its end alone; endpoint and variant do as well.
+    let until = |window: Option<Range<Timestamp>>| window.map(|window| Timestamp::from_unix_us(0)..window.end);
+    history.selection.window = until(history.selection.window);
+    history.scope.window = until(history.scope.window);
     // Records say when to the second; within a second, what is earlier must be read earlier.
     let mut objects = open(stores, &history).await?;
     objects.extend(open(stores, &request.source).await?);
@@ -260,7 +268,7 @@ async fn causes(
     objects.retain(|object| seen.insert(object.address.clone()));
     let features: Vec<(String, bool)> =
         drifted.iter().map(|drift| (drift.feature.clone(), drift.categorical)).collect();
-    let (_, collector) = pass.heard(&objects, &request.source, &features).await?;
+    let (_, collector) = pass.heard(&objects, &history, &features).await?;
     let cause = |drift: &&FeatureDrift| {
         // The threshold of a chi-square test is a p-value; the same number serves as a distance here.
         collector.cause(statistics.feature(&drift.feature)?, drift.threshold)

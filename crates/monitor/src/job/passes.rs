@@ -74,8 +74,14 @@ async fn listed(stores: &Stores, address: &str, source: &Source) -> Result<Vec<F
             listed = list_ending(stores, address, &source.selection, endings).await;
         }
     }
-    listed
+    listed.map_err(|error| match error {
+        ReadError::Nothing { address, .. } => ReadError::Nothing { address, endings: ENDINGS.to_owned() },
+        other => other,
+    })
 }
+
+/// What is looked for in folders.
+const ENDINGS: &str = ".jsonl, .parquet or .csv (nor .jsonl.gz or .csv.gz)";
 
 impl Grouping {
     /// The group that a pass begins with.
@@ -181,7 +187,7 @@ impl Pass {
                     let only = if reason == Reason::Texts { plan.only } else { grouping.only() };
                     plan = Plan { only, ..better };
                 }
-                _ if tally.rows == 0 => return Err(no_rows(&tally)),
+                _ if tally.rows == 0 => return Err(no_rows(&tally, objects)),
                 _ => {
                     let Gathering { profile, callers, sample } = made;
                     let heard = matches!(wanted, Wanted::Everything).then_some((callers, sample));
@@ -264,7 +270,8 @@ impl Pass {
         source: &Source,
         features: &[(String, bool)],
     ) -> Result<(Callers, Collector), JobError> {
-        if let Some((callers, sample)) = self.heard.as_ref().filter(|_| objects.len() as u64 == self.objects) {
+        let is_the_same = objects.len() as u64 == self.objects && source.scope == self.plan.scope;
+        if let Some((callers, sample)) = self.heard.as_ref().filter(|_| is_the_same) {
             let nothing = || features.is_empty().then(|| Collector::new([]));
             if let Some(sample) = sample.as_ref().and_then(|sample| sample.only(features)).or_else(nothing) {
                 return Ok((callers.clone(), sample));
@@ -272,7 +279,7 @@ impl Pass {
         }
         let wanted = Wanted::Features(features.to_vec());
         let group = features.iter().map(|(name, _)| name.clone()).collect();
-        let plan = Plan { only: Some(Arc::new(group)), ..self.plan.clone() };
+        let plan = Plan { only: Some(Arc::new(group)), scope: source.scope.clone(), ..self.plan.clone() };
         let (made, ..) = gather(objects, source, &plan, &wanted, Limit::NONE).await?;
         let sample = made.sample.unwrap_or_else(|| Collector::new(features.iter().cloned()));
         Ok((made.callers, sample))
@@ -337,10 +344,14 @@ fn better(plan: &Plan, tally: &Tally, promised: usize) -> Option<(Plan, Reason)>
     None
 }
 
-fn no_rows(tally: &Tally) -> JobError {
-    let first = tally.described.first().map_or_else(String::new, |bad| {
-        format!("; the first unusable one is {} line {}: {}", bad.source, bad.line, bad.reason)
-    });
+fn no_rows(tally: &Tally, objects: &[Found]) -> JobError {
+    let first = match tally.described.first() {
+        Some(bad) => format!("; the first unusable one is {} line {}: {}", bad.source, bad.line, bad.reason),
+        None if objects.is_empty() => {
+            "; no object there is of the endpoint, the variant and the time asked for".to_owned()
+        }
+        None => String::new(),
+    };
     let Tally { records, bad, unanswered, outside, .. } = *tally;
     JobError::NoRows { records, bad, unanswered, outside, first }
 }
