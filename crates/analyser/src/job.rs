@@ -212,6 +212,8 @@ impl Job {
     }
 
     pub(crate) fn leave_message(&self, message: &str) -> Result<(), Failure> {
+        // Whoever asked for the job knows its paths, and not where they are on this machine.
+        let message = &message.replace(&self.root.display().to_string(), "");
         let mut end = message.len().min(MESSAGE_MAX_BYTES);
         while !message.is_char_boundary(end) {
             end -= 1;

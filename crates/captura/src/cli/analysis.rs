@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use captura_archive::Stores;
 use captura_archive::reader::Selection;
+use captura_monitor::counted;
 use captura_monitor::dataset::Scope;
 use captura_monitor::job::{self, Check as CheckRequest, CheckSummary, JobError, LabelPosition, Source, Summary};
 use captura_names::Timestamp;
@@ -154,10 +155,10 @@ pub(super) fn window(start: Option<&str>, end: Option<&str>) -> anyhow::Result<O
     Ok(Some(start..end))
 }
 
-/// Statistics of captures or CSV files
+/// Statistics of captures or tables
 #[derive(Debug, Args)]
 pub(crate) struct Profile {
-    /// Captured objects or CSV files: s3:// addresses, folders, files
+    /// Captures, or tables as CSV, JSON Lines or Parquet: s3:// addresses, folders, files
     #[arg(required = true)]
     addresses: Vec<String>,
     /// Where the statistics go
@@ -197,7 +198,7 @@ impl Profile {
 /// Statistics and suggested constraints of a baseline
 #[derive(Debug, Args)]
 pub(crate) struct Baseline {
-    /// A CSV file with a header, or captures
+    /// Captures, or tables as CSV, JSON Lines or Parquet: s3:// addresses, folders, files
     #[arg(required = true)]
     addresses: Vec<String>,
     /// Folder for statistics.json and constraints.json
@@ -246,7 +247,7 @@ impl Baseline {
 /// Hold captures against a baseline; exits 2 when there are violations
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// Captured objects or CSV files
+    /// Captures, or tables as CSV, JSON Lines or Parquet: s3:// addresses, folders, files
     #[arg(required = true)]
     addresses: Vec<String>,
     /// Folder with the baseline's constraints.json and statistics.json
@@ -315,19 +316,19 @@ pub(super) fn tell(summary: &Summary, standing: &Standing, as_json: bool) -> any
         return Ok(());
     }
     say(&format!(
-        "{} rows of {} columns from {} records in {} objects; {:.2} % of cells have a value",
-        summary.rows,
-        summary.columns.len(),
-        summary.records,
-        summary.objects,
+        "{} of {} from {} in {}; {:.2} % of cells have a value",
+        counted(summary.rows, "row"),
+        counted(summary.columns.len() as u64, "column"),
+        counted(summary.records, "record"),
+        counted(summary.objects, "object"),
         summary.completeness * 100.0
     ));
-    say(&standing.in_words());
+    standing.in_words().iter().for_each(|words| say(words));
     if summary.outside > 0 {
-        say(&format!("{} other calls in these objects were not asked for", summary.outside));
+        say(&format!("not asked for, and left out: {} in these objects", counted(summary.outside, "other call")));
     }
     if summary.unanswered > 0 {
-        say(&format!("{} calls got no answer from the model and are left out", summary.unanswered));
+        say(&format!("without an answer from the model, and left out: {}", counted(summary.unanswered, "call")));
     }
     for bad in summary.described.iter().take(5) {
         note(&format!("unusable: {} line {}: {}", bad.source, bad.line, bad.reason));
@@ -351,7 +352,7 @@ pub(super) fn findings(found: &CheckSummary) -> Vec<String> {
     let violations = found.violations.iter().map(|violation| {
         format!("  {} ({}): {}", violation.feature_name, violation.constraint_check_type, violation.description)
     });
-    let causes = found.causes.iter().map(|cause| format!("  {cause}"));
+    let causes = found.causes.iter().filter(|cause| cause.is_telling()).map(|cause| format!("  {cause}"));
     std::iter::once(count).chain(violations).chain(causes).collect()
 }
 

@@ -12,7 +12,7 @@ use super::{Outcome, note, say, table};
 /// Bias of labels and predictions; exits 2 when it got worse than at a baseline, 3 when it cannot tell
 #[derive(Debug, Args)]
 pub(crate) struct Bias {
-    /// Captured objects, or CSV files that have the label in a column
+    /// Captures, or tables that have the label in a column: s3:// addresses, folders, files
     #[arg(required = true)]
     addresses: Vec<String>,
     /// Clarify's analysis_config.json; the options below win over it

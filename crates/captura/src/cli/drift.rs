@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
+use captura_monitor::counted;
 use captura_monitor::drift::compare::{ColumnDrift, DatasetDrift, Rule, Verdict};
 use captura_monitor::drift::discovery::Dependence;
 use captura_monitor::drift::measure::{Measure, Measured};
@@ -131,7 +132,7 @@ pub(super) fn duration_us(text: &str) -> anyhow::Result<i64> {
 /// Has the data changed, by how much, through whom, since when; exits 2 on drift, 3 when there is not enough data
 #[derive(Debug, Args)]
 pub(crate) struct Drift {
-    /// Captured objects or CSV files
+    /// Captures, or tables as CSV, JSON Lines or Parquet: s3:// addresses, folders, files
     #[arg(required = true)]
     addresses: Vec<String>,
     #[command(flatten)]
@@ -202,7 +203,7 @@ fn in_words(found: &Examination) -> String {
             lines.push(format!("{kind} columns: {}", some_of(names)));
         }
     }
-    lines.extend(found.causes.iter().map(|cause| format!("  {cause}")));
+    lines.extend(found.causes.iter().filter(|cause| cause.is_telling()).map(|cause| format!("  {cause}")));
     lines.extend(found.splits.iter().map(|split| format!("  {split}")));
     lines.extend(found.watched.iter().flat_map(alarms));
     lines.join("\n")
@@ -231,14 +232,19 @@ fn headline(drift: &DatasetDrift) -> String {
 }
 
 fn columns(drift: &DatasetDrift) -> String {
-    let mut table = table(&["column", "verdict", "measure", "distance", "95 % interval", "PSI", "JS", "rows", "p"]);
+    let mut table = table(&["column", "verdict", "distance", "95 % interval", "PSI", "JS", "rows", "p"]);
     let worst = drift.worst_first();
     for column in worst.iter().take(SHOWN) {
         table.add_row(row(column));
     }
     let more = worst.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!("\n… and {more} more columns; --json has them") } else { String::new() };
-    format!("{table}{more}")
+    let rule = &drift.rule;
+    let mut key = format!("\ndistance: {} of numbers, {} of categories", rule.numbers_by, rule.categories_by);
+    if worst.iter().any(|column| column.rows_needed.is_some()) {
+        key += "; rows: so many there are, of so many that would be enough";
+    }
+    format!("{table}{more}{key}")
 }
 
 fn row(column: &ColumnDrift) -> Vec<String> {
@@ -251,12 +257,14 @@ fn row(column: &ColumnDrift) -> Vec<String> {
     vec![
         column.feature.clone(),
         verdict(column),
-        decisive.map(|one| one.measure.to_string()).unwrap_or_default(),
         decisive.map(|one| format!("{:.3}", one.value)).unwrap_or_default(),
         decisive.and_then(interval).unwrap_or_default(),
         of(Measure::PopulationStability),
         of(Measure::JensenShannon),
-        column.current.present.to_string(),
+        match column.rows_needed {
+            Some(needed) => format!("{} of {needed}", column.current.present),
+            None => column.current.present.to_string(),
+        },
         column.adjusted_p_value.map(p_value).unwrap_or_default(),
     ]
 }
@@ -271,21 +279,27 @@ fn verdict(column: &ColumnDrift) -> String {
         Verdict::Changed => "changed".to_owned(),
         Verdict::Stable => "stable".to_owned(),
         Verdict::NotComparable => "not comparable".to_owned(),
-        Verdict::NotEnoughData => match column.rows_needed {
-            Some(rows) => format!("not enough data ({rows} rows needed)"),
-            None => "not enough data (the reference is too small)".to_owned(),
-        },
+        Verdict::NotEnoughData if column.rows_needed.is_none() => "reference too small".to_owned(),
+        Verdict::NotEnoughData => "not enough data".to_owned(),
     }
 }
 
+/// A time as `--window` takes it, such as 1h.
+fn time_in_words(seconds: f64) -> String {
+    let units = [(86_400.0, "d"), (3600.0, "h"), (60.0, "m")];
+    let unit = units.into_iter().find(|(length, _)| seconds >= *length && seconds % length == 0.0);
+    let (length, unit) = unit.unwrap_or((1.0, "s"));
+    format!("{} {unit}", seconds / length)
+}
+
 fn alarms(watched: &Watched) -> Vec<String> {
-    let days = watched.false_alarm_every_seconds / 86_400.0;
     let mut lines = vec![format!(
-        "watched {} columns in {} windows of {:.0} s, one false alarm in {days:.1} days at the most: {} alarms",
-        watched.columns,
-        watched.windows,
-        watched.window_seconds,
-        watched.alarms.len()
+        "watched {} in {} of {}, one false alarm in {} at the most: {}",
+        counted(watched.columns as u64, "column"),
+        counted(watched.windows as u64, "window"),
+        time_in_words(watched.window_seconds),
+        time_in_words(watched.false_alarm_every_seconds),
+        counted(watched.alarms.len() as u64, "alarm")
     )];
     if watched.small_windows > 0 {
         lines.push(format!("  {} windows have too few rows to say anything", watched.small_windows));

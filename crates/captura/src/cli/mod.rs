@@ -80,7 +80,7 @@ enum Verb {
     Reconcile(reconcile::Reconcile),
     /// The invocation table: merge its files, or make it of captures
     Table(table::Table),
-    /// Statistics of captures or CSV files
+    /// Statistics of captures or tables
     Profile(analysis::Profile),
     /// Statistics and suggested constraints of a baseline
     Baseline(analysis::Baseline),
@@ -193,13 +193,15 @@ fn complain(error: &anyhow::Error) {
             last = cause;
         }
     }
-    eprintln!("{text}");
+    note(&text);
 }
 
 /// Prints to stdout, ignoring a reader that went away (`captura tail | head`).
 fn say(text: &str) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stdout(), "{text}");
+    // Tables fill their last column with blanks, which nobody wants to copy.
+    let lines: Vec<&str> = text.split('\n').map(|line| line.trim_end_matches(' ')).collect();
+    let _ = writeln!(std::io::stdout(), "{}", lines.join("\n"));
 }
 
 /// Prints to stderr: notes that are not the answer.

@@ -218,15 +218,19 @@ impl Executions {
         let mut page = client.operation("ListMonitoringExecutions", &input).await?;
         let executions = page["MonitoringExecutionSummaries"].take();
         let executions = executions.as_array().cloned().unwrap_or_default();
+        if executions.is_empty() {
+            // The list has none of a schedule that there is not, either.
+            client.operation("DescribeMonitoringSchedule", &json!({ "MonitoringScheduleName": self.name })).await?;
+        }
         let ended = executions.iter().map(outcome).find(Option::is_some).flatten().unwrap_or(Outcome::Fine);
         if self.server.json {
             say(&Value::Array(executions).to_string());
             return Ok(ended);
         }
-        let mut rows = table(&["SCHEDULED", "STATUS", "JOB"]);
+        let mut rows = table(&["SCHEDULED", "JOB", "STATUS"]);
         for execution in &executions {
             let job = execution["ProcessingJobArn"].as_str().and_then(|arn| arn.rsplit('/').next()).unwrap_or("-");
-            rows.add_row([time(&execution["ScheduledTime"]), told(execution), job.to_owned()]);
+            rows.add_row([time(&execution["ScheduledTime"]), job.to_owned(), told(execution)]);
         }
         say(&rows.to_string());
         Ok(ended)

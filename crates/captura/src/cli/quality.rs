@@ -26,7 +26,7 @@ enum Problem {
 /// Metrics of predictions against ground truth; exits 2 when they are worse than a baseline, 3 when no row has a label
 #[derive(Debug, Args)]
 pub(crate) struct Quality {
-    /// Captured objects, or CSV files that have the label in a column
+    /// Captures, or tables that have the label in a column: s3:// addresses, folders, files
     #[arg(required = true)]
     addresses: Vec<String>,
     /// What the model predicts

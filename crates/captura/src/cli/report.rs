@@ -14,7 +14,7 @@ use super::{Outcome, say};
 /// One self-contained HTML page: what changed, through whom, since when, and on how many of the calls it stands
 #[derive(Debug, Args)]
 pub(crate) struct Report {
-    /// Captured objects or CSV files
+    /// Captures, or tables as CSV, JSON Lines or Parquet: s3:// addresses, folders, files
     #[arg(required = true)]
     addresses: Vec<String>,
     /// Where the page goes: a file or an s3:// address
@@ -75,7 +75,7 @@ impl Report {
             let json = serde_json::json!({ "written": self.html, "bytes": size, "standing": standing });
             say(&json.to_string());
         } else {
-            say(&standing.in_words());
+            standing.in_words().iter().for_each(|words| say(words));
             say(&format!("wrote {} ({} kB)", self.html, size.div_ceil(1000)));
         }
         Ok(if self.fail { outcome(&found) } else { Outcome::Fine })
@@ -93,5 +93,6 @@ fn grounds(standing: &Standing) -> Grounds {
             elsewhere: *elsewhere,
         },
         Standing::Unknown { cannot_tell } => Grounds::Unknown(cannot_tell.clone()),
+        Standing::Tables => Grounds::Tables,
     }
 }

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use captura_archive::Stores;
 use captura_archive::layout::CapturedKey;
-use captura_archive::reader::list;
+use captura_archive::reader::{ReadError, list};
 use captura_capture::ledger::Account;
 use captura_monitor::job::Source;
 use serde::Serialize;
@@ -41,6 +41,8 @@ pub(super) enum Standing {
     },
     #[serde(rename_all = "camelCase")]
     Unknown { cannot_tell: String },
+    /// What was read are tables, and no calls.
+    Tables,
 }
 
 /// Where the ledger may be.
@@ -63,9 +65,15 @@ impl Standing {
         }
         let mut sources: BTreeSet<(String, String)> = BTreeSet::new();
         for address in &source.addresses {
-            let Ok(found) = list(stores, address, &source.selection).await else {
-                return unknown(format!("{address} cannot be listed"));
+            let found = match list(stores, address, &source.selection).await {
+                Ok(found) => found,
+                // No captures below it, and something was read all the same.
+                Err(ReadError::Nothing { .. }) => return Self::Tables,
+                Err(_) => return unknown(format!("{address} cannot be listed")),
             };
+            if !found.is_empty() && found.iter().all(|object| object.key.is_none() && is_table(&object.address)) {
+                return Self::Tables;
+            }
             for object in found {
                 // Below an endpoint's own folder an object has only the end of its key; its address has all of it.
                 let Some(key) = object.key.or_else(|| CapturedKey::parse(&object.address)) else {
@@ -106,9 +114,10 @@ impl Standing {
         }
     }
 
-    /// In a line.
-    pub(super) fn in_words(&self) -> String {
-        match self {
+    /// In a line, where there is anything to say.
+    pub(super) fn in_words(&self) -> Option<String> {
+        Some(match self {
+            Self::Tables => return None,
             Self::Known { share, invocations, sampled_out, dropped, in_flight, elsewhere, .. } => {
                 // Never rounded up to all of them.
                 let percent = (share * 10_000.0).floor() / 100.0;
@@ -129,8 +138,14 @@ impl Standing {
             Self::Unknown { cannot_tell } => {
                 format!("on how many of the calls this report stands, it cannot tell: {cannot_tell}")
             }
-        }
+        })
     }
+}
+
+/// Whether an address is called as a table is, which captures never are.
+fn is_table(address: &str) -> bool {
+    let name = address.strip_suffix(".gz").unwrap_or(address);
+    [".csv", ".tsv", ".parquet", ".ndjson", ".jsonlines"].iter().any(|ending| name.ends_with(ending))
 }
 
 async fn accounts(ledger: LedgerAt<'_>) -> Result<Vec<Account>, String> {
@@ -194,13 +209,16 @@ mod tests {
     fn a_report_says_on_how_many_of_the_calls_it_stands() {
         let accounts = [account("a", 1_234_567, 0, 0), account("b", 10, 5, 5)];
         let all = Standing::among(&accounts, &sources(&["a"]), 1_234_567);
-        assert_eq!(all.in_words(), "this report stands on 100 % of 1,234,567 invocations (0 dropped, 0 sampled out)");
+        assert_eq!(
+            all.in_words().unwrap(),
+            "this report stands on 100 % of 1,234,567 invocations (0 dropped, 0 sampled out)"
+        );
         let part = Standing::among(&accounts, &sources(&["b"]), 8);
         assert_eq!(
-            part.in_words(),
+            part.in_words().unwrap(),
             "this report stands on 40 % of 20 invocations (5 dropped, 5 sampled out, 2 not among the captures that were read)"
         );
-        let nearly = Standing::among(&accounts, &sources(&["a"]), 1_234_566).in_words();
+        let nearly = Standing::among(&accounts, &sources(&["a"]), 1_234_566).in_words().unwrap();
         assert!(nearly.contains("stands on 99.99 % of"), "{nearly}");
     }
 
@@ -214,15 +232,26 @@ mod tests {
         let no_ledger = LedgerAt::Data(data.path());
         let address = data.path().join("captures/churn/AllTraffic").display().to_string();
         let source = Source { addresses: vec![address], ..Source::default() };
-        let said = Standing::of(&stores, &source, 1, no_ledger).await.in_words();
+        let said = Standing::of(&stores, &source, 1, no_ledger).await.in_words().unwrap();
         assert!(said.ends_with("it cannot tell: no ledger for these captures"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn tables_are_no_calls_and_stand_on_none() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::write(data.path().join("rows.csv"), "a\n1\n").unwrap();
+        let stores = Stores::new(StoreSettings { data_dir: data.path().into(), mappings: BTreeMap::new() });
+        for address in [data.path().join("rows.csv"), data.path().to_path_buf()] {
+            let source = Source { addresses: vec![address.display().to_string()], ..Source::default() };
+            assert_eq!(Standing::of(&stores, &source, 1, LedgerAt::Data(data.path())).await, Standing::Tables);
+        }
     }
 
     #[test]
     fn where_no_ledger_knows_the_captures_nothing_is_claimed() {
         let accounts = [account("a", 10, 0, 0)];
         for (names, records) in [(&["other"][..], 3), (&["a"][..], 11), (&[][..], 0)] {
-            let said = Standing::among(&accounts, &sources(names), records).in_words();
+            let said = Standing::among(&accounts, &sources(names), records).in_words().unwrap();
             assert!(said.ends_with("it cannot tell: no ledger for these captures"), "{said}");
         }
     }

@@ -133,13 +133,13 @@ impl BiasConfig {
     pub fn check(&self) -> Result<(), InvalidConfig> {
         let missing = |what: &str| Err(InvalidConfig(format!("has no {what}")));
         if self.label.is_empty() {
-            return missing("label");
+            return missing("label: say which column it is (--label)");
         }
         if self.positive.is_empty() {
-            return missing("label_values_or_threshold: say which outcomes are positive");
+            return missing("label_values_or_threshold: say which outcomes are positive (--label-values-or-threshold)");
         }
         if self.facets.is_empty() || self.facets.iter().any(|facet| facet.column.is_empty()) {
-            return missing("facet");
+            return missing("facet: say whose outcomes are compared with all others' (--facet)");
         }
         Ok(())
     }

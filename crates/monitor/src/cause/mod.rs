@@ -109,6 +109,14 @@ impl Cause {
     pub fn driver(&self) -> Option<&ConsumerDrift> {
         self.consumers.first().filter(|consumer| consumer.drives)
     }
+
+    /// Whether there is anything to tell: who, or since when. Of rows that name nobody and never changed there is not.
+    #[must_use]
+    pub fn is_telling(&self) -> bool {
+        let names_somebody = self.consumers.iter().any(|consumer| consumer.consumer.is_some());
+        let since = self.driver().map(|driver| &driver.since);
+        names_somebody || matches!(since, Some(Since::Change(_) | Since::Ended(_)))
+    }
 }
 
 /// One sentence for a person: who, since when, how far.

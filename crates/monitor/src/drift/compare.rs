@@ -313,10 +313,20 @@ pub(crate) fn judge(columns: &mut [ColumnDrift], rule: &Rule) {
     for column in columns.iter_mut().filter(|column| column.adjusted_p_value.is_none()) {
         if column.kind != Kind::Unknown && !enough(column) {
             column.verdict = Verdict::NotEnoughData;
-            column.rows_needed =
-                (column.current.present < MIN_ROWS && column.reference.present >= MIN_ROWS).then_some(MIN_ROWS);
+            column.rows_needed = if column.reference.present >= MIN_ROWS { enough_of(column, rule) } else { None };
         }
     }
+}
+
+/// Rows of a window that has fewer than [`MIN_ROWS`] that would be enough.
+fn enough_of(column: &ColumnDrift, rule: &Rule) -> Option<u64> {
+    let Some(decisive) = column.decisive() else { return Some(MIN_ROWS) };
+    let reach = decisive.reach(1.0 - rule.confidence);
+    if rule.tolerance <= 0.0 || reach <= rule.tolerance {
+        return Some(MIN_ROWS);
+    }
+    let rows = [column.reference.present, column.current.present];
+    Some(rows_needed(rows, decisive.shrinks_by(rule.tolerance / reach))?.max(MIN_ROWS))
 }
 
 /// Rows of the window with which `1/n + 1/m` shrinks to this share of what it is; `None` when the reference is too small.

@@ -17,8 +17,9 @@ use super::files::write;
 use super::quality::{Gathered, Quality, QualityError, gather};
 use super::{JobError, Source, Summary, VIOLATIONS, below};
 use crate::bias::{
-    Analysis, BiasConfig, BiasFinding, BiasMetrics, BiasViolation, Chosen, Counts, FacetMetrics, Facets, FlipRows,
-    InvalidConfig, MetricResult, Row, Stage, Values, check, description, flip_test, intervals, metrics, read_json,
+    Analysis, BiasConfig, BiasFinding, BiasMetrics, BiasViolation, Chosen, Counts, FacetConfig, FacetMetrics, Facets,
+    FlipRows, InvalidConfig, MetricResult, Row, Stage, Values, check, description, flip_test, intervals, metrics,
+    read_json,
 };
 use crate::labels::{LabelAccount, Labels, Maturity};
 use crate::quality::{Attributes, Outcomes, ProblemType, Segment, resolve};
@@ -219,6 +220,9 @@ fn measure(request: &Bias, gathered: &Gathered) -> Result<Measured, QualityError
     for (facet, segment) in request.config.facets.iter().zip(&outcomes.segments[1..]) {
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for side in (Values { values: &segment.values, of_row: &segment.of_row }).choose(&facet.values) {
+            if !side.chosen.contains(&true) {
+                return Err(nobody(facet, segment).into());
+            }
             let group = request.config.group_variable.as_ref().and_then(|_| outcomes.segments.last());
             let column = facet.column.as_str();
             let rows = Rows { request, column, outcomes, positive: &positive, segment, side: &side, group };
@@ -247,6 +251,19 @@ fn measure(request: &Bias, gathered: &Gathered) -> Result<Measured, QualityError
         explanations: None,
     };
     Ok(Measured { analysis, findings, labelled: labelled.len() as u64, judged: judged.len() as u64 })
+}
+
+/// Values of a column that are named where none of them is the facet's.
+const MAX_SHOWN: usize = 12;
+
+/// Nobody has the facet.
+fn nobody(facet: &FacetConfig, segment: &Segment) -> InvalidConfig {
+    let (column, wanted) = (&facet.column, facet.values.join(", "));
+    let mut values: Vec<&str> = segment.values.iter().map(String::as_str).collect();
+    values.sort_unstable();
+    let more = if values.len() > MAX_SHOWN { ", …" } else { "" };
+    values.truncate(MAX_SHOWN);
+    InvalidConfig(format!("asks for {column} {wanted}, which no row has; there are {}{more}", values.join(", ")))
 }
 
 /// The rows, seen from one side of one facet.

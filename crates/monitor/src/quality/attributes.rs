@@ -33,7 +33,7 @@ pub struct Attributes {
 
 /// An attribute that finds no column.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{option} {attribute:?}: {reason}")]
+#[error("{option}{}: {reason}", said(attribute))]
 pub struct Attribute {
     /// Which attribute.
     pub option: &'static str,
@@ -41,6 +41,11 @@ pub struct Attribute {
     pub attribute: String,
     /// Why it does not do.
     pub reason: String,
+}
+
+/// An attribute behind its option; one that says nothing is not shown.
+fn said(attribute: &str) -> String {
+    if attribute.is_empty() { String::new() } else { format!(" {attribute:?}") }
 }
 
 impl Attributes {

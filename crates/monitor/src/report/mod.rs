@@ -67,6 +67,8 @@ pub enum Grounds {
     },
     /// No ledger knows them.
     Unknown(String),
+    /// They are tables, and no calls.
+    Tables,
 }
 
 /// The page. `subject` names what was examined.
@@ -116,8 +118,10 @@ fn header(out: &mut String, subject: &str, grounds: &Grounds, found: &Examinatio
     ledger(out, grounds, words);
     let _ = write!(out, "<p class=\"soft\">{}</p><h1>{}</h1>", escaped(words.title), name(subject));
     let data = &found.data;
-    let counts = [data.rows, data.columns.len() as u64, data.records, data.objects, found.reference_rows];
-    let counts = counts.map(|number| words.count(number));
+    let counts = [data.rows, data.columns.len() as u64, data.records, data.objects];
+    let mut counts: Vec<String> =
+        counts.into_iter().zip(words.counted).map(|(count, noun)| words.counted(count, noun)).collect();
+    counts.push(words.counted(found.reference_rows, words.counted[0]));
     let counts: Vec<&str> = counts.iter().map(String::as_str).collect();
     let account = if found.is_alone() { words.account_alone } else { words.account };
     let _ = write!(out, "<p>{}", words.fill(account, &counts));
@@ -174,6 +178,7 @@ fn ledger(out: &mut String, grounds: &Grounds, words: &Words) {
             let line = words.fill(words.grounds_unknown, &[why]);
             let _ = write!(out, "<p class=\"grounds unknown\">{}</p>", escaped(&line));
         }
+        Grounds::Tables => {}
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn what_changed(out: &mut String, found: &Examination, words: &Words)
             let _ = write!(out, " — {}", point_told(point, words));
         }
         let _ = write!(out, "</p><p class=\"soft\">{}", distance(column, words));
-        if let Some(cause) = found.causes.iter().find(|cause| cause.feature == column.feature) {
+        if let Some(cause) = found.causes.iter().find(|cause| cause.feature == column.feature && cause.is_telling()) {
             let _ = write!(out, " {}", cause_told(cause, words));
         }
         if let Some(split) = found.splits.iter().find(|split| split.feature == column.feature) {

@@ -16,6 +16,8 @@ pub(super) struct Words {
     pub(super) in_flight: &'static str,
     pub(super) elsewhere: &'static str,
     pub(super) grounds_unknown: &'static str,
+    /// Rows, columns, records, objects: one, and several.
+    pub(super) counted: [[&'static str; 2]; 4],
     pub(super) account: &'static str,
     pub(super) account_alone: &'static str,
     pub(super) alone: &'static str,
@@ -96,6 +98,11 @@ impl Words {
         filled
     }
 
+    /// So many of them.
+    pub(super) fn counted(&self, number: u64, [one, several]: [&str; 2]) -> String {
+        format!("{} {}", self.count(number), if number == 1 { one } else { several })
+    }
+
     /// A note in this language, where it is one of ours.
     pub(super) fn note(&self, note: &str) -> String {
         let translated = if self.code.starts_with("pt") { crate::notes::in_portuguese(note) } else { None };
@@ -160,8 +167,9 @@ static ENGLISH: Words = Words {
     in_flight: ", {0} in flight",
     elsewhere: ", {0} not among the captures that were read",
     grounds_unknown: "On how many of the calls this report stands, it cannot tell: {0}.",
-    account: "{0} rows of {1} columns, from {2} records in {3} objects, held against {4} rows of the reference.",
-    account_alone: "{0} rows of {1} columns, from {2} records in {3} objects.",
+    counted: [["row", "rows"], ["column", "columns"], ["record", "records"], ["object", "objects"]],
+    account: "{0} of {1}, from {2} in {3}, held against {4} of the reference.",
+    account_alone: "{0} of {1}, from {2} in {3}.",
     alone: "Described, and not judged: there is no baseline or reference to hold it against.",
     unanswered: "{0} calls got no answer from the model and are left out.",
     period: "Calls from {0} to {1}.",
@@ -250,8 +258,9 @@ static PORTUGUESE: Words = Words {
     in_flight: ", {0} em andamento",
     elsewhere: ", {0} fora das capturas lidas",
     grounds_unknown: "Não é possível dizer em quantas chamadas este relatório se apoia: {0}.",
-    account: "{0} linhas de {1} colunas, de {2} registros em {3} objetos, comparadas com {4} linhas da referência.",
-    account_alone: "{0} linhas de {1} colunas, de {2} registros em {3} objetos.",
+    counted: [["linha", "linhas"], ["coluna", "colunas"], ["registro", "registros"], ["objeto", "objetos"]],
+    account: "{0} de {1}, de {2} em {3}, em comparação com {4} da referência.",
+    account_alone: "{0} de {1}, de {2} em {3}.",
     alone: "Descritos, e não julgados: não há linha de base nem referência com que compará-los.",
     unanswered: "{0} chamadas ficaram sem resposta do modelo e não foram consideradas.",
     period: "Chamadas de {0} a {1}.",

@@ -140,6 +140,9 @@ async fn labels_alone_give_the_metrics_before_training_and_nonsense_is_refused()
     let none = BiasConfig { positive: vec!["yes".into()], ..config("town", &[]) };
     let error = job::bias(&stores, &request(&path("rows.csv"), &path("out"), none)).await.unwrap_err();
     assert!(error.to_string().contains("yes positive, which neither"), "{error}");
+    let nobody = config("town", &["west"]);
+    let error = job::bias(&stores, &request(&path("rows.csv"), &path("out"), nobody)).await.unwrap_err();
+    assert!(error.to_string().contains("asks for town west, which no row has; there are north, south"), "{error}");
     let error = job::bias(&stores, &request(&path("rows.csv"), &path("out"), config("city", &[]))).await.unwrap_err();
     assert!(error.to_string().contains("no column is called so"), "{error}");
 }

@@ -65,7 +65,11 @@ fn few_rows_are_not_enough_data_and_it_is_said_how_many_would_be() {
     let then = profile(10_000, 0.0, 1);
     let drift = compare(Reference::Profile(&then), &profile(100, 0.0, 2), Rule::default());
     assert_eq!((drift.columns[0].verdict, drift.columns[0].rows_needed), (Verdict::NotEnoughData, Some(188)));
-    assert_eq!((drift.columns[4].verdict, drift.columns[4].rows_needed), (Verdict::NotEnoughData, Some(MIN_ROWS)));
+    assert_eq!((drift.columns[4].verdict, drift.columns[4].rows_needed), (Verdict::NotEnoughData, Some(224)));
+    let few = compare(Reference::Profile(&then), &profile(20, 0.0, 2), Rule::default());
+    assert!(few.columns[0].rows_needed.unwrap() > 180, "the least that is judged would not be enough: {few:?}");
+    let any = compare(Reference::Profile(&then), &profile(20, 0.0, 2), Rule { tolerance: 0.0, ..Rule::default() });
+    assert_eq!(any.columns[0].rows_needed, Some(MIN_ROWS));
     let enough = compare(Reference::Profile(&then), &profile(200, 0.0, 2), Rule::default());
     assert_eq!(enough.columns[0].verdict, Verdict::Stable);
     let gross = compare(Reference::Profile(&then), &profile(100, 3.0, 2), Rule::default());
