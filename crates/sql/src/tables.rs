@@ -167,12 +167,13 @@ impl<'q> Tables<'q> {
                 plain_row(record).into_iter().for_each(|row| found.note(&row));
                 return;
             }
-            if is_first && has_header.is_none() {
+            if is_first && has_header.is_none() && first.is_none() {
                 first = Some(record.to_vec());
                 return;
             }
             if let Some(first) = first.take() {
-                has_header = Some(is_header(&first, record));
+                // The first row of another file says nothing of this one.
+                has_header = Some(is_header(&first, if is_first { &[] } else { record }));
                 note_csv(&mut found, &mut header, &first, has_header == Some(true));
             }
             note_csv(&mut found, &mut header, record, is_first && has_header == Some(true));

@@ -296,7 +296,7 @@ fn alarms(watched: &Watched) -> Vec<String> {
     let mut lines = vec![format!(
         "watched {} in {} of {}, one false alarm in {} at the most: {}",
         counted(watched.columns as u64, "column"),
-        counted(watched.windows as u64, "window"),
+        counted(watched.windows, "window"),
         time_in_words(watched.window_seconds),
         time_in_words(watched.false_alarm_every_seconds),
         counted(watched.alarms.len() as u64, "alarm")

@@ -26,6 +26,20 @@ async fn csv_files_are_tables_called_after_them_and_bad_rows_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_header_may_lack_a_name_and_files_may_be_empty() {
+    let world = World::new();
+    let index = world.write("index.csv", ",x,x\n0,1,2\n1,3,4\n");
+    assert_eq!(world.rows("SELECT sum(_c0), sum(x), sum(x_2) FROM index", &[&index]).await, ["1|4|6"]);
+    let empty = world.write("empty.csv", "");
+    assert!(world.error("SELECT * FROM empty", &[&empty]).await.contains("there is not one row in it"));
+    world.write("day/a.csv", "x\n");
+    world.write("day/b.csv", "");
+    let last = world.write("day/c.csv", "x\n5\n");
+    let day = last.strip_suffix("/c.csv").unwrap();
+    assert_eq!(world.rows("SELECT sum(x) FROM day", &[day]).await, ["5"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_of_a_folder_find_their_columns_by_name() {
     let world = World::new();
     world.write("day/a.csv", "x,y\n1,2\n");

@@ -44,10 +44,13 @@ async fn errors_say_where_and_what_comes_near() {
         ("SELEC 1", "this is no SQL"),
         ("SELECT \"in.00\" FROM rows", "did you mean \"in.0\""),
         ("SELECT nosuch(1)", "nosuch"),
+        ("", "there is no statement"),
     ] {
         let message = world.error(sql, &[&from]).await;
         assert!(message.contains(words), "{sql}: {message}");
     }
+    let message = world.error("SELECT avg('x')", &[&from]).await;
+    assert!(message.starts_with("No function matches") && !message.contains("issues"), "{message}");
     let message = world.error("SELECT 1", &["/no/such/place"]).await;
     assert!(message.contains("/no/such/place"), "{message}");
     let twice = world
