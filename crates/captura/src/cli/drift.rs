@@ -242,7 +242,7 @@ fn columns(drift: &DatasetDrift) -> String {
     let rule = &drift.rule;
     let mut key = format!("\ndistance: {} of numbers, {} of categories", rule.numbers_by, rule.categories_by);
     if worst.iter().any(|column| column.rows_needed.is_some()) {
-        key += "; rows: so many there are, of so many that would be enough";
+        key += "\nrows: so many there are, of so many that would be enough";
     }
     format!("{table}{more}{key}")
 }
