@@ -116,7 +116,7 @@ fn of_value(value: &Value, depth: usize) -> Result<JsonRows, String> {
                     return Err(too_deep());
                 }
                 if let Some(columns) = columns(inner).filter(|_| name == COLUMNAR) {
-                    return rows_of_columns(inner, columns, depth + 1);
+                    return rows_of_columns(inner, &columns, depth + 1);
                 }
                 return of_value(inner, depth + 1);
             }
@@ -145,10 +145,10 @@ fn columns(value: &Value) -> Option<Vec<(&str, &[Value])>> {
     (fits && !first.is_empty() && !is_plain).then_some(columns)
 }
 
-fn rows_of_columns(value: &Value, columns: Vec<(&str, &[Value])>, depth: usize) -> Result<JsonRows, String> {
+fn rows_of_columns(value: &Value, columns: &[(&str, &[Value])], depth: usize) -> Result<JsonRows, String> {
     let row_at = |place: usize| {
         let (mut names, mut cells) = (Vec::new(), Vec::new());
-        for (name, items) in &columns {
+        for (name, items) in columns {
             flatten(&items[place], (*name).to_owned(), depth + 1, &mut |name, cell| {
                 names.push(name);
                 cells.push(cell);
