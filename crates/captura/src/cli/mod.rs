@@ -181,7 +181,6 @@ fn block_on(verb: impl Future<Output = anyhow::Result<Outcome>>) -> anyhow::Resu
 }
 
 /// Prints an error with its causes, most telling first.
-#[expect(clippy::print_stderr, reason = "the command line speaks to people")]
 fn complain(error: &anyhow::Error) {
     let mut text = format!("error: {error}");
     let mut last = error.to_string();
