@@ -24,7 +24,7 @@ pub(crate) async fn analyse(job: &Job, models: &dyn Models) -> Result<Found, Fai
     let explains = match job.variable("analysis_type") {
         Some("MODEL_BIAS") => false,
         Some(_) => true,
-        None => is_asked("shap"),
+        None => is_asked("shap") || is_asked("pdp"),
     };
     let measures = match job.variable("analysis_type") {
         Some(kind) => kind == "MODEL_BIAS",
@@ -120,12 +120,11 @@ fn config(job: &Job) -> Result<Value, Failure> {
 fn refuse_unsupported(file: &Value) -> Result<(), Failure> {
     let methods = file.get("methods").and_then(Value::as_object);
     let asked = |name: &str| methods.is_some_and(|methods| methods.contains_key(name));
-    for method in ["pdp", "asymmetric_shapley_value"] {
-        if asked(method) {
-            return Err(Failure::Unsupported(format!(
-                "analysis_config.json asks for {method}, which the built-in analyser does not compute"
-            )));
-        }
+    if asked("asymmetric_shapley_value") {
+        return Err(Failure::Unsupported(
+            "analysis_config.json asks for asymmetric_shapley_value, which the built-in analyser does not compute"
+                .to_owned(),
+        ));
     }
     for member in ["segment_config", "time_series_data_config"] {
         if dataset::is_given(file, member) {

@@ -1,4 +1,4 @@
-//! What features add to a model's answers: Clarify's SHAP.
+//! What features add to a model's answers, Clarify's SHAP, and how answers depend on them, its partial dependence.
 //!
 //! The endpoint is asked that the configuration names; where it names a model, one is made for the time of the job, as Clarify
 //! does; where it names nobody, the endpoint that the schedule watches.
@@ -74,6 +74,11 @@ pub(crate) async fn analyse(
         by_value: false,
         out: job.output()?.display().to_string(),
     };
+    let explains = is_scheduled || file.get("methods").is_some_and(|methods| methods.get("shap").is_some());
+    if !explains {
+        let done = job::dependence(&job.stores, &request, (&[], 0), model).await?;
+        return Ok(Found::new(0, done.notes));
+    }
     let done = job::attribution(&job.stores, &request, model).await;
     let AttributionSummary { labels, violations, untold, notes, .. } = done?;
     metrics::leave_attributions(job, &labels)?;

@@ -330,7 +330,7 @@ async fn clarify_measures_bias_of_a_table_with_predictions() {
     assert_eq!(dppl["value"], 0.5, "no woman is predicted to be approved, and every second man");
 
     for (member, value, part) in [
-        ("methods", json!({"pdp": {}}), "asks for pdp"),
+        ("methods", json!({"asymmetric_shapley_value": {}}), "asks for asymmetric_shapley_value"),
         ("segment_config", json!([]), "has segment_config"),
         ("methods", json!({"shap": {}}), "names nobody to ask"),
         ("predicted_label_dataset_uri", json!("s3://b/k"), "predicted_label_dataset_uri leads to no file"),
@@ -358,6 +358,33 @@ async fn clarify_explains_an_endpoint_that_is_there_and_its_metrics_tell_of_ever
     assert_eq!(folder.run().await, "Completed: SageMaker XAI Analyzer ran successfully");
     let explained = &folder.found("analysis.json")["explanations"]["kernel_shap"]["label0"];
     assert!((explained["global_shap_values"]["a"].as_f64().unwrap() - 9.0).abs() < 1e-6, "{explained}");
+
+    // Beside them, how answers depend on the feature that adds most; then on one that is named, without SHAP values.
+    let mut wanted = config.clone();
+    wanted["methods"]["pdp"] = json!({"grid_resolution": 3, "top_k_features": 1});
+    folder.put("/opt/ml/processing/input/config/analysis_config.json", &wanted.to_string());
+    assert_eq!(folder.run().await, "Completed: SageMaker XAI Analyzer ran successfully");
+    let explanations = folder.found("analysis.json")["explanations"].clone();
+    assert!(explanations["kernel_shap"]["label0"].is_object(), "{explanations}");
+    let curve = json!({"feature_name": "a", "data_type": "numerical", "feature_values": [1.5, 4.5, 7.5],
+        "model_predictions": [[3.0, 9.0, 15.0]], "data_distribution": explanations["pdp"][0]["data_distribution"]});
+    assert_eq!(explanations["pdp"], json!([curve]));
+    wanted["methods"] = json!({"pdp": {"features": ["b"], "grid_resolution": 2}});
+    folder.put("/opt/ml/processing/input/config/analysis_config.json", &wanted.to_string());
+    assert_eq!(folder.run().await, "Completed: SageMaker XAI Analyzer ran successfully");
+    let curve = folder.found("analysis.json")["explanations"]["pdp"][0].clone();
+    assert_eq!((&curve["feature_name"], &curve["feature_values"]), (&json!("b"), &json!([1.5, 4.5])));
+    assert_eq!(curve["model_predictions"], json!([[9.0, 9.0]]), "twice the mean of the first feature");
+    for (pdp, part) in [
+        (json!({"features": ["c"]}), "partial dependence on \"c\"; there are a, b"),
+        (json!({}), "methods.pdp without features"),
+        (json!({"features": ["a"], "grid_resolution": 0}), "it is from 1 to 1000"),
+    ] {
+        wanted["methods"] = json!({"pdp": pdp});
+        folder.put("/opt/ml/processing/input/config/analysis_config.json", &wanted.to_string());
+        let said = folder.run().await;
+        assert!(said.starts_with("Error: ") && said.contains(part), "{said}");
+    }
     assert!(explained["global_shap_values"]["b"].as_f64().unwrap().abs() < 1e-6, "{explained}");
 
     let environment = json!({"analysis_type": "MODEL_EXPLAINABILITY", "dataset_source": CAPTURES,

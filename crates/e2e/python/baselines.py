@@ -96,28 +96,28 @@ assert abs(values["a"] - sum(row[0] for row in pairs) / 60) < 1e-6 and abs(value
 
 # What the built-in analyser cannot do fails, and says what it was.
 config = {"label": "approved", "headers": ["sex", "approved", "predicted"], "dataset_type": "text/csv",
-          "predictor": {"model_name": "m"}, "methods": {"pdp": {}}}
-boto3.client("s3").put_object(Bucket=BUCKET, Key="pdp/analysis_config.json", Body=json.dumps(config))
+          "predictor": {"model_name": "m"}, "methods": {"asymmetric_shapley_value": {}}}
+boto3.client("s3").put_object(Bucket=BUCKET, Key="unsupported/analysis_config.json", Body=json.dumps(config))
 source = lambda uri, path: {"S3Uri": uri, "LocalPath": path, "S3DataType": "S3Prefix"}
 asked = {
-    "ProcessingJobName": "pdp",
+    "ProcessingJobName": "unsupported",
     "ProcessingResources": {"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 1}},
     "AppSpecification": {"ImageUri": "205585389593.dkr.ecr.us-east-1.amazonaws.com/sagemaker-clarify-processing:1.0"},
     "RoleArn": ROLE,
     "ProcessingInputs": [
         {"InputName": "dataset", "S3Input": source(f"s3://{BUCKET}/loans/loans.csv", "/opt/ml/processing/input/data")},
         {"InputName": "analysis_config", "S3Input": source(
-            f"s3://{BUCKET}/pdp/analysis_config.json", "/opt/ml/processing/input/config")}],
+            f"s3://{BUCKET}/unsupported/analysis_config.json", "/opt/ml/processing/input/config")}],
 }
 client.create_processing_job(**asked)
 waiter = client.get_waiter("processing_job_completed_or_stopped")
 try:
-    waiter.wait(ProcessingJobName="pdp", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    waiter.wait(ProcessingJobName="unsupported", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     raise AssertionError("it did not fail")
 except boto3.exceptions.botocore.exceptions.WaiterError:
     pass
-failed = client.describe_processing_job(ProcessingJobName="pdp")
-assert "asks for pdp" in failed["FailureReason"], failed
+failed = client.describe_processing_job(ProcessingJobName="unsupported")
+assert "asks for asymmetric_shapley_value" in failed["FailureReason"], failed
 assert failed["FailureReason"].startswith("AlgorithmError: Error: "), failed
 code, text = refusal(client.create_processing_job, **asked)
 assert code == "ResourceInUse" and "a job with this name already exists" in text, (code, text)
@@ -128,7 +128,7 @@ while "ProcessingEndTime" not in (empty := client.describe_processing_job(Proces
     pass
 assert empty["FailureReason"].startswith('ClientError: No S3 objects found under S3 URL "s3://'), empty
 listed = client.list_processing_jobs(StatusEquals="Failed", SortBy="Name", SortOrder="Ascending")
-assert [one["ProcessingJobName"] for one in listed["ProcessingJobSummaries"]] == ["empty", "pdp"], listed
+assert [one["ProcessingJobName"] for one in listed["ProcessingJobSummaries"]] == ["empty", "unsupported"], listed
 client.delete_processing_job(ProcessingJobName="empty")
 assert refusal(client.describe_processing_job, ProcessingJobName="empty")[0] == "ResourceNotFound"
 print("told")

@@ -8,7 +8,7 @@ import sys
 import pandas
 import sagemaker
 from sagemaker.clarify import (
-    BiasConfig, DataConfig, ModelConfig, ModelPredictedLabelConfig, SageMakerClarifyProcessor, SHAPConfig)
+    BiasConfig, DataConfig, ModelConfig, ModelPredictedLabelConfig, PDPConfig, SageMakerClarifyProcessor, SHAPConfig)
 from sagemaker.model_monitor import ModelBiasMonitor
 
 from monitored import BUCKET, FOLDER, client, monitor, s3, session, xgboost
@@ -97,14 +97,20 @@ processor.run_bias_and_explainability(
     data_config=DataConfig(
         s3_data_input_path=lines, s3_output_path=f"s3://{BUCKET}/of-lines", label="label", features="features",
         headers=FEATURES + ["paid"], dataset_type="application/jsonlines"),
-    model_config=by_model, explainability_config=SHAPConfig(
-        baseline=[[0] * len(FEATURES)], num_samples=64, agg_method="mean_abs"),
+    model_config=by_model, explainability_config=[
+        SHAPConfig(baseline=[[0] * len(FEATURES)], num_samples=64, agg_method="mean_abs"),
+        PDPConfig(grid_resolution=4, top_k_features=1)],
     bias_config=facet, model_predicted_label_config=threshold, wait=True, logs=False)
 analysis, found = measured("of-lines", "f5")
 equal(found, expected)
 assert analysis["post_training_bias_metrics"]["label"] == "paid", analysis
 values = analysis["explanations"]["kernel_shap"]["label0"]["global_shap_values"]
 assert list(values) == FEATURES and max(values, key=values.get) == "f0", values
+[curve] = analysis["explanations"]["pdp"]
+assert curve["feature_name"] == "f0" and curve["data_type"] == "numerical", curve
+assert [len(curve[part]) for part in ("feature_values", "data_distribution")] == [4, 4], curve
+[means] = curve["model_predictions"]
+assert len(means) == 4 and all(0 < mean < 1 for mean in means) and max(means) - min(means) > 0.1, curve
 
 # One JSON document.
 document = uploaded("rows.json", "json", lambda path: json.dump(

@@ -13,7 +13,14 @@ use captura_attribution::record::{Feature, Record};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Aggregation;
+use super::{Aggregation, DependenceConfig};
+
+/// Values of a feature of numbers whose partial dependence is asked for, where nothing is said: as Clarify's SDK has it.
+const GRID_RESOLUTION: usize = 15;
+/// The most of them; every row is asked about with each.
+const GRID_RESOLUTION_MAX: usize = 1_000;
+/// Features whose partial dependence is asked for, where none are named.
+const TOP_FEATURES: usize = 10;
 
 /// What is asked.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +45,8 @@ pub struct AttributionConfig {
     pub seed: u64,
     /// Whether local values are written.
     pub save_local_shap_values: bool,
+    /// The curves of which features are asked for, if any.
+    pub dependence: Option<DependenceConfig>,
     /// The model, and how it is asked.
     pub predictor: Predictor,
 }
@@ -111,6 +120,15 @@ struct File {
 #[derive(Default, Deserialize)]
 struct Methods {
     shap: Option<Shap>,
+    pdp: Option<Pdp>,
+}
+
+#[derive(Deserialize)]
+struct Pdp {
+    #[serde(default)]
+    features: Vec<Value>,
+    grid_resolution: Option<usize>,
+    top_k_features: Option<usize>,
 }
 
 #[derive(Default, Deserialize)]
@@ -154,12 +172,15 @@ impl AttributionConfig {
     /// Reads `analysis_config.json`.
     ///
     /// # Errors
-    /// When it asks for no SHAP values, or for some that are not computed here.
+    /// When it asks neither for SHAP values nor for partial dependence, or for some that are not computed here.
     pub fn parse(file: &Value) -> Result<Self, InvalidAttribution> {
         let file = File::deserialize(file).map_err(|error| invalid(format!("cannot be used: {error}")))?;
-        let Some(shap) = file.methods.shap else {
+        let dependence =
+            file.methods.pdp.as_ref().map(|pdp| dependence_of(pdp, file.methods.shap.is_some())).transpose()?;
+        if file.methods.shap.is_none() && dependence.is_none() {
             return Err(invalid("has no methods.shap, so no attributions are asked for"));
-        };
+        }
+        let shap = file.methods.shap.unwrap_or_default();
         for (member, value) in [
             ("text_config", &shap.text_config),
             ("image_config", &shap.image_config),
@@ -181,9 +202,24 @@ impl AttributionConfig {
             use_logit: shap.use_logit,
             seed: shap.seed.unwrap_or(0).cast_unsigned(),
             save_local_shap_values: shap.save_local_shap_values.unwrap_or(true),
+            dependence,
             predictor: file.predictor.into(),
         })
     }
+}
+
+fn dependence_of(pdp: &Pdp, has_shap: bool) -> Result<DependenceConfig, InvalidAttribution> {
+    let features: Vec<String> = pdp.features.iter().filter_map(text).collect();
+    if features.is_empty() && !has_shap {
+        return Err(invalid("has methods.pdp without features, and no methods.shap by which they could be chosen"));
+    }
+    let grid_resolution = pdp.grid_resolution.unwrap_or(GRID_RESOLUTION);
+    if !(1..=GRID_RESOLUTION_MAX).contains(&grid_resolution) {
+        return Err(invalid(format!(
+            "has a methods.pdp.grid_resolution of {grid_resolution}; it is from 1 to {GRID_RESOLUTION_MAX}"
+        )));
+    }
+    Ok(DependenceConfig { features, grid_resolution, top_k_features: pdp.top_k_features.unwrap_or(TOP_FEATURES) })
 }
 
 impl Predictor {

@@ -9,7 +9,7 @@ use serde::de::Deserializer;
 use serde::ser::{SerializeMap as _, Serializer};
 use serde::{Deserialize, Serialize};
 
-use super::LocalValues;
+use super::{LocalValues, PartialDependence};
 use crate::dice::Dice;
 
 /// Resamples behind an interval.
@@ -62,13 +62,23 @@ pub struct GlobalAttribution {
 /// `explanations` of `analysis.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Explanations {
-    /// By label, in the order of the model's outputs.
+    /// By label, in the order of the model's outputs; none where no SHAP values were asked for.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub kernel_shap: Labels,
+    /// By feature.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pdp: Vec<PartialDependence>,
 }
 
 /// By label, in the order of the model's outputs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Labels(pub Vec<(String, LabelExplanation)>);
+
+impl Labels {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
 
 /// Of one label.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -13,6 +13,7 @@
 mod baseline;
 mod check;
 mod config;
+mod dependence;
 mod explaining;
 mod global;
 mod local;
@@ -28,6 +29,7 @@ pub use self::check::{
     ndcg, untold,
 };
 pub use self::config::{AttributionConfig, InvalidAttribution, Predictor, ShapBaseline};
+pub use self::dependence::{DependenceConfig, DependenceType, Depending, PartialDependence};
 pub use self::explaining::{Budget, Explained, Explaining, Refused, Settings};
 pub use self::global::{Aggregation, Explanations, Features, GlobalAttribution, LabelExplanation, Labels, global};
 pub use self::local::LocalValues;

@@ -182,7 +182,7 @@ fn local(means: &[f64], rows: usize, noise: f64, seed: u64) -> LocalValues {
 fn baseline_of(means: &[f64]) -> Explanations {
     let values = means.iter().enumerate().map(|(feature, &mean)| (format!("f{feature}"), mean)).collect();
     let one = LabelExplanation { global_shap_values: Features(values), expected_value: 0.0 };
-    Explanations { kernel_shap: Labels(vec![("label0".into(), one)]) }
+    Explanations { kernel_shap: Labels(vec![("label0".into(), one)]), ..Explanations::default() }
 }
 
 fn verdict(now: &LocalValues, before: &[f64], by_value: bool) -> AttributionDrift {

@@ -46,8 +46,9 @@ use crate::profile::InferredType;
 use crate::violations::{FeatureDrift, Pairing, check as check_profile};
 
 pub use attribution::{
-    ATTRIBUTION, AskError, AskModel, Attribution, AttributionError, AttributionSummary, LOCAL_VALUES, LabelAttribution,
-    ModelAnswer, OWN_INFERENCE_ID, Question, RowsAccount, SHAP_BASELINE, attribution, attribution_config,
+    ATTRIBUTION, AskError, AskModel, Attribution, AttributionError, AttributionSummary, DependenceSummary,
+    LOCAL_VALUES, LabelAttribution, ModelAnswer, OWN_INFERENCE_ID, Question, RowsAccount, SHAP_BASELINE, attribution,
+    attribution_config, dependence,
 };
 pub use bias::{ANALYSIS, BIAS, Bias, BiasSummary, bias, bias_config};
 pub use examination::{Against, ConsumerRows, Examination, Examine, Period, examine};

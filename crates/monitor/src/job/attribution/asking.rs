@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::{Attribution, AttributionError};
-use crate::attribution::{Explaining, Wording};
+use crate::attribution::{Depending, Explaining, Wording};
 
 /// How much smaller requests become when the model does not take one.
 const STEP: usize = 8;
@@ -86,24 +86,54 @@ pub(super) async fn explain(
             break;
         }
         asked.calls += 1;
-        let question = Question {
-            body,
-            content_type: &wording.content_type,
-            accept: wording.accept.as_deref(),
-            target_model: request.config.predictor.target_model.as_deref(),
-            number: asked.calls,
-        };
-        let numbers = match model.ask(question).await {
-            Ok(answer) => {
-                wording.numbers(answer.content_type.as_deref(), &answer.body, rows).map_err(AskError::Refused)
-            }
-            Err(error) => Err(error),
-        };
-        match numbers {
+        match numbers(wording, request, (model, asked.calls), (body, rows)).await {
             Ok(numbers) => explaining.take(&numbers)?,
             Err(AskError::Refused(_)) if rows > 1 => most = (rows / STEP).max(1),
             Err(error) => return Err(AttributionError::Model(error.to_string())),
         }
     }
     Ok(asked)
+}
+
+/// The same of partial dependence, with calls that are numbered from behind those before.
+pub(super) async fn depend(
+    depending: &mut Depending<'_>,
+    wording: &Wording,
+    request: &Attribution,
+    (model, calls_before): (&dyn AskModel, usize),
+) -> Result<Asked, AttributionError> {
+    let budget = &request.budget;
+    let mut asked = Asked { calls: 0, ended: false };
+    let mut most = budget.rows_per_call.max(1);
+    while let Some((body, rows)) = depending.request(most, budget.body_max_bytes)? {
+        if asked.calls == budget.calls {
+            asked.ended = true;
+            break;
+        }
+        asked.calls += 1;
+        match numbers(wording, request, (model, calls_before + asked.calls), (body, rows)).await {
+            Ok(numbers) => depending.take(&numbers)?,
+            Err(AskError::Refused(_)) if rows > 1 => most = (rows / STEP).max(1),
+            Err(error) => return Err(AttributionError::Model(error.to_string())),
+        }
+    }
+    Ok(asked)
+}
+
+/// What the model answers to so many rows.
+async fn numbers(
+    wording: &Wording,
+    request: &Attribution,
+    (model, number): (&dyn AskModel, usize),
+    (body, rows): (Vec<u8>, usize),
+) -> Result<Vec<Vec<f64>>, AskError> {
+    let question = Question {
+        body,
+        content_type: &wording.content_type,
+        accept: wording.accept.as_deref(),
+        target_model: request.config.predictor.target_model.as_deref(),
+        number,
+    };
+    let answer = model.ask(question).await?;
+    wording.numbers(answer.content_type.as_deref(), &answer.body, rows).map_err(AskError::Refused)
 }

@@ -6,6 +6,7 @@
 //! Invariant: as of all jobs; never more calls than the budget has. Refuses to: answer when no row was explained.
 
 mod asking;
+mod dependence;
 mod rows;
 
 use captura_archive::Stores;
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 pub use self::asking::{AskError, AskModel, ModelAnswer, Question};
 use self::asking::{Asked, explain};
+pub use self::dependence::{DependenceSummary, dependence};
 pub use self::rows::RowsAccount;
 use self::rows::{Gathered, gather};
 use super::bias::{ANALYSIS, pretty, read_analysis};
@@ -143,7 +145,8 @@ pub async fn attribution_config(stores: &Stores, address: &str) -> Result<Attrib
     Ok(AttributionConfig::parse(&file)?)
 }
 
-/// Explains rows through `model`, and writes `analysis.json`, local values and, with a baseline, violations. Bias that an
+/// Explains rows through `model`, and writes `analysis.json`, local values, partial dependence where that is asked for and, with a
+/// baseline, violations. Bias that an
 /// `analysis.json` in the folder already tells of stays in it.
 ///
 /// # Errors
@@ -175,7 +178,12 @@ pub async fn attribution(
         return Err(AttributionError::NothingExplained(asked.why_nothing(samples, baseline.len())));
     }
     let found = Found { gathered, baseline, samples, expected, explained, asked };
-    found.conclude(stores, request, known).await
+    let mut summary = found.conclude(stores, request, known).await?;
+    let asked = (&summary.labels[..], summary.calls);
+    let DependenceSummary { calls, notes, .. } = dependence(stores, request, asked, model).await?;
+    summary.calls += calls;
+    summary.notes.extend(notes);
+    Ok(summary)
 }
 
 /// The rows that stand for a feature's absence.
@@ -323,7 +331,8 @@ fn explanations(labels: &[String], expected: &[f64], globals: &[Vec<GlobalAttrib
         let values = features.iter().map(|feature| (feature.feature.clone(), feature.value)).collect();
         (label.clone(), LabelExplanation { global_shap_values: Features(values), expected_value })
     };
-    Explanations { kernel_shap: Labels(labels.iter().zip(expected).zip(globals).map(label).collect()) }
+    let kernel_shap = Labels(labels.iter().zip(expected).zip(globals).map(label).collect());
+    Explanations { kernel_shap, ..Explanations::default() }
 }
 
 async fn drifts(
