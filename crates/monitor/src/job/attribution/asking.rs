@@ -95,7 +95,7 @@ pub(super) async fn explain(
     Ok(asked)
 }
 
-/// The same of partial dependence, with calls that are numbered from behind those before.
+/// The same of partial dependence, with calls that are numbered from behind those before, and count with them.
 pub(super) async fn depend(
     depending: &mut Depending<'_>,
     wording: &Wording,
@@ -106,7 +106,7 @@ pub(super) async fn depend(
     let mut asked = Asked { calls: 0, ended: false };
     let mut most = budget.rows_per_call.max(1);
     while let Some((body, rows)) = depending.request(most, budget.body_max_bytes)? {
-        if asked.calls == budget.calls {
+        if calls_before + asked.calls >= budget.calls {
             asked.ended = true;
             break;
         }

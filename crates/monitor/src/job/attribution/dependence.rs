@@ -31,7 +31,7 @@ pub struct DependenceSummary {
 }
 
 /// Asks `model` for the partial dependence that the configuration wishes, of the features that it names, else of those that add
-/// most; writes it into `analysis.json`. Calls are numbered from behind those before.
+/// most; writes it into `analysis.json`. Calls are numbered from behind those before, which count against the budget.
 ///
 /// # Errors
 /// When something cannot be read or written, the model cannot be asked, or a feature is not there.
@@ -47,7 +47,8 @@ pub async fn dependence(
     let chosen = chosen(wanted, &gathered.names, ranked)?;
     let mut depending = Depending::new((&gathered.names, &gathered.rows), &chosen, wanted.grid_resolution, &wording);
     let budget = &request.budget;
-    let rows = depending.ask_at_most(budget.calls.saturating_mul(budget.rows_per_call));
+    let calls = budget.calls.saturating_sub(calls_before);
+    let rows = depending.ask_at_most(calls.saturating_mul(budget.rows_per_call));
     let asked = depend(&mut depending, &wording, request, (model, calls_before)).await?;
     let curves = depending.finish();
     let mut notes = vec![format!("partial dependence of {} features is of {rows} rows each", chosen.len())];

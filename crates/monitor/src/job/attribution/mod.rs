@@ -9,6 +9,8 @@ mod asking;
 mod dependence;
 mod rows;
 
+use std::borrow::Cow;
+
 use captura_archive::Stores;
 use captura_archive::reader::{Selection, list};
 use captura_attribution::record::{Layout, Record, Shape, write as write_record};
@@ -145,13 +147,35 @@ pub async fn attribution_config(stores: &Stores, address: &str) -> Result<Attrib
     Ok(AttributionConfig::parse(&file)?)
 }
 
-/// Explains rows through `model`, and writes `analysis.json`, local values, partial dependence where that is asked for and, with a
-/// baseline, violations. Bias that an
-/// `analysis.json` in the folder already tells of stays in it.
+/// Explains rows through `model`, and writes `analysis.json`, local values and, with a baseline, violations. Bias that an
+/// `analysis.json` in the folder already tells of stays in it. Where partial dependence is asked for too, half of the calls are
+/// for that.
 ///
 /// # Errors
 /// When something cannot be read or written, the model cannot be asked, or no row was explained.
 pub async fn attribution(
+    stores: &Stores,
+    request: &Attribution,
+    model: &dyn AskModel,
+) -> Result<AttributionSummary, AttributionError> {
+    let mut summary = shap(stores, &halved(request), model).await?;
+    let asked = (&summary.labels[..], summary.calls);
+    let DependenceSummary { calls, notes, .. } = dependence(stores, request, asked, model).await?;
+    summary.calls += calls;
+    summary.notes.extend(notes);
+    Ok(summary)
+}
+
+/// The same with half of the calls, where there is another use for the others.
+fn halved(request: &Attribution) -> Cow<'_, Attribution> {
+    let mut halved = Cow::Borrowed(request);
+    if request.config.dependence.is_some() {
+        halved.to_mut().budget.calls = request.budget.calls.div_ceil(2);
+    }
+    halved
+}
+
+async fn shap(
     stores: &Stores,
     request: &Attribution,
     model: &dyn AskModel,
@@ -178,12 +202,7 @@ pub async fn attribution(
         return Err(AttributionError::NothingExplained(asked.why_nothing(samples, baseline.len())));
     }
     let found = Found { gathered, baseline, samples, expected, explained, asked };
-    let mut summary = found.conclude(stores, request, known).await?;
-    let asked = (&summary.labels[..], summary.calls);
-    let DependenceSummary { calls, notes, .. } = dependence(stores, request, asked, model).await?;
-    summary.calls += calls;
-    summary.notes.extend(notes);
-    Ok(summary)
+    found.conclude(stores, request, known).await
 }
 
 /// The rows that stand for a feature's absence.
