@@ -227,6 +227,11 @@ impl Builder {
         self.columns.len()
     }
 
+    /// Names of the columns.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// The columns, with those as text that have become it.
     pub(crate) fn columns(&self) -> Columns {
         Columns { names: self.names.clone(), text: self.columns.iter().map(Column::is_text).collect() }

@@ -7,22 +7,64 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::instructions::vectorised;
+
+/// Bytes that are looked at together.
+const LOOKED_AT_BYTES: usize = 1024;
+
 /// Cells of one row, before classification.
 pub(crate) type TextRow<'a> = Vec<Cow<'a, str>>;
 
 /// The rows of a text without quotes, a line each; nothing of one with quotes.
-pub(crate) fn plain_lines(text: &str) -> Option<impl Iterator<Item = &str>> {
+pub(crate) fn plain_lines(text: &str) -> Option<Lines<'_>> {
     let has_quotes = memchr::memchr(b'"', text.as_bytes()).is_some();
-    let mut rest = Some(text);
-    // With a search for the end of a line that takes many bytes at once, which splitting by a character does not.
-    let lines = std::iter::from_fn(move || {
-        let text = rest?;
-        let end = memchr::memchr(b'\n', text.as_bytes());
-        rest = end.map(|end| &text[end + 1..]);
-        let line = end.map_or(text, |end| &text[..end]);
-        Some(line.strip_suffix('\r').unwrap_or(line))
-    });
-    (!has_quotes).then(|| lines.filter(|line| !line.is_empty()))
+    (!has_quotes).then(|| lines(text))
+}
+
+/// The same of the bytes of a file; nothing of what is no text.
+pub(super) fn plain_lines_of(bytes: &[u8]) -> Option<Lines<'_>> {
+    if !is_plain(bytes) {
+        return std::str::from_utf8(bytes).ok().and_then(plain_lines);
+    }
+    #[expect(unsafe_code, reason = "ASCII is UTF-8, and was just looked for")]
+    Some(lines(unsafe { std::str::from_utf8_unchecked(bytes) }))
+}
+
+/// The lines of a text that are not blank.
+fn lines(text: &str) -> Lines<'_> {
+    Lines { rest: Some(text) }
+}
+
+/// See [`lines`]. Ends of lines are searched for many bytes at once, which splitting by a character does not.
+pub(crate) struct Lines<'t> {
+    rest: Option<&'t str>,
+}
+
+impl<'t> Iterator for Lines<'t> {
+    type Item = &'t str;
+
+    fn next(&mut self) -> Option<&'t str> {
+        loop {
+            let text = self.rest?;
+            let end = memchr::memchr(b'\n', text.as_bytes());
+            self.rest = end.map(|end| &text[end + 1..]);
+            let line = end.map_or(text, |end| &text[..end]);
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            if !line.is_empty() {
+                return Some(line);
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Whether all is ASCII and there is no quote.
+    fn is_plain(bytes: &[u8]) -> bool {
+        let look = |bytes: &[u8]| bytes.iter().fold(0, |seen, &byte| seen | byte | u8::from(byte == b'"') << 7);
+        let chunks = bytes.chunks_exact(LOOKED_AT_BYTES);
+        let rest = look(chunks.remainder());
+        rest < 0x80 && chunks.into_iter().all(|chunk| look(chunk) < 0x80)
+    }
 }
 
 /// The cells of a line without quotes.
@@ -123,7 +165,24 @@ pub(crate) fn rows(text: &str) -> Result<Vec<TextRow<'_>>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{each_careful_row, rows};
+    use super::{each_careful_row, is_plain, rows};
+    use crate::instructions::tests::of_older;
+
+    #[test]
+    fn texts_with_a_quote_or_another_character_than_ascii_are_not_plain() {
+        for length in [0, 1, 100, 1024, 1025, 5000] {
+            let mut bytes = vec![b'7'; length];
+            assert!(is_plain(&bytes) && of_older(|| is_plain(&bytes)).iter().all(|plain| *plain));
+            for place in [0, length / 2, length.saturating_sub(1)] {
+                for odd in [b'"', 0x80, 0xC3] {
+                    let Some(byte) = bytes.get_mut(place) else { continue };
+                    *byte = odd;
+                    assert!(!is_plain(&bytes) && of_older(|| is_plain(&bytes)).iter().all(|plain| !*plain));
+                    bytes[place] = b'7';
+                }
+            }
+        }
+    }
 
     #[test]
     fn one_line_many_lines_and_quotes() {

@@ -13,6 +13,7 @@ use crate::instructions::vectorised;
 const COUNTED_BYTES: usize = 128;
 
 /// The columns that are kept.
+#[derive(Clone)]
 pub(super) struct Kept {
     /// All columns; as text where they were declared so.
     all: Columns,
@@ -54,13 +55,17 @@ impl Kept {
         Columns { names, text: self.of_row(&self.all.text).copied().collect() }
     }
 
+    /// Names of all columns.
+    pub(super) fn names(&self) -> &[String] {
+        &self.all.names
+    }
+
     /// All columns, with those of the kept ones as text that have become it.
-    pub(super) fn all_with(&self, kept: &Columns) -> Columns {
-        let mut all = self.all.clone();
-        for (place, text) in self.ranges.iter().cloned().flatten().zip(&kept.text) {
-            all.text[place] = *text;
+    pub(super) fn into_all(mut self, kept: &Columns) -> Columns {
+        for (place, text) in self.ranges.into_iter().flatten().zip(&kept.text) {
+            self.all.text[place] = *text;
         }
-        all
+        self.all
     }
 
     /// What a row has for the columns that are kept.

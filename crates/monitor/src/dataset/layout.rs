@@ -16,7 +16,6 @@ pub(super) const MAX_STRANGERS: usize = 1000;
 /// Finds places for cells; remembers the last answer, since calls of one endpoint look alike.
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
-    columns: Vec<String>,
     /// Made when the first row with names comes.
     by_name: OnceCell<HashMap<String, usize>>,
     last_names: Vec<Option<String>>,
@@ -29,14 +28,19 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn new(columns: &Columns) -> Self {
-        Self { columns: columns.names.clone(), named: vec![false; columns.len()], ..Self::default() }
+        Self { named: vec![false; columns.len()], ..Self::default() }
     }
 
-    /// Lays a row with names out, one cell per column, absent ones missing. `None` when no name fits a column, so that
-    /// the row can only be taken by position.
-    pub(crate) fn place<'a>(&mut self, names: &[Option<String>], cells: Vec<Cell<'a>>) -> Option<Vec<Cell<'a>>> {
+    /// Lays a row with names out, one cell for each of the columns, absent ones missing. `None` when no name fits a column, so
+    /// that the row can only be taken by position.
+    pub(crate) fn place<'a>(
+        &mut self,
+        columns: &[String],
+        names: &[Option<String>],
+        cells: Vec<Cell<'a>>,
+    ) -> Option<Vec<Cell<'a>>> {
         if self.last_names != names {
-            self.last_places = self.places(names);
+            self.last_places = self.places(columns, names);
             self.last_names = names.to_vec();
         }
         let places = self.last_places.as_ref()?;
@@ -54,8 +58,8 @@ impl Layout {
         Some(row)
     }
 
-    fn places(&self, names: &[Option<String>]) -> Option<Vec<Option<usize>>> {
-        let by_name = self.by_name.get_or_init(|| self.columns.iter().cloned().zip(0..).collect());
+    fn places(&self, columns: &[String], names: &[Option<String>]) -> Option<Vec<Option<usize>>> {
+        let by_name = self.by_name.get_or_init(|| columns.iter().cloned().zip(0..).collect());
         let mut places: Vec<Option<usize>> = vec![None; names.len()];
         let mut taken = vec![false; self.named.len()];
         for (place, name) in places.iter_mut().zip(names) {
@@ -83,12 +87,14 @@ mod tests {
 
     #[test]
     fn named_cells_find_their_columns_and_the_others_fill_up() {
-        let mut layout = Layout::new(&Columns::named(["p", "a", "b"].map(String::from)));
+        let columns = Columns::named(["p", "a", "b"].map(String::from));
+        let mut layout = Layout::new(&columns);
+        let mut place = |names: &[Option<String>], cells| layout.place(&columns.names, names, cells);
         let text = |text: &'static str| Cell::Text(Cow::Borrowed(text));
         let names = [None, Some("b".into()), Some("zzz".into()), Some("a".into())];
-        let row = layout.place(&names, vec![text("1"), text("2"), text("3"), text("4")]).unwrap();
+        let row = place(&names, vec![text("1"), text("2"), text("3"), text("4")]).unwrap();
         assert_eq!(row, [text("1"), text("4"), text("2")]);
+        assert_eq!(place(&[Some("q".into())], vec![text("1")]), None);
         assert_eq!(layout.strangers.get("zzz"), Some(&1));
-        assert_eq!(layout.place(&[Some("q".into())], vec![text("1")]), None);
     }
 }

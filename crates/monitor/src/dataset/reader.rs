@@ -42,7 +42,7 @@ pub struct Plan {
 
 /// Reads objects into batches.
 pub struct Reader<S: Sink> {
-    plan: Plan,
+    plan: Arc<Plan>,
     sink: S,
     state: Option<State>,
     tally: Tally,
@@ -70,14 +70,15 @@ struct State {
 
 impl<F: FnMut(Batch)> Reader<F> {
     /// Starts a data set; full batches go to `sink`, the last one at [`Reader::finish`].
-    pub fn new(plan: Plan, sink: F) -> Self {
+    pub fn new(plan: impl Into<Arc<Plan>>, sink: F) -> Self {
         Self::into_sink(plan, sink)
     }
 }
 
 impl<S: Sink> Reader<S> {
     /// As [`Reader::new`], for sinks that hear of calls.
-    pub fn into_sink(plan: Plan, sink: S) -> Self {
+    pub fn into_sink(plan: impl Into<Arc<Plan>>, sink: S) -> Self {
+        let plan = plan.into();
         let state = plan.columns.clone().map(|columns| State::new(columns, &plan));
         let (tally, times, scanner) = (Tally::default(), Times::default(), Scanner::default());
         Self { plan, sink, state, tally, settled: false, times, scanner, run: (0, 0) }
@@ -130,7 +131,7 @@ impl<S: Sink> Reader<S> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let has_header = header.is_at(bytes);
         let mut number = 0_u64;
-        match std::str::from_utf8(bytes).ok().and_then(csv_rows::plain_lines) {
+        match csv_rows::plain_lines_of(bytes) {
             Some(lines) => {
                 for line in lines {
                     number += 1;
@@ -187,9 +188,10 @@ impl<S: Sink> Reader<S> {
         if let Some(batch) = state.builder.take() {
             self.sink.batch(batch);
         }
-        let promoted = state.builder.columns().names.into_iter().zip(state.builder.promoted());
-        self.tally.promoted = promoted.filter(|(_, promoted)| *promoted).map(|(name, _)| name).collect();
-        self.tally.columns = state.columns();
+        let built = state.builder.columns();
+        let promoted = built.names.iter().zip(state.builder.promoted());
+        self.tally.promoted = promoted.filter(|(_, promoted)| *promoted).map(|(name, _)| name.clone()).collect();
+        self.tally.columns = state.kept.map_or_else(|| built.clone(), |kept| kept.into_all(&built));
         self.tally.strangers = std::mem::take(&mut state.layout.strangers);
         if state.layout.named.contains(&true) {
             self.tally.filled = state.layout.named;
@@ -297,7 +299,9 @@ impl<S: Sink> Reader<S> {
         let mut placed: Vec<Vec<Cell<'_>>> = Vec::with_capacity(rows.len());
         let mut by_name = false;
         for row in rows {
-            let laid = if row.names.is_empty() { None } else { state.layout.place(&row.names, row.cells.clone()) };
+            let known = state.kept.as_ref().map_or_else(|| state.builder.names(), Kept::names);
+            let place = |names| state.layout.place(known, names, row.cells.clone());
+            let laid = Some(&row.names[..]).filter(|names| !names.is_empty()).and_then(place);
             by_name |= laid.is_some();
             let cells = laid.unwrap_or(row.cells);
             if cells.len() != expected {
@@ -435,7 +439,7 @@ impl State {
     /// All columns, with those as text that have become it.
     fn columns(&self) -> Columns {
         let built = self.builder.columns();
-        self.kept.as_ref().map_or_else(|| built.clone(), |kept| kept.all_with(&built))
+        self.kept.clone().map_or_else(|| built.clone(), |kept| kept.into_all(&built))
     }
 }
 

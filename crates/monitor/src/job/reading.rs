@@ -56,7 +56,7 @@ pub(super) struct Part<S> {
 impl Order {
     fn read<S: Sink>(mut self, begin: impl Fn(Beginning<'_>) -> S) -> Part<S> {
         let sink = begin(Beginning { plan: &self.plan, offset: self.offset, object: self.piece.object });
-        let mut reader = Reader::into_sink((*self.plan).clone(), sink);
+        let mut reader = Reader::into_sink(Arc::clone(&self.plan), sink);
         if self.is_settled {
             reader = reader.going_on();
         }
@@ -207,7 +207,7 @@ impl Settling {
             }
         };
         for bytes in [&piece.bytes[..begin], &piece.bytes[..]] {
-            let mut reader = Reader::new((*self.plan).clone(), |_| ());
+            let mut reader = Reader::new(Arc::clone(&self.plan), |_| ());
             match piece.format {
                 Format::Captures => reader.captures("", bytes),
                 Format::Csv => reader.csv("", bytes, header),

@@ -172,7 +172,7 @@ async fn examined(dir: &Path, source: Source, against: Against) -> (String, Exam
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn however_many_columns_are_read_at_once_the_same_is_found(
         then in table(60..200, 0.0), mut now in table(40..300, 2.0), is_alike in prop::bool::weighted(0.7),
@@ -212,7 +212,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(30))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
     #[test]
     fn however_many_columns_are_read_at_once_the_same_is_written(
         table in table(1..200, 0.0), few in 1_usize..6, threads in 1_usize..4, keeps_profiles in any::<bool>(),
