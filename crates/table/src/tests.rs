@@ -239,7 +239,10 @@ fn inputs_and_outputs_have_the_types_of_the_signature_and_what_is_not_decoded_sa
         None,
         Some("input: age: \"3.5\" is no whole number"),
         Some("input: the row has 1 values, the signature 2"),
-        Some("input: the body is BASE64 of image/png; only text/csv and application/json are read"),
+        Some(
+            "input: the body is BASE64 of image/png; only CSV and JSON are read (text/csv, \
+              application/json, application/jsonlines, …+json)",
+        ),
         Some("3 output rows do not pair with 2 input rows"),
     ];
     assert_eq!(reasons, expected.map(|reason| reason.map(str::to_owned)));

@@ -180,24 +180,28 @@ async fn models_with_other_columns_share_a_file_unless_types_differ() {
     assert_eq!(rows.len(), 2, "{rows:?}");
 }
 
-#[tokio::test]
-async fn cut_off_after_any_step_no_row_is_seen_twice_and_the_next_pass_brings_all() {
-    let reference = World::new();
-    for sequence in 0..2 {
-        reference.archive(sequence, &calls(sequence * 5, &signature()), true).await;
-    }
+#[test]
+fn cut_off_after_any_step_no_row_is_seen_twice_and_the_next_pass_brings_all() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let whole = runtime();
+    let archived = || {
+        let world = World::new();
+        for sequence in 0..2 {
+            whole.block_on(world.archive(sequence, &calls(sequence * 5, &signature()), true));
+        }
+        world
+    };
+    let reference = archived();
     let all = reference.seen(Kind::Rows);
-    reference.compactor(EVENING).pass(&[World::table()], Hours::Closed).await.unwrap();
+    let tables = [World::table()];
+    whole.block_on(reference.compactor(EVENING).pass(&tables, Hours::Closed)).unwrap();
     let expected = reference.files();
     // A future that is polled so many times and dropped is a process that was killed there.
     for polls in (0..400).step_by(2) {
-        let world = World::new();
-        for sequence in 0..2 {
-            world.archive(sequence, &calls(sequence * 5, &signature()), true).await;
-        }
+        let world = archived();
         let compactor = world.compactor(EVENING);
-        let tables = [World::table()];
-        let finished = {
+        // In a runtime of its own, whose end waits for what it has begun with files.
+        let finished = runtime().block_on(async {
             let mut pass = std::pin::pin!(compactor.pass(&tables, Hours::Closed));
             let mut left = polls;
             std::future::poll_fn(|context| {
@@ -208,13 +212,13 @@ async fn cut_off_after_any_step_no_row_is_seen_twice_and_the_next_pass_brings_al
                 pass.as_mut().poll(context).map(|done| done.is_ok())
             })
             .await
-        };
+        });
         for kind in Kind::ALL {
             let seen = world.seen(kind);
             let different: BTreeSet<&String> = seen.iter().collect();
             assert_eq!(different.len(), seen.len(), "after {polls} polls a row is seen twice");
         }
-        let next = world.compactor(EVENING).pass(&tables, Hours::Closed).await.unwrap();
+        let next = whole.block_on(world.compactor(EVENING).pass(&tables, Hours::Closed)).unwrap();
         assert_eq!(next.errors, Vec::<String>::new(), "after {polls} polls");
         assert_eq!((world.seen(Kind::Rows), world.files()), (all.clone(), expected.clone()), "after {polls} polls");
         if finished {
