@@ -14,7 +14,8 @@ use captura_attribution::record::{Feature, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Refused, Wording};
+use super::Wording;
+use super::asking::{Questions, Refused, agreed};
 
 /// Different texts of a feature that are looked at; one of more is free text.
 const CATEGORIES_MAX: usize = 50;
@@ -112,56 +113,6 @@ impl<'a> Depending<'a> {
         rows
     }
 
-    /// The next questions as one request of at most so many rows and bytes, and how many they are; nothing when all is answered.
-    ///
-    /// # Errors
-    /// When one row alone is larger.
-    pub fn request(&self, rows_max: usize, body_max_bytes: usize) -> Result<Option<(Vec<u8>, usize)>, Refused> {
-        let mut body = Vec::new();
-        self.wording.begin(&mut body);
-        let mut count = 0;
-        while count < rows_max {
-            let Some((axis, value, row)) = self.question(self.answered + count) else { break };
-            let (before, axis) = (body.len(), &self.axes[axis]);
-            let mut features: Vec<&Feature> = self.rows[row].iter().collect();
-            features[axis.feature] = &axis.values[value];
-            self.wording.row(count == 0, features.into_iter(), &mut body);
-            if body.len() > body_max_bytes {
-                body.truncate(before);
-                if count == 0 {
-                    return Err(Refused(format!("a row alone is larger than the {body_max_bytes} bytes of a call")));
-                }
-                break;
-            }
-            count += 1;
-        }
-        self.wording.end(&mut body);
-        Ok((count > 0).then_some((body, count)))
-    }
-
-    /// Takes the numbers that were answered to the last request, row by row.
-    ///
-    /// # Errors
-    /// When rows were answered in different numbers of numbers.
-    pub fn take(&mut self, answers: &[Vec<f64>]) -> Result<(), Refused> {
-        for numbers in answers {
-            let outputs = *self.outputs.get_or_insert(numbers.len());
-            if numbers.len() != outputs {
-                let found = numbers.len();
-                return Err(Refused(format!(
-                    "the model answered {found} numbers to one row, and {outputs} to another"
-                )));
-            }
-            let question = self.question(self.answered);
-            let (axis, value, _) = question.expect("our bug: answers come to what was asked");
-            let sums = &mut self.axes[axis].sums[value];
-            sums.resize(outputs, 0.0);
-            sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
-            self.answered += 1;
-        }
-        Ok(())
-    }
-
     /// The curves, those of features of which all was answered; of the others, why not.
     #[must_use]
     pub fn finish(self) -> Vec<PartialDependence> {
@@ -194,6 +145,34 @@ impl<'a> Depending<'a> {
             value -= axis.values.len();
         }
         None
+    }
+}
+
+impl Questions for Depending<'_> {
+    fn request(&mut self, rows_max: usize, body_max_bytes: usize) -> Result<Option<(Vec<u8>, usize)>, Refused> {
+        let mut next = self.answered;
+        self.wording.filled(rows_max, body_max_bytes, |first, body| {
+            let Some((axis, value, row)) = self.question(next) else { return false };
+            let axis = &self.axes[axis];
+            let mut features: Vec<&Feature> = self.rows[row].iter().collect();
+            features[axis.feature] = &axis.values[value];
+            self.wording.row(first, features.into_iter(), body);
+            next += 1;
+            true
+        })
+    }
+
+    fn take(&mut self, answers: &[Vec<f64>]) -> Result<(), Refused> {
+        for numbers in answers {
+            let outputs = agreed(&mut self.outputs, numbers)?;
+            let question = self.question(self.answered);
+            let (axis, value, _) = question.expect("our bug: answers come to what was asked");
+            let sums = &mut self.axes[axis].sums[value];
+            sums.resize(outputs, 0.0);
+            sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
+            self.answered += 1;
+        }
+        Ok(())
     }
 }
 

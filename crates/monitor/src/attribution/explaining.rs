@@ -14,6 +14,7 @@ use captura_attribution::kernel::{Coalitions, attributions, deviations, subsets}
 use captura_attribution::record::{Feature, Record};
 
 use super::Wording;
+use super::asking::{Questions, Refused, agreed};
 
 /// Subsets that are asked about where nothing is said and the budget has room: this many, and twice as many as there are features.
 const SAMPLES_DEFAULT: usize = 1 << 11;
@@ -52,11 +53,6 @@ impl Budget {
         wanted.unwrap_or_else(|| questions.clamp(sparse, usual)).min(subsets(features))
     }
 }
-
-/// What a model answered does not go with what it was asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Refused(pub String);
 
 /// A row with what its features add.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,62 +120,6 @@ impl<'a> Explaining<'a> {
             next_row: 0,
             done: Vec::new(),
         }
-    }
-
-    /// The next questions as one request of at most so many rows and bytes, and how many they are; nothing when all is answered.
-    ///
-    /// # Errors
-    /// When one row alone is larger.
-    pub fn request(&mut self, rows_max: usize, body_max_bytes: usize) -> Result<Option<(Vec<u8>, usize)>, Refused> {
-        let mut body = Vec::new();
-        self.wording.begin(&mut body);
-        let mut count = 0;
-        // Places within the open rows, without taking anything as answered.
-        let (mut base, mut place, mut at) = (self.base_answered, 0, None);
-        while count < rows_max {
-            let before = body.len();
-            if base < self.baseline.len() {
-                self.wording.row(count == 0, self.baseline[base].iter(), &mut body);
-                base += 1;
-            } else {
-                if place == self.open.len() && !self.begin_row() {
-                    break;
-                }
-                let open = &self.open[place];
-                let question = at.unwrap_or(open.answered);
-                self.write(open, question, count == 0, &mut body);
-                let is_last = question + 1 == self.questions(open);
-                (place, at) = if is_last { (place + 1, None) } else { (place, Some(question + 1)) };
-            }
-            if body.len() > body_max_bytes {
-                body.truncate(before);
-                if count == 0 {
-                    return Err(Refused(format!("a row alone is larger than the {body_max_bytes} bytes of a call")));
-                }
-                break;
-            }
-            count += 1;
-        }
-        self.wording.end(&mut body);
-        Ok((count > 0).then_some((body, count)))
-    }
-
-    /// Takes the numbers that were answered to the last request, row by row.
-    ///
-    /// # Errors
-    /// When rows were answered in different numbers of numbers, or log-odds are asked of what is no probability.
-    pub fn take(&mut self, answers: &[Vec<f64>]) -> Result<(), Refused> {
-        for numbers in answers {
-            let outputs = *self.outputs.get_or_insert(numbers.len());
-            if numbers.len() != outputs {
-                let found = numbers.len();
-                return Err(Refused(format!(
-                    "the model answered {found} numbers to one row, and {outputs} to another"
-                )));
-            }
-            self.take_one(numbers)?;
-        }
-        Ok(())
     }
 
     /// How many numbers the model answers to a row, once it has answered.
@@ -287,6 +227,39 @@ impl<'a> Explaining<'a> {
         let added = spread(&attributions(&drawn, &means, &whole));
         let deviations = deviations(&drawn, &means, &whole).map(|values| spread(&values));
         Ok(Explained { row, prediction, added, deviations })
+    }
+}
+
+impl Questions for Explaining<'_> {
+    fn request(&mut self, rows_max: usize, body_max_bytes: usize) -> Result<Option<(Vec<u8>, usize)>, Refused> {
+        // Places within the open rows, without taking anything as answered.
+        let (mut base, mut place, mut at) = (self.base_answered, 0, None);
+        self.wording.filled(rows_max, body_max_bytes, |first, body| {
+            if base < self.baseline.len() {
+                self.wording.row(first, self.baseline[base].iter(), body);
+                base += 1;
+                return true;
+            }
+            if place == self.open.len() && !self.begin_row() {
+                return false;
+            }
+            let open = &self.open[place];
+            let question = at.unwrap_or(open.answered);
+            self.write(open, question, first, body);
+            let is_last = question + 1 == self.questions(open);
+            (place, at) = if is_last { (place + 1, None) } else { (place, Some(question + 1)) };
+            true
+        })
+    }
+
+    /// # Errors
+    /// Also when log-odds are asked of what is no probability.
+    fn take(&mut self, answers: &[Vec<f64>]) -> Result<(), Refused> {
+        for numbers in answers {
+            agreed(&mut self.outputs, numbers)?;
+            self.take_one(numbers)?;
+        }
+        Ok(())
     }
 }
 

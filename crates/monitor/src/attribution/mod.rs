@@ -10,6 +10,7 @@
 //! Invariant: the same rows, configuration and answers give the same numbers. Refuses to: ask the model itself, explain parts
 //! of texts or images.
 
+mod asking;
 mod baseline;
 mod check;
 mod config;
@@ -23,6 +24,7 @@ mod wording;
 #[cfg(test)]
 mod tests;
 
+pub use self::asking::{Questions, Refused};
 pub use self::baseline::clustered;
 pub use self::check::{
     AttributionDrift, AttributionVerdict, AttributionViolation, AttributionViolations, NDCG_THRESHOLD, Ranking, drift,
@@ -30,7 +32,7 @@ pub use self::check::{
 };
 pub use self::config::{AttributionConfig, InvalidAttribution, Predictor, ShapBaseline};
 pub use self::dependence::{DependenceConfig, DependenceType, Depending, PartialDependence};
-pub use self::explaining::{Budget, Explained, Explaining, Refused, Settings};
+pub use self::explaining::{Budget, Explained, Explaining, Settings};
 pub use self::global::{Aggregation, Explanations, Features, GlobalAttribution, LabelExplanation, Labels, global};
 pub use self::local::LocalValues;
 pub use self::predicting::{Predicting, Prediction, threshold};

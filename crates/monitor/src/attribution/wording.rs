@@ -12,6 +12,7 @@ use captura_attribution::jmespath::Expression;
 use captura_attribution::outputs::{Outputs, Places};
 use captura_attribution::record::{Feature, Layout, Record, Shape, Template, write};
 
+use super::asking::Refused;
 use super::config::{InvalidAttribution, Predictor};
 
 const RECORDS: [&str; 2] = ["${records}", "$records"];
@@ -116,11 +117,43 @@ impl Wording {
     }
 
     /// What a request of several rows begins with.
-    pub(super) fn begin(&self, body: &mut Vec<u8>) {
+    fn begin(&self, body: &mut Vec<u8>) {
         if self.media == Media::Json {
             body.extend_from_slice(self.document.0.as_bytes());
             body.push(b'[');
         }
+    }
+
+    /// A request of at most so many rows and bytes, and how many rows it has; nothing where there is none. `row` adds the next
+    /// one, which is the first or not, and answers whether there was one.
+    ///
+    /// # Errors
+    /// When one row alone is larger.
+    pub(super) fn filled(
+        &self,
+        rows_max: usize,
+        body_max_bytes: usize,
+        mut row: impl FnMut(bool, &mut Vec<u8>) -> bool,
+    ) -> Result<Option<(Vec<u8>, usize)>, Refused> {
+        let mut body = Vec::new();
+        self.begin(&mut body);
+        let mut count = 0;
+        while count < rows_max {
+            let before = body.len();
+            if !row(count == 0, &mut body) {
+                break;
+            }
+            if body.len() > body_max_bytes {
+                body.truncate(before);
+                if count == 0 {
+                    return Err(Refused(format!("a row alone is larger than the {body_max_bytes} bytes of a call")));
+                }
+                break;
+            }
+            count += 1;
+        }
+        self.end(&mut body);
+        Ok((count > 0).then_some((body, count)))
     }
 
     /// Adds a row; `first` when it is the first of its request.
@@ -146,7 +179,7 @@ impl Wording {
     }
 
     /// What a request ends with.
-    pub(super) fn end(&self, body: &mut Vec<u8>) {
+    fn end(&self, body: &mut Vec<u8>) {
         if self.media == Media::Json {
             body.push(b']');
             body.extend_from_slice(self.document.1.as_bytes());

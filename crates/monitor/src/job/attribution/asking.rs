@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::{Attribution, AttributionError};
-use crate::attribution::{Depending, Explaining, Wording};
+use crate::attribution::{Questions, Wording};
 
 /// How much smaller requests become when the model does not take one.
 const STEP: usize = 8;
@@ -71,33 +71,9 @@ impl Asked {
     }
 }
 
-pub(super) async fn explain(
-    explaining: &mut Explaining<'_>,
-    wording: &Wording,
-    request: &Attribution,
-    model: &dyn AskModel,
-) -> Result<Asked, AttributionError> {
-    let budget = &request.budget;
-    let mut asked = Asked { calls: 0, ended: false };
-    let mut most = budget.rows_per_call.max(1);
-    while let Some((body, rows)) = explaining.request(most, budget.body_max_bytes)? {
-        if asked.calls == budget.calls {
-            asked.ended = true;
-            break;
-        }
-        asked.calls += 1;
-        match numbers(wording, request, (model, asked.calls), (body, rows)).await {
-            Ok(numbers) => explaining.take(&numbers)?,
-            Err(AskError::Refused(_)) if rows > 1 => most = (rows / STEP).max(1),
-            Err(error) => return Err(AttributionError::Model(error.to_string())),
-        }
-    }
-    Ok(asked)
-}
-
-/// The same of partial dependence, with calls that are numbered from behind those before, and count with them.
-pub(super) async fn depend(
-    depending: &mut Depending<'_>,
+/// Asks until all is answered or the budget ends. Calls are numbered from behind those before, and count with them.
+pub(super) async fn ask(
+    questions: &mut impl Questions,
     wording: &Wording,
     request: &Attribution,
     (model, calls_before): (&dyn AskModel, usize),
@@ -105,14 +81,14 @@ pub(super) async fn depend(
     let budget = &request.budget;
     let mut asked = Asked { calls: 0, ended: false };
     let mut most = budget.rows_per_call.max(1);
-    while let Some((body, rows)) = depending.request(most, budget.body_max_bytes)? {
+    while let Some((body, rows)) = questions.request(most, budget.body_max_bytes)? {
         if calls_before + asked.calls >= budget.calls {
             asked.ended = true;
             break;
         }
         asked.calls += 1;
         match numbers(wording, request, (model, calls_before + asked.calls), (body, rows)).await {
-            Ok(numbers) => depending.take(&numbers)?,
+            Ok(numbers) => questions.take(&numbers)?,
             Err(AskError::Refused(_)) if rows > 1 => most = (rows / STEP).max(1),
             Err(error) => return Err(AttributionError::Model(error.to_string())),
         }

@@ -5,7 +5,7 @@
 
 use captura_archive::Stores;
 
-use super::asking::{AskModel, depend};
+use super::asking::{AskModel, ask};
 use super::rows::gather;
 use super::{ANALYSIS, Attribution, AttributionError, LabelAttribution, pretty, read_beside};
 use crate::attribution::{DependenceConfig, Depending, InvalidAttribution, PartialDependence, Wording};
@@ -49,7 +49,7 @@ pub async fn dependence(
     let budget = &request.budget;
     let calls = budget.calls.saturating_sub(calls_before);
     let rows = depending.ask_at_most(calls.saturating_mul(budget.rows_per_call));
-    let asked = depend(&mut depending, &wording, request, (model, calls_before)).await?;
+    let asked = ask(&mut depending, &wording, request, (model, calls_before)).await?;
     let curves = depending.finish();
     let mut notes = vec![format!("partial dependence of {} features is of {rows} rows each", chosen.len())];
     notes.extend(curves.iter().filter_map(|curve| {

@@ -17,7 +17,7 @@ use captura_attribution::record::{Layout, Record, Shape, write as write_record};
 use serde::Serialize;
 
 pub use self::asking::{AskError, AskModel, ModelAnswer, Question};
-use self::asking::{Asked, explain};
+use self::asking::{Asked, ask};
 pub use self::dependence::{DependenceSummary, dependence};
 pub use self::rows::RowsAccount;
 use self::rows::{Gathered, gather};
@@ -195,7 +195,7 @@ async fn shap(
     let wording = Wording::of(&config.predictor, &gathered.names)?;
     let settings = Settings { samples, seed: config.seed, use_logit: config.use_logit };
     let mut explaining = Explaining::new(&gathered.rows, &baseline, &wording, settings);
-    let asked = explain(&mut explaining, &wording, request, model).await?;
+    let asked = ask(&mut explaining, &wording, request, (model, 0)).await?;
     let (expected, mut explained) = explaining.finish();
     explained.sort_by_key(|one| gathered.places[one.row]);
     if explained.is_empty() {
