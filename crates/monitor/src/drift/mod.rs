@@ -44,7 +44,16 @@ pub fn numeric_distance(a: &[(f64, u64)], b: &[(f64, u64)]) -> Option<f64> {
     if total_a == 0 || total_b == 0 {
         return None;
     }
-    let (mut i, mut j, mut below_a, mut below_b, mut worst) = (0, 0, 0_u64, 0_u64, 0.0_f64);
+    let mut worst = 0.0_f64;
+    each_step(a, b, |_, below| {
+        worst = worst.max((below[0] as f64 / total_a as f64 - below[1] as f64 / total_b as f64).abs());
+    });
+    Some(worst)
+}
+
+/// Walks up both sides at once: each value that either has, and the rows of each side up to it.
+fn each_step(a: &[(f64, u64)], b: &[(f64, u64)], mut see: impl FnMut(f64, [u64; 2])) {
+    let (mut i, mut j, mut below) = (0, 0, [0_u64; 2]);
     while i < a.len() || j < b.len() {
         let next = match (a.get(i), b.get(j)) {
             (Some(x), Some(y)) => x.0.min(y.0),
@@ -52,16 +61,15 @@ pub fn numeric_distance(a: &[(f64, u64)], b: &[(f64, u64)]) -> Option<f64> {
             (None, None) => break,
         };
         while i < a.len() && a[i].0 <= next {
-            below_a += a[i].1;
+            below[0] += a[i].1;
             i += 1;
         }
         while j < b.len() && b[j].0 <= next {
-            below_b += b[j].1;
+            below[1] += b[j].1;
             j += 1;
         }
-        worst = worst.max((below_a as f64 / total_a as f64 - below_b as f64 / total_b as f64).abs());
+        see(next, below);
     }
-    Some(worst)
 }
 
 /// Largest difference of proportions over all categories. `None` when one side has no rows.

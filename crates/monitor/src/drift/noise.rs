@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cells::Cells;
+use super::each_step;
 use super::sample::Numbers;
 use super::special::{falling_root, gamma_quantile, gamma_tail, ln_gamma, normal_quantile, normal_tail};
 
@@ -81,27 +82,16 @@ impl Noise {
 }
 
 fn stretches(then: &Numbers, now: &Numbers) -> Vec<Stretch> {
-    let (mut i, mut j, mut below) = (0, 0, [0_u64; 2]);
     let mut stretches = Vec::with_capacity(then.weighted.len() + now.weighted.len());
-    let mut at: Option<f64> = None;
-    while i < then.weighted.len() || j < now.weighted.len() {
-        let (a, b) = (then.weighted.get(i), now.weighted.get(j));
-        let next = a.map_or(f64::INFINITY, |pair| pair.0).min(b.map_or(f64::INFINITY, |pair| pair.0));
-        if let Some(from) = at.filter(|&from| from < next) {
+    let mut last: Option<(f64, [u64; 2])> = None;
+    each_step(&then.weighted, &now.weighted, |next, below| {
+        if let Some((from, below)) = last.filter(|&(from, _)| from < next) {
             let share = |below: u64, rows: u64| below as f64 / rows as f64;
             let (then, now) = (share(below[0], then.rows), share(below[1], now.rows));
             stretches.push(Stretch { length: next - from, then, now });
         }
-        at = Some(next);
-        while i < then.weighted.len() && then.weighted[i].0 <= next {
-            below[0] += then.weighted[i].1;
-            i += 1;
-        }
-        while j < now.weighted.len() && now.weighted[j].0 <= next {
-            below[1] += now.weighted[j].1;
-            j += 1;
-        }
-    }
+        last = Some((next, below));
+    });
     stretches
 }
 

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::sample::{Numbers, Sample};
-use super::total;
+use super::{each_step, total};
 
 /// Bins of a histogram.
 pub const BINS: usize = 24;
@@ -86,24 +86,13 @@ impl Outline {
 }
 
 fn worst_number(then: &Numbers, now: &Numbers) -> Option<Point> {
-    let (mut i, mut j, mut below) = (0, 0, [0_u64; 2]);
     let mut worst: Option<(f64, [f64; 2])> = None;
-    while i < then.weighted.len() || j < now.weighted.len() {
-        let next = [then.weighted.get(i), now.weighted.get(j)].into_iter().flatten().map(|pair| pair.0);
-        let next = next.fold(f64::INFINITY, f64::min);
-        while i < then.weighted.len() && then.weighted[i].0 <= next {
-            below[0] += then.weighted[i].1;
-            i += 1;
-        }
-        while j < now.weighted.len() && now.weighted[j].0 <= next {
-            below[1] += now.weighted[j].1;
-            j += 1;
-        }
+    each_step(&then.weighted, &now.weighted, |next, below| {
         let shares = [below[0] as f64 / then.rows.max(1) as f64, below[1] as f64 / now.rows.max(1) as f64];
         if worst.is_none_or(|(_, most)| (shares[1] - shares[0]).abs() > (most[1] - most[0]).abs()) {
             worst = Some((next, shares));
         }
-    }
+    });
     worst.map(|(value, shares)| Point::UpTo(value, shares))
 }
 
